@@ -1,0 +1,29 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// A nonisolated `async` function stays where its caller is (SE-0461): a wait never costs a hop to another executor first.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "eddy",
+    products: [
+        .library(name: "Eddy", targets: ["Eddy"]),
+        .library(name: "EddyReactor", targets: ["EddyReactor"]),
+        .library(name: "EddyTesting", targets: ["EddyTesting"]),
+    ],
+    dependencies: [
+        // Only the example programs parse arguments; nobody who depends on the libraries resolves or builds it.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    ],
+    targets: [
+        .systemLibrary(name: "CEpoll"),
+        .target(name: "EddyReactor", dependencies: ["CEpoll"], swiftSettings: settings),
+        .target(name: "Eddy", dependencies: ["EddyReactor"], swiftSettings: settings),
+        .target(name: "EddyTesting", dependencies: ["Eddy", "EddyReactor"], swiftSettings: settings),
+        .executableTarget(name: "hello", dependencies: ["Eddy"], path: "Sources/Examples/hello", swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,267 @@
+// CEpoll: what Swift cannot say about the Linux kernel, said once in C.
+//
+// Header only, so a SwiftPM `.systemLibrary` target is enough: no object file, nothing to link.
+//
+// Three rules:
+//  - Every function returns the result of its system call, or -errno. The error is read in the same C function as the
+//    call, so that no release, allocation or signal handler of the Swift side can overwrite it in between (errno(3)).
+//  - Every constant has one type. glibc spells some as enumerators and some as macros, musl all as macros; Swift would
+//    see three shapes of the same thing.
+//  - `_GNU_SOURCE` is never defined here: it changes `fd_set` and `sockaddr` under the feet of Swift's Glibc module.
+//    The few prototypes that hide behind it are declared by hand below.
+#pragma once
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+// Hidden behind _GNU_SOURCE in glibc: declared, not redefined.
+extern int accept4(int, struct sockaddr *__restrict, socklen_t *__restrict, int);
+extern int pipe2(int[2], int);
+extern long syscall(long, ...);
+
+// ---- constants -------------------------------------------------------------------------------------------------------
+
+static const uint32_t EDDY_EPOLLIN = (uint32_t)EPOLLIN;
+static const uint32_t EDDY_EPOLLPRI = (uint32_t)EPOLLPRI;
+static const uint32_t EDDY_EPOLLOUT = (uint32_t)EPOLLOUT;
+static const uint32_t EDDY_EPOLLERR = (uint32_t)EPOLLERR;
+static const uint32_t EDDY_EPOLLHUP = (uint32_t)EPOLLHUP;
+static const uint32_t EDDY_EPOLLRDHUP = (uint32_t)EPOLLRDHUP;
+static const uint32_t EDDY_EPOLLONESHOT = (uint32_t)EPOLLONESHOT;
+static const uint32_t EDDY_EPOLLET = (uint32_t)EPOLLET;
+
+static const int32_t EDDY_EPOLL_CTL_ADD = EPOLL_CTL_ADD;
+static const int32_t EDDY_EPOLL_CTL_MOD = EPOLL_CTL_MOD;
+static const int32_t EDDY_EPOLL_CTL_DEL = EPOLL_CTL_DEL;
+
+static const int32_t EDDY_SOCK_STREAM = SOCK_STREAM;
+static const int32_t EDDY_SOCK_NONBLOCK = SOCK_NONBLOCK;
+static const int32_t EDDY_SOCK_CLOEXEC = SOCK_CLOEXEC;
+static const int32_t EDDY_MSG_NOSIGNAL = MSG_NOSIGNAL;
+static const int32_t EDDY_IPPROTO_TCP = IPPROTO_TCP;
+static const int32_t EDDY_IPPROTO_IPV6 = IPPROTO_IPV6;
+static const int32_t EDDY_IPV6_V6ONLY = IPV6_V6ONLY;
+static const int32_t EDDY_TCP_NODELAY = TCP_NODELAY;
+static const int32_t EDDY_SOL_SOCKET = SOL_SOCKET;
+static const int32_t EDDY_SO_REUSEADDR = SO_REUSEADDR;
+static const int32_t EDDY_SO_REUSEPORT = SO_REUSEPORT;
+static const int32_t EDDY_SO_ERROR = SO_ERROR;
+static const int32_t EDDY_SO_LINGER = SO_LINGER;
+static const int32_t EDDY_SHUT_WR = SHUT_WR;
+
+#define EDDY_RESULT(call)            \
+    long result = (long)(call);      \
+    return result < 0 ? -(long)errno : result
+
+// ---- epoll -----------------------------------------------------------------------------------------------------------
+
+static inline long eddy_epoll_create(void) { EDDY_RESULT(epoll_create1(EPOLL_CLOEXEC)); }
+
+// epoll_event is packed on x86-64 only; it is filled and read here so that Swift never forms a pointer into it.
+static inline long eddy_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t tag) {
+    struct epoll_event event;
+    event.events = events;
+    event.data.u64 = tag;
+    EDDY_RESULT(epoll_ctl(epoll, operation, fd, &event));
+}
+
+static inline long eddy_epoll_wait(int epoll, void *events, int capacity, int milliseconds) {
+    EDDY_RESULT(epoll_wait(epoll, (struct epoll_event *)events, capacity, milliseconds));
+}
+
+// Waits with nanoseconds. Kernels before 5.11 and some seccomp filters refuse it; the caller falls back then.
+static inline long eddy_epoll_wait_precise(int epoll, void *events, int capacity, int64_t nanoseconds) {
+    struct timespec timeout = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+#ifdef SYS_epoll_pwait2
+    EDDY_RESULT(syscall(SYS_epoll_pwait2, epoll, events, capacity, &timeout, (void *)0, (size_t)0));
+#else
+    (void)timeout;
+    return -ENOSYS;
+#endif
+}
+
+static inline size_t eddy_event_stride(void) { return sizeof(struct epoll_event); }
+static inline uint32_t eddy_event_mask(const void *events, long index) {
+    return ((const struct epoll_event *)events)[index].events;
+}
+static inline uint64_t eddy_event_tag(const void *events, long index) {
+    return ((const struct epoll_event *)events)[index].data.u64;
+}
+static inline void eddy_event_store(void *events, long index, uint32_t mask, uint64_t tag) {
+    struct epoll_event *event = &((struct epoll_event *)events)[index];
+    event->events = mask;
+    event->data.u64 = tag;
+}
+
+// ---- timerfd, eventfd, clock -----------------------------------------------------------------------------------------
+
+static inline long eddy_timer_create(void) { EDDY_RESULT(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)); }
+
+// Arms for an absolute instant of CLOCK_MONOTONIC. An it_value of zero would disarm (timerfd_create(2)), so the least
+// instant is 1 ns. A negative instant disarms on purpose.
+static inline long eddy_timer_set(int timer, int64_t nanoseconds) {
+    struct itimerspec spec = {{0, 0}, {0, 0}};
+    if (nanoseconds >= 0) {
+        if (nanoseconds == 0) nanoseconds = 1;
+        spec.it_value.tv_sec = nanoseconds / 1000000000;
+        spec.it_value.tv_nsec = nanoseconds % 1000000000;
+    }
+    EDDY_RESULT(timerfd_settime(timer, TFD_TIMER_ABSTIME, &spec, (struct itimerspec *)0));
+}
+
+static inline long eddy_event_descriptor_create(void) { EDDY_RESULT(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)); }
+
+static inline int64_t eddy_monotonic_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+// ---- descriptors -----------------------------------------------------------------------------------------------------
+
+static inline long eddy_read(int fd, void *buffer, size_t count) { EDDY_RESULT(read(fd, buffer, count)); }
+static inline long eddy_write(int fd, const void *buffer, size_t count) { EDDY_RESULT(write(fd, buffer, count)); }
+static inline long eddy_receive(int fd, void *buffer, size_t count) { EDDY_RESULT(recv(fd, buffer, count, 0)); }
+static inline long eddy_send(int fd, const void *buffer, size_t count) {
+    // MSG_NOSIGNAL: a closed peer is the error EPIPE, never a signal that ends the process (send(2)).
+    EDDY_RESULT(send(fd, buffer, count, MSG_NOSIGNAL));
+}
+static inline long eddy_close(int fd) { EDDY_RESULT(close(fd)); }
+static inline long eddy_pipe(int32_t ends[2]) { EDDY_RESULT(pipe2(ends, O_NONBLOCK | O_CLOEXEC)); }
+static inline long eddy_set_nonblocking(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return -(long)errno;
+    if (flags & O_NONBLOCK) return 0;
+    EDDY_RESULT(fcntl(fd, F_SETFL, flags | O_NONBLOCK));
+}
+
+// ---- sockets ---------------------------------------------------------------------------------------------------------
+
+static inline long eddy_socket(int family, int kind) {
+    EDDY_RESULT(socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+static inline long eddy_socket_pair(int32_t ends[2]) {
+    EDDY_RESULT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends));
+}
+static inline long eddy_bind(int fd, const void *address, uint32_t length) {
+    EDDY_RESULT(bind(fd, (const struct sockaddr *)address, (socklen_t)length));
+}
+static inline long eddy_listen(int fd, int backlog) { EDDY_RESULT(listen(fd, backlog)); }
+static inline long eddy_accept(int fd, void *address, uint32_t *length) {
+    EDDY_RESULT(accept4(fd, (struct sockaddr *)address, (socklen_t *)length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+static inline long eddy_connect(int fd, const void *address, uint32_t length) {
+    EDDY_RESULT(connect(fd, (const struct sockaddr *)address, (socklen_t)length));
+}
+static inline long eddy_shutdown(int fd, int how) { EDDY_RESULT(shutdown(fd, how)); }
+static inline long eddy_socket_name(int fd, void *address, uint32_t *length) {
+    EDDY_RESULT(getsockname(fd, (struct sockaddr *)address, (socklen_t *)length));
+}
+static inline long eddy_peer_name(int fd, void *address, uint32_t *length) {
+    EDDY_RESULT(getpeername(fd, (struct sockaddr *)address, (socklen_t *)length));
+}
+static inline long eddy_get_option(int fd, int level, int name, void *value, uint32_t *length) {
+    EDDY_RESULT(getsockopt(fd, level, name, value, (socklen_t *)length));
+}
+static inline long eddy_set_option(int fd, int level, int name, const void *value, uint32_t length) {
+    EDDY_RESULT(setsockopt(fd, level, name, value, (socklen_t)length));
+}
+
+// ---- threads ---------------------------------------------------------------------------------------------------------
+
+// What the running thread is driving. One variable for the whole process: a `static` would give every object file that
+// includes this header a copy of its own, a weak definition is merged by the linker.
+__attribute__((weak)) __thread void *eddy_thread_slot_storage = 0;
+
+// Never inlined: a coroutine may move to another thread at any `await`, and an inlined access would let the compiler keep
+// the first thread's address across it.
+__attribute__((noinline, unused)) static void *eddy_thread_slot_get(void) { return eddy_thread_slot_storage; }
+__attribute__((noinline, unused)) static void eddy_thread_slot_set(void *value) { eddy_thread_slot_storage = value; }
+
+static inline int32_t eddy_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
+static inline int32_t eddy_is_main_thread(void) { return getpid() == (int32_t)syscall(SYS_gettid); }
+
+// libdispatch's main queue, the pair that CoreFoundation's run loop uses: a descriptor that becomes readable when the queue
+// has work, and the function that drains it. Weak: absent when the program does not carry libdispatch.
+extern __attribute__((weak)) int _dispatch_get_main_queue_handle_4CF(void);
+extern __attribute__((weak)) void _dispatch_main_queue_callback_4CF(void *);
+
+static inline int32_t eddy_main_queue_descriptor(void) {
+    return _dispatch_get_main_queue_handle_4CF ? _dispatch_get_main_queue_handle_4CF() : -1;
+}
+static inline void eddy_main_queue_drain(void) {
+    if (_dispatch_main_queue_callback_4CF) _dispatch_main_queue_callback_4CF((void *)0);
+}
+
+// Whether the program itself uses libdispatch, through Swift's Dispatch module. libswift_Concurrency links the C library in any
+// case. Statically linked programs can't be asked, so they count as using it.
+static inline int32_t eddy_program_uses_dispatch(void) {
+    void *overlay = dlopen("libswiftDispatch.so", RTLD_NOLOAD | RTLD_LAZY);
+    if (overlay) {
+        dlclose(overlay);
+        return 1;
+    }
+    void *library = dlopen("libdispatch.so", RTLD_NOLOAD | RTLD_LAZY);
+    if (library) {
+        dlclose(library);
+        return 0;
+    }
+    return _dispatch_get_main_queue_handle_4CF != 0;
+}
+
+// How many threads the process has, or -1.
+static inline int32_t eddy_thread_count(void) {
+    DIR *directory = opendir("/proc/self/task");
+    if (!directory) return -1;
+    int32_t count = 0;
+    for (struct dirent *entry; (entry = readdir(directory));) count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+// ---- signals ---------------------------------------------------------------------------------------------------------
+
+// Installs a handler, but only in place of the default action. Answers 1 when it did.
+static inline int32_t eddy_signal_install(int signal, void (*handler)(int)) {
+    struct sigaction current, replacement;
+    if (sigaction(signal, (struct sigaction *)0, &current) != 0) return 0;
+    if ((current.sa_flags & SA_SIGINFO) || current.sa_handler != SIG_DFL) return 0;
+    memset(&replacement, 0, sizeof replacement);
+    replacement.sa_handler = handler;
+    replacement.sa_flags = SA_RESTART;
+    sigemptyset(&replacement.sa_mask);
+    return sigaction(signal, &replacement, (struct sigaction *)0) == 0;
+}
+
+static inline void eddy_signal_restore(int signal) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    sigemptyset(&action.sa_mask);
+    sigaction(signal, &action, (struct sigaction *)0);
+}
+
+// Gives a signal its default action, now. Async-signal-safe: used inside the handler.
+static inline void eddy_signal_default(int signal) {
+    eddy_signal_restore(signal);
+    raise(signal);
+}
+
+#undef EDDY_RESULT

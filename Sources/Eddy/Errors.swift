@@ -1,0 +1,83 @@
+public import EddyReactor
+
+public typealias SystemError = EddyReactor.SystemError
+
+/// The stream, the listener or the registration was closed before or during the operation.
+public struct ClosedError: Error, Hashable, Sendable, CustomStringConvertible {
+    public init() {}
+    public var description: String { "it was closed: open a new one" }
+}
+
+/// Another task waits for the same direction of the same descriptor already; that one is undisturbed.
+public struct BusyError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let descriptor: Int32
+    public let direction: Direction
+
+    public init(descriptor: Int32, direction: Direction) {
+        self.descriptor = descriptor
+        self.direction = direction
+    }
+
+    public var description: String {
+        "another task waits to \(direction) descriptor \(descriptor): let one task \(direction), or wait for the other"
+    }
+}
+
+/// The loop has ended, or is ending, and nothing can wait on it any more.
+public struct ShutdownError: Error, Hashable, Sendable, CustomStringConvertible {
+    public init() {}
+    public var description: String { "the event loop has ended: finish such work before its run returns" }
+}
+
+/// The time ran out before the operation finished.
+public struct TimeoutError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// How long the operation had, if it was a timeout; nil for a deadline.
+    public let timeout: Duration?
+
+    public init(timeout: Duration? = nil) {
+        self.timeout = timeout
+    }
+
+    public var description: String {
+        timeout.map { "not finished within \($0)" } ?? "not finished by its deadline"
+    }
+}
+
+/// The run has ended, but tasks would not: they were cancelled, and did not finish within the grace period.
+public struct LeftoverTasksError: Error, Sendable, CustomStringConvertible {
+    /// Name of each task that was left, and what it was waiting for.
+    public let tasks: [ParkedTask]
+    /// What the body threw, if it did.
+    public let bodyError: (any Error)?
+
+    public var description: String {
+        let list = tasks.map(\.description).joined(separator: "; ")
+        let failure = bodyError.map { " The body had thrown: \($0)." } ?? ""
+        return "\(tasks.count) task\(tasks.count == 1 ? "" : "s") ignored cancellation for the whole grace period: \(list)."
+            + " Let tasks end when they are cancelled, or give them a longer gracePeriod.\(failure)"
+    }
+}
+
+/// Nothing can happen any more: the main task waits, and there is no timer, no descriptor and no other thread that could
+/// ever wake it.
+public struct DeadlockError: Error, Sendable, CustomStringConvertible {
+    /// The tasks that wait for each other, or for something that never comes.
+    public let tasks: [ParkedTask]
+
+    public var description: String {
+        let list = tasks.isEmpty ? "a continuation that nobody resumes" : tasks.map(\.description).joined(separator: "; ")
+        return "deadlock: no timer, no descriptor and no other thread is left that could wake the main task. Waiting: \(list)."
+    }
+}
+
+/// A task that is alive: its name and what it waits for.
+public struct ParkedTask: Sendable, Hashable, CustomStringConvertible {
+    /// The name it was started with.
+    public let name: String?
+    /// What it waits for, in words; nil when it does not wait for anything of the loop's.
+    public let waitsFor: String?
+
+    public var description: String {
+        "\(name.map { "'\($0)'" } ?? "a task without a name") (\(waitsFor ?? "not waiting on the loop"))"
+    }
+}

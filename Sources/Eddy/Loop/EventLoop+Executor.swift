@@ -1,0 +1,63 @@
+import EddyReactor
+
+// The loop as Swift's runtime knows it (SE-0392, SE-0417).
+//
+// A job must be run under the identity that its code returns to, or the runtime enqueues the task again. The two roles
+// therefore have an object each: what arrives here was enqueued for the loop as a task executor, what arrives at
+// `LoopSerialExecutor` for the loop as an actor's executor.
+
+extension EventLoop: TaskExecutor, SerialExecutor {
+    public func enqueue(_ job: consuming ExecutorJob) {
+        core.enqueue(UnownedJob(job), .task)
+    }
+
+    public func asUnownedTaskExecutor() -> UnownedTaskExecutor {
+        UnownedTaskExecutor(ordinary: self)
+    }
+
+    /// For actors that live on the loop:
+    ///
+    /// ```swift
+    /// actor Session {
+    ///     let loop: EventLoop
+    ///     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    /// }
+    /// ```
+    public func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+        UnownedSerialExecutor(ordinary: serialExecutor)
+    }
+
+    public func checkIsolated() {
+        serialExecutor.checkIsolated()
+    }
+
+    public func isIsolatingCurrentContext() -> Bool? {
+        serialExecutor.isIsolatingCurrentContext()
+    }
+}
+
+/// The loop as the executor of actors.
+final class LoopSerialExecutor: SerialExecutor {
+    // SAFETY: set once, in the loop's initializer. unowned(unsafe): the loop owns both, and an actor that uses the executor
+    // holds the loop (SE-0392 asks that of every custom executor).
+    nonisolated(unsafe) unowned(unsafe) var core: LoopCore!
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        core.enqueue(UnownedJob(job), .serial)
+    }
+
+    func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+        UnownedSerialExecutor(ordinary: self)
+    }
+
+    func checkIsolated() {
+        precondition(
+            core.isCurrent,
+            "expected to be on the event loop, but thread \(ThreadSlot.identifier) is not the loop's: "
+                + "use `loop.post {}` or `loop.spawn {}` to get there")
+    }
+
+    func isIsolatingCurrentContext() -> Bool? {
+        core.isCurrent
+    }
+}

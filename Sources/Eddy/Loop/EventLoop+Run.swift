@@ -1,0 +1,204 @@
+import EddyReactor
+import Synchronization
+
+extension EventLoop {
+    /// Runs a program's main task on a loop of its own, and returns when that has finished.
+    ///
+    /// Called from a synchronous `main`, on the main thread and outside any task, the loop *hosts* the process: everything that
+    /// Swift's concurrency runs, it runs, in this one thread. Called anywhere else the loop is a guest.
+    ///
+    /// At the end, tasks that are still alive are cancelled and awaited for the configuration's grace period. Ctrl-C cancels
+    /// the main task; a second one ends the process.
+    ///
+    /// - Parameters:
+    ///   - name: the main task's name.
+    ///   - body: the main task.
+    /// - Returns: the body's value.
+    /// - Throws: the body's error; ``LeftoverTasksError`` when tasks outlive the grace period; ``DeadlockError`` when nothing is
+    ///   left that could ever wake the main task; ``SystemError`` when the loop can't be set up.
+    /// - Precondition: not inside another run on the same thread.
+    public static func run<T: Sendable>(
+        name: String? = nil, configuration: Configuration = Configuration(),
+        _ body: @escaping @Sendable () async throws -> T
+    ) throws -> T {
+        precondition(
+            LoopCore.current == nil,
+            "EventLoop.run was called inside a run on the same thread: an event loop is not recursive. "
+                + "`await` the work instead, or give the inner loop a thread of its own")
+        let loop = try EventLoop(configuration: configuration)
+        defer { loop.close() }
+        let isOutsideTasks = withUnsafeCurrentTask { $0 == nil }
+        guard configuration.mode == .automatic, isOutsideTasks, ThreadSlot.isMain, !HostExecutors.isTestProcess else {
+            return try loop.run(name: name, body)
+        }
+        return try HostExecutors.hosting(loop) { try loop.run(name: name, body) }
+    }
+
+    /// Runs a main task on this loop and this thread, and returns when that has finished.
+    ///
+    /// The loop can be run again afterwards. Everything else is as for the static ``run(name:configuration:_:)-swift.type.method``.
+    ///
+    /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop.
+    public func run<T: Sendable>(
+        name: String? = nil, _ body: @escaping @Sendable () async throws -> T
+    ) throws -> T {
+        try exclusively {
+            try core.runMain(name: name, body)
+        }
+    }
+
+    /// Makes one turn: runs what is ready, looks at descriptors and timers, and returns.
+    ///
+    /// For a loop that lives inside another one: poll ``fileDescriptor``, call this when it is readable. It stays readable
+    /// while tasks are ready.
+    ///
+    /// - Parameter timeout: how long to block at most when nothing is ready. nil blocks until something happens.
+    /// - Returns: true when a task ran, or something was delivered.
+    /// - Throws: ``EventLoopError/alreadyRunning`` when another thread runs this loop.
+    @discardableResult
+    public func runOnce(timeout: Duration? = .zero) throws -> Bool {
+        try exclusively {
+            try core.runOnce(timeout: timeout)
+        }
+    }
+
+    /// The earliest deadline that anything waits for, or nil.
+    ///
+    /// - Note: *Thread:* the one that drives the loop.
+    public var nextDeadline: MonotonicInstant? { core.reactor.nextDeadline }
+
+    private func exclusively<T>(_ body: () throws -> T) throws -> T {
+        checkOpen()
+        precondition(
+            !core.isCurrent,
+            "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead")
+        guard running.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged else {
+            throw EventLoopError.alreadyRunning
+        }
+        defer { running.store(false, ordering: .releasing) }
+        return try core.withThread(body)
+    }
+}
+
+/// A loop was used in a way it can't be.
+public enum EventLoopError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Another thread runs this loop now.
+    case alreadyRunning
+
+    public var description: String {
+        switch self {
+        case .alreadyRunning:
+            "this event loop is being run by another thread: make a loop for each thread, or use `spawn` to add to this one"
+        }
+    }
+}
+
+extension LoopCore {
+    /// What becomes of the main task. Written by the task, read by the run.
+    private final class MainTask<T: Sendable>: Sendable {
+        let result = Mutex<Result<T, any Error>?>(nil)
+        let record = Mutex<TaskRecord?>(nil)
+    }
+
+    func runMain<T: Sendable>(
+        name: String?, _ body: @escaping @Sendable () async throws -> T
+    ) throws -> T {
+        phase = .open
+        let main = MainTask<T>()
+        let signals = InterruptWatch.begin(self)
+        let mainQueue = MainQueueWatch.begin(self)
+        defer {
+            mainQueue?.end()
+            signals?.end()
+            self.signals = nil
+        }
+        let handle = loop.spawn(name: name ?? "main") {
+            let result: Result<T, any Error>
+            do { result = .success(try await body()) } catch { result = .failure(error) }
+            main.result.withLock { $0 = result }
+        }
+        signals?.onSignal = { handle.cancel() }
+        self.signals = signals
+
+        var outcome: Result<T, any Error>?
+        while true {
+            runJobs()
+            takeMessages()
+            outcome = main.result.withLock { $0 }
+            if outcome != nil { break }
+            if let deadlock = findDeadlock() {
+                _ = endTasks(grace: .zero)
+                throw deadlock
+            }
+            try step(until: .distantFuture)
+        }
+        let left = endTasks(grace: loop.configuration.gracePeriod)
+        if !left.isEmpty {
+            var bodyError: (any Error)?
+            if case .failure(let error)? = outcome { bodyError = error }
+            throw LeftoverTasksError(tasks: left, bodyError: bodyError)
+        }
+        return try outcome!.get()
+    }
+
+    func runOnce(timeout: Duration?) throws -> Bool {
+        let before = jobCount
+        let deadline: MonotonicInstant? =
+            switch timeout {
+            case nil: .distantFuture
+            case let timeout? where timeout <= .zero: nil
+            case let timeout?: reactor.now.advanced(by: timeout)
+            }
+        takeMessages()
+        try step(until: deadline)
+        let delivered = !ready.isEmpty
+        // What the turn has woken runs now: a caller that polls between turns should not have to come back for it.
+        runJobs()
+        takeMessages()
+        reactor.prepareForForeignPoll(hasWork: !ready.isEmpty)
+        return delivered || jobCount != before
+    }
+
+    /// Cancels what is still alive and waits for it.
+    ///
+    /// - Returns: what did not end within the grace period.
+    private func endTasks(grace: Duration) -> [ParkedTask] {
+        phase = .ending
+        cancelEverything()
+        let deadline = reactor.now.advanced(by: grace)
+        var failure: (any Error)?
+        while rootCount > 0 || !ready.isEmpty || waiters.count > 0, reactor.now < deadline {
+            runJobs()
+            takeMessages()
+            cancelUncoveredWaits()
+            stockSleeps.cancelAll(on: self)
+            if rootCount == 0, ready.isEmpty, waiters.count == 0 { break }
+            _ = reactor.turn(until: ready.isEmpty ? deadline : nil, &failure)
+            takeMessages()
+            if failure != nil { break }
+        }
+        let left = rootCount > 0 ? aliveTasks(rootsOnly: true) : []
+        shutDownWaits()
+        phase = .open
+        return left
+    }
+
+    private func cancelEverything() {
+        var record = firstRecord
+        // Cancelling runs handlers, which may end tasks: the list is copied first.
+        var roots: [TaskRecord] = []
+        while let each = record {
+            if each.isRoot { roots.append(each) }
+            record = each.next
+        }
+        for root in roots { root.cancelTask() }
+        stockSleeps.cancelAll(on: self)
+        cancelUncoveredWaits()
+    }
+
+    /// Tasks that we did not start, and that wait on this loop: their wait is all we know of them.
+    private func cancelUncoveredWaits() {
+        guard waiters.count > 0 else { return }
+        for waiter in waiters.parked() where waiter.pointee.record == nil { cancel(waiter, .cancelled) }
+    }
+}

@@ -1,0 +1,134 @@
+public import EddyReactor
+import Synchronization
+
+/// An event loop: one thread that runs many tasks, each until it has to wait, and wakes them when their descriptor or their
+/// timer fires.
+///
+/// There are two ways to run one.
+///
+/// **Host.** ``run(name:configuration:_:)-swift.type.method`` called from a synchronous `main` makes the loop the executor of the
+/// whole process: `Task {}`, `Task.detached`, default actors, the main actor and `Task.sleep` all run on it, in one thread.
+///
+/// ```swift
+/// try EventLoop.run {
+///     try await sleep(for: .seconds(1))
+///     print("one second later")
+/// }
+/// ```
+///
+/// **Guest.** Everywhere else, and for every loop made with ``init(configuration:)``: the loop is a task executor and a serial
+/// executor among others. Tasks started with ``spawn(name:priority:_:)`` or `Task(executorPreference: loop)`, and their child
+/// tasks, run on it. An unstructured `Task {}` inside does not; `loop.spawn {}` does.
+///
+/// - Note: *Thread:* a loop is run by one thread at a time, and its methods may be called from any, except where noted.
+public final class EventLoop: Sendable {
+    // SAFETY: nonisolated(unsafe): set once in the initializer, before the loop is known to anybody. A core guards itself: see
+    // `LoopCore`.
+    nonisolated(unsafe) private(set) var core: LoopCore!
+    nonisolated(unsafe) private(set) var anchor: LoopAnchor!
+    let serialExecutor: LoopSerialExecutor
+    let closing = ClosedLoopDrain()
+    let running = Atomic<Bool>(false)
+
+    /// How a loop is set up.
+    public struct Configuration: Sendable {
+        /// Replaces the kernel: for tests. nil is Linux.
+        public var kernel: (any KernelBackend)?
+        /// How many events one turn takes from the kernel.
+        public var eventCapacity = 256
+        /// How long the end of a run waits for cancelled tasks that are still alive.
+        public var gracePeriod: Duration = .seconds(5)
+        /// The signals that cancel the main task; a second one ends the process. They are taken over only by a run on the
+        /// main thread, and only where nobody else has installed a handler.
+        public var cancellingSignals: [Int32] = [2]
+        /// Whether the loop becomes the executor of the whole process.
+        public var mode: Mode = .automatic
+
+        public init() {}
+    }
+
+    /// Whether a run takes over the process's executors.
+    public enum Mode: Sendable {
+        /// Host, when called on the main thread and outside any task; guest otherwise.
+        case automatic
+        /// Only tasks that prefer this loop run on it.
+        case guest
+    }
+
+    /// Makes a loop that runs when ``run(name:_:)-swift.method`` or ``runOnce(timeout:)`` is called.
+    ///
+    /// It holds three descriptors until it is closed or goes away.
+    ///
+    /// - Throws: ``SystemError`` when the process has no descriptors left. Nothing stays open then.
+    public init(configuration: Configuration = Configuration()) throws {
+        let reactor = try Reactor(backend: configuration.kernel, eventCapacity: configuration.eventCapacity)
+        self.configuration = configuration
+        serialExecutor = LoopSerialExecutor()
+        core = LoopCore(self, reactor)
+        serialExecutor.core = core
+        anchor = LoopAnchor(self)
+    }
+
+    let configuration: Configuration
+
+    deinit {
+        close()
+    }
+
+    /// The loop that the running task is on.
+    ///
+    /// nil off any loop. A guest's task that is inside an actor of somebody else's executor is not on the loop, but prefers
+    /// it; that loop is returned too.
+    public static var current: EventLoop? {
+        if let core = LoopCore.current { return core.loop }
+        return withUnsafeCurrentTask { task in
+            task?.unownedTaskExecutor?.asTaskExecutor() as? EventLoop
+        }
+    }
+
+    /// Readable when the loop has something to do: for a loop that is driven by another one, with ``runOnce(timeout:)``.
+    public var fileDescriptor: Int32 { core.reactor.fileDescriptor }
+
+    /// Calls a closure on the loop, after what is ready now.
+    ///
+    /// In other languages `call_soon` and `call_soon_threadsafe`. It wakes the loop only if that is asleep.
+    ///
+    /// - Note: *Thread:* any. After the loop was closed, the closure is called by this thread.
+    public func post(_ body: @escaping @Sendable () -> Void) {
+        if core.isCurrent {
+            core.ready.push(PostedClosure.job(body), .closure)
+        } else {
+            core.inbox.send(.closure(body))
+        }
+    }
+
+    /// Lets every task that is ready go first.
+    ///
+    /// - Note: *Cancellation:* ignored. *Complexity:* O(1), no allocation, no system call. Off any loop this is
+    ///   `Task.yield()`.
+    public static func yield() async {
+        guard let core = LoopCore.current else { return await Task.yield() }
+        await core.yield(#isolation)
+    }
+
+    /// Is the caller on the loop's thread, and is the loop running there?
+    public var isCurrent: Bool { core.isCurrent }
+
+    /// Gives the loop's descriptors back.
+    ///
+    /// Tasks that are still parked are resumed, and their waits throw ``ShutdownError``. What is enqueued later is run by the
+    /// thread that enqueues it, so that no task is lost.
+    ///
+    /// - Precondition: the loop is not running.
+    /// - Note: *Thread:* any. Closing twice is fine.
+    public func close() {
+        core.close()
+    }
+
+    @inline(__always)
+    func checkOpen() {
+        precondition(
+            core.phase != .closed,
+            "this event loop is closed: make a new one with EventLoop(), or use it before its run has ended")
+    }
+}

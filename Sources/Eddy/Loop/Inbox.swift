@@ -1,0 +1,69 @@
+import EddyReactor
+import Synchronization
+
+/// What other threads, and this thread in the wrong moment, have for a loop.
+///
+/// Everything sent is delivered, in order, exactly once: by the loop while it lives, and by the sender itself once the loop
+/// has been closed (see ``LoopCore/drainAfterClose()``).
+///
+/// - Note: *Thread:* any may send; the loop takes.
+final class Inbox: Sendable {
+    enum Message {
+        case job(UnownedJob, JobIdentity)
+        case closure(@Sendable () -> Void)
+        case resume(WaiterReference)
+        case cancelWait(WaiterReference)
+        case cancelRecord(TaskRecord)
+        case recordEnded(TaskRecord)
+        case close(DescriptorClosing)
+    }
+
+    private struct State {
+        var messages: [Message] = []
+        var isClosed = false
+    }
+
+    private let state = Mutex(State())
+    let waker: Waker
+    /// Runs what arrives after the loop was closed. Weak: a cancellation handler may still be sending when the loop is freed,
+    /// and then there is no waiter left that its message could be about.
+    // SAFETY: nonisolated(unsafe): written by the core's initializer only, before any other thread can know this inbox.
+    nonisolated(unsafe) weak var core: LoopCore?
+
+    init(waker: Waker) {
+        self.waker = waker
+    }
+
+    func send(_ message: Message) {
+        let isClosed = state.withLock { state in
+            state.messages.append(message)
+            return state.isClosed
+        }
+        if _slowPath(isClosed) { core?.drainAfterClose() } else { waker.wake() }
+    }
+
+    /// Takes all messages, leaving an empty array whose memory is kept.
+    ///
+    /// - Returns: false when there was none.
+    func take(into messages: inout [Message]) -> Bool {
+        state.withLock { state in
+            guard !state.messages.isEmpty else { return false }
+            swap(&state.messages, &messages)
+            return true
+        }
+    }
+
+    var count: Int { state.withLock { $0.messages.count } }
+
+    /// From now on whoever sends delivers.
+    func close() {
+        state.withLock { $0.isClosed = true }
+    }
+}
+
+/// A descriptor whose last user went away on another thread: the loop deregisters and closes it.
+struct DescriptorClosing: @unchecked Sendable {
+    // SAFETY: the registration's pointer is looked at by the loop only.
+    let registration: Registration?
+    let descriptor: Int32
+}

@@ -1,0 +1,68 @@
+/// The jobs that are ready to run: first in, first out, whatever their priority.
+///
+/// A ring of two words per job. It grows when full and never shrinks: its size is the largest number of tasks that were ever
+/// ready at once.
+///
+/// - Note: *Thread:* the loop's.
+struct ReadyQueue: ~Copyable {
+    /// A job, with its identity and its task's record in one word: a record's address has its lowest bits free.
+    struct Entry {
+        var job: UnownedJob
+        var tagged: UInt
+
+        @inline(__always)
+        var identity: JobIdentity { JobIdentity(rawValue: UInt8(truncatingIfNeeded: tagged & 7))! }
+
+        @inline(__always)
+        var record: Unmanaged<TaskRecord>? {
+            UnsafeRawPointer(bitPattern: tagged & ~7).map { Unmanaged.fromOpaque($0) }
+        }
+    }
+
+    private var entries: UnsafeMutablePointer<Entry>
+    private var mask: Int
+    private var head = 0
+    private var tail = 0
+
+    init() {
+        mask = 255
+        entries = .allocate(capacity: mask + 1)
+    }
+
+    deinit {
+        entries.deallocate()
+    }
+
+    @inline(__always)
+    var isEmpty: Bool { head == tail }
+
+    @inline(__always)
+    var count: Int { tail &- head }
+
+    @inline(__always)
+    mutating func push(_ job: UnownedJob, _ identity: JobIdentity, _ record: Unmanaged<TaskRecord>? = nil) {
+        if _slowPath(tail &- head > mask) { grow() }
+        let tagged = UInt(bitPattern: record?.toOpaque()) | UInt(identity.rawValue)
+        (entries + tail & mask).initialize(to: Entry(job: job, tagged: tagged))
+        tail &+= 1
+    }
+
+    @inline(__always)
+    mutating func pop() -> Entry {
+        let entry = entries[head & mask]
+        head &+= 1
+        return entry
+    }
+
+    @inline(never)
+    private mutating func grow() {
+        let capacity = mask + 1
+        let larger = UnsafeMutablePointer<Entry>.allocate(capacity: capacity * 2)
+        for index in 0..<count { (larger + index).initialize(to: entries[(head &+ index) & mask]) }
+        tail = count
+        head = 0
+        entries.deallocate()
+        entries = larger
+        mask = capacity * 2 - 1
+    }
+}

@@ -1,0 +1,39 @@
+import Synchronization
+
+/// A flag that tasks can wait for: once set, everybody passes, until it is reset.
+///
+/// asyncio's and trio's `Event`.
+///
+/// - Note: *Thread:* any; tasks of several loops, and of none, may wait for one event.
+public final class AsyncEvent: Sendable {
+    private let flag: Atomic<Bool>
+    private let queue = WaitQueue()
+
+    public init(isSet: Bool = false) {
+        flag = Atomic(isSet)
+    }
+
+    public var isSet: Bool { flag.load(ordering: .acquiring) }
+
+    /// Sets the flag and resumes everybody who waits, in the order in which they came.
+    ///
+    /// - Complexity: O(n) in the number of waiting tasks.
+    public func set() {
+        queue.resumeAll { flag.store(true, ordering: .releasing) }
+    }
+
+    /// Takes the flag back. Who waits from now on waits for the next ``set()``.
+    public func reset() {
+        flag.store(false, ordering: .releasing)
+    }
+
+    /// Waits until the flag is set. If it is, this returns at once, without suspending.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled before or while it waits; ``ShutdownError`` when the loop ends.
+    /// - Note: *Cancellation:* ends the wait and leaves nothing behind. An event that was set before the cancellation arrived
+    ///   wins. *Complexity:* O(1), no allocation on a loop.
+    public func wait() async throws {
+        if isSet { return }
+        try await queue.wait(#isolation) { flag.load(ordering: .relaxed) }
+    }
+}

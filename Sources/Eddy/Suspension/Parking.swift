@@ -1,0 +1,178 @@
+import EddyReactor
+
+// The only file in which a task suspends.
+//
+// An `await` on a method that is isolated to an actor with an executor of its own hands the rest of the task to that
+// executor's `enqueue` as one job. The executors below keep the job, in a waiter or on the ready queue, and the loop runs it
+// when the wait is over. That is a continuation without the second status record which the standard one adds.
+//
+// Two rules make it sound:
+//
+//  - Between naming the waiter (`parking = waiter`) and the runtime's call of `enqueue` no other code runs: both happen on the
+//    loop's thread, inside the switch of executors.
+//  - Everything after the wait that touches the loop happens in the isolated method's body, which runs inside
+//    `runSynchronously` on the loop's thread. What follows the `await` may be anywhere: a task without an executor
+//    preference that was started with `Task.immediate` goes on in the global pool.
+
+/// Keeps the job of a task that parks.
+final class ParkingExecutor: SerialExecutor {
+    // SAFETY: unowned(unsafe) because this is the hot path. The core owns this executor, and a task
+    // can reach it only through the core. It is touched on the loop's thread only.
+    unowned(unsafe) let core: LoopCore
+
+    init(_ core: LoopCore) {
+        self.core = core
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        core.keepParked(UnownedJob(job))
+    }
+
+    func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
+}
+
+/// Where tasks park.
+actor Parking {
+    nonisolated let executor: ParkingExecutor
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    init(_ core: LoopCore) {
+        executor = ParkingExecutor(core)
+    }
+
+    /// Parks the calling task. The body runs when the loop resumes it.
+    ///
+    /// The body calls a function that the optimiser cannot see through. Around an empty one it removes the switch of
+    /// executors, and the task never parks.
+    @inline(__always)
+    func park(_ waiter: ParkedWaiter) -> Outcome {
+        executor.core.finish(waiter.pointer)
+    }
+}
+
+/// Puts the job of a task that yields at the end of the ready queue.
+final class YieldExecutor: SerialExecutor {
+    // SAFETY: as for ParkingExecutor.
+    unowned(unsafe) let core: LoopCore
+
+    init(_ core: LoopCore) {
+        self.core = core
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        core.keepYielded(UnownedJob(job))
+    }
+
+    func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
+}
+
+/// Where tasks let others go first.
+actor Yielding {
+    nonisolated let executor: YieldExecutor
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    init(_ core: LoopCore) {
+        executor = YieldExecutor(core)
+    }
+
+    @inline(__always)
+    func yield() {
+        executor.core.noteYield()
+    }
+}
+
+/// Where code of tasks that are elsewhere runs when it needs the loop: an actor whose executor is the loop.
+actor LoopAnchor {
+    // SAFETY: unowned(unsafe): the loop owns its anchor, and callers hold the loop.
+    nonisolated unowned(unsafe) let loop: EventLoop
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    init(_ loop: EventLoop) {
+        self.loop = loop
+    }
+
+    /// Runs an operation on the loop and brings its result back.
+    func run<T: Sendable>(_ operation: @Sendable () async throws -> T) async throws -> T {
+        try await operation()
+    }
+}
+
+extension LoopCore {
+    /// Parks the current task in a waiter that is armed, until the loop claims it.
+    ///
+    /// Cancellation reaches a covered task through its record, without a handler for this wait; any other task pays for one.
+    ///
+    /// - Note: *Thread:* the loop's.
+    @inline(__always)
+    func park(_ waiter: WaiterPointer, _ record: TaskRecord?, _ isolation: (any Actor)?) async -> Outcome {
+        waiter.pointee.identity = identity(of: isolation)
+        guard let record else { return await parkUncovered(waiter) }
+        waiter.pointee.record = Unmanaged.passUnretained(record)
+        record.waiter = waiter
+        parking = waiter
+        return await parkingLot.park(ParkedWaiter(waiter))
+    }
+
+    /// Parks a task that was not started by us, with a cancellation handler for this one wait.
+    ///
+    /// The handler only sends a message, even on the loop's own thread: on a task that was cancelled meanwhile it runs before
+    /// the task is parked.
+    @inline(never)
+    private func parkUncovered(_ waiter: WaiterPointer) async -> Outcome {
+        let reference = WaiterReference(waiter)
+        let inbox = inbox
+        let parked = ParkedWaiter(waiter)
+        return await withTaskCancellationHandler {
+            parking = waiter
+            return await parkingLot.park(parked)
+        } onCancel: {
+            inbox.send(.cancelWait(reference))
+        }
+    }
+
+    /// Lets everything that is ready now go first.
+    @inline(__always)
+    func yield(_ isolation: (any Actor)?) async {
+        yieldIdentity = identity(of: isolation)
+        await yieldLot.yield()
+    }
+
+    /// Suspends a task that runs on no loop: the standard continuation.
+    ///
+    /// - Parameter enlist: puts the waiter where it is found. May answer that there is nothing to wait for.
+    static func suspendOffLoop(
+        _ waiter: WaiterPointer, _ enlist: () -> Bool
+    ) async -> Outcome {
+        await withUnsafeContinuation { continuation in
+            waiter.pointee.foreign = continuation
+            if !enlist() { continuation.resume(returning: .ready) }
+        }
+    }
+}
+
+/// A waiter as other threads may name it: only its loop may look behind the pointer.
+struct WaiterReference: @unchecked Sendable {
+    // SAFETY: the pointer is a name on other threads. Its memory belongs to the loop's pool, which outlives every inbox
+    // message, and the generation tells the loop whether the waiter is still the one that was meant.
+    let pointer: WaiterPointer
+    let generation: UInt32
+
+    init(_ pointer: WaiterPointer) {
+        self.pointer = pointer
+        generation = pointer.pointee.generation
+    }
+}
+
+/// A waiter on its way into the parking lot and out of it.
+struct ParkedWaiter: @unchecked Sendable {
+    // SAFETY: handed over on the loop's thread, and taken back on the loop's thread by the job that the loop runs.
+    let pointer: WaiterPointer
+
+    @inline(__always)
+    init(_ pointer: WaiterPointer) {
+        self.pointer = pointer
+    }
+}

@@ -1,0 +1,35 @@
+public import EddyReactor
+
+/// The clock of event loops: CLOCK_MONOTONIC in production, the test's time under virtual time.
+///
+/// It does not advance while the machine is suspended, like the standard library's `SuspendingClock`.
+public struct LoopClock: Clock {
+    public typealias Instant = MonotonicInstant
+
+    public init() {}
+
+    /// The time of the loop that the running task is on, read now. Off any loop, CLOCK_MONOTONIC.
+    public var now: MonotonicInstant { .now }
+
+    public var minimumResolution: Duration { .nanoseconds(1) }
+
+    /// Sleeps on the loop. The tolerance is not used: one timer serves all deadlines to the nanosecond.
+    public func sleep(until deadline: MonotonicInstant, tolerance: Duration? = nil) async throws {
+        try await Eddy.sleep(until: deadline)
+    }
+}
+
+extension Clock where Self == LoopClock {
+    /// The clock of event loops.
+    public static var loop: LoopClock { LoopClock() }
+}
+
+extension MonotonicInstant {
+    /// The time now: that of the loop that the running task is on, or CLOCK_MONOTONIC.
+    ///
+    /// Read afresh each time, never cached for a turn: a task that has computed for a second and then sleeps for one wakes
+    /// after two.
+    public static var now: MonotonicInstant {
+        LoopCore.current?.reactor.now ?? MonotonicInstant(nanoseconds: Int64(LinuxKernel.shared.perform(.clock)))
+    }
+}

@@ -1,0 +1,237 @@
+import CEpoll
+
+/// The one gate to the kernel: every system call of the product is a small function here.
+///
+/// In production a call is counted, one branch is predicted, and the C inline function is entered. With a backend the call
+/// becomes a ``SystemCall`` value and goes there instead.
+///
+/// Results are the kernel's: zero or more, or `-errno`. ``SystemError`` makes errors of them where a caller wants one.
+///
+/// - Note: *Thread:* that of the reactor it belongs to; the counters are not synchronised. Wake-ups, which come from other
+///   threads, have a path of their own in ``Waker``.
+package struct Kernel {
+    let backend: (any KernelBackend)?
+    let counters: UnsafeMutablePointer<UInt64>
+
+    init(backend: (any KernelBackend)?) {
+        self.backend = backend
+        counters = .allocate(capacity: SystemCall.Name.allCases.count)
+        counters.initialize(repeating: 0, count: SystemCall.Name.allCases.count)
+    }
+
+    /// The reactor that made this gate frees it, once, when nothing can call through it any more.
+    func deallocate() {
+        counters.deallocate()
+    }
+
+    @inline(__always)
+    private func count(_ name: SystemCall.Name) {
+        counters[name.rawValue] &+= 1
+    }
+
+    /// Repeats a call that a signal interrupted before it did anything (signal(7)).
+    @inline(__always)
+    private func retrying(_ call: () -> Int) -> Int {
+        while true {
+            let result = call()
+            if _fastPath(result != -Int(EINTR)) { return result }
+        }
+    }
+
+    // MARK: - epoll
+
+    package func epollCreate() -> Int {
+        count(.epoll_create1)
+        if let backend { return backend.perform(.epollCreate) }
+        return eddy_epoll_create()
+    }
+
+    package func epollControl(
+        _ epoll: Int32, _ operation: EpollOperation, _ descriptor: Int32, events: UInt32, tag: UInt64
+    ) -> Int {
+        count(.epoll_ctl)
+        if let backend {
+            return backend.perform(
+                .epollControl(epoll: epoll, operation: operation, descriptor: descriptor, events: events, tag: tag))
+        }
+        return eddy_epoll_control(epoll, operation.rawOperation, descriptor, events, tag)
+    }
+
+    /// Not retried on EINTR: the reactor recomputes what is left to wait from its absolute deadline first.
+    @inline(__always)
+    package func epollWait(_ epoll: Int32, _ events: EventBuffer, _ timeout: PollTimeout) -> Int {
+        count(.epoll_wait)
+        if let backend { return backend.perform(.epollWait(epoll: epoll, events: events, timeout: timeout)) }
+        return LinuxKernel.wait(epoll, events, timeout)
+    }
+
+    // MARK: - Timers, events, clock
+
+    package func timerCreate() -> Int {
+        count(.timerfd_create)
+        if let backend { return backend.perform(.timerCreate) }
+        return eddy_timer_create()
+    }
+
+    package func timerSet(_ timer: Int32, _ deadline: MonotonicInstant) -> Int {
+        count(.timerfd_settime)
+        if let backend { return backend.perform(.timerSet(timer: timer, deadline: deadline)) }
+        return eddy_timer_set(timer, max(deadline.nanoseconds, 0))
+    }
+
+    package func eventCreate() -> Int {
+        count(.eventfd)
+        if let backend { return backend.perform(.eventCreate) }
+        return eddy_event_descriptor_create()
+    }
+
+    /// CLOCK_MONOTONIC, the clock that every deadline of a loop is on.
+    @inline(__always)
+    package func now() -> MonotonicInstant {
+        // Not counted: through the vDSO it is not a system call (vdso(7)).
+        if let backend { return MonotonicInstant(nanoseconds: Int64(backend.perform(.clock))) }
+        return MonotonicInstant(nanoseconds: eddy_monotonic_now())
+    }
+
+    // MARK: - Bytes
+
+    @inline(__always)
+    package func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ size: Int) -> Int {
+        retrying {
+            count(.read)
+            if let backend { return backend.perform(.read(descriptor, buffer, size)) }
+            return eddy_read(descriptor, buffer, size)
+        }
+    }
+
+    @inline(__always)
+    package func write(_ descriptor: Int32, _ buffer: UnsafeRawPointer, _ size: Int) -> Int {
+        retrying {
+            count(.write)
+            if let backend { return backend.perform(.write(descriptor, buffer, size)) }
+            return eddy_write(descriptor, buffer, size)
+        }
+    }
+
+    @inline(__always)
+    package func receive(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ size: Int) -> Int {
+        retrying {
+            count(.recv)
+            if let backend { return backend.perform(.receive(descriptor, buffer, size)) }
+            return eddy_receive(descriptor, buffer, size)
+        }
+    }
+
+    @inline(__always)
+    package func send(_ descriptor: Int32, _ buffer: UnsafeRawPointer, _ size: Int) -> Int {
+        retrying {
+            count(.send)
+            if let backend { return backend.perform(.send(descriptor, buffer, size)) }
+            return eddy_send(descriptor, buffer, size)
+        }
+    }
+
+    /// Never retried: on Linux the number is free again whatever close(2) answers, and by now it may be somebody else's.
+    package func close(_ descriptor: Int32) {
+        count(.close)
+        if let backend {
+            _ = backend.perform(.close(descriptor))
+        } else {
+            _ = eddy_close(descriptor)
+        }
+    }
+
+    package func pipe(_ ends: UnsafeMutablePointer<Int32>) -> Int {
+        count(.pipe2)
+        if let backend { return backend.perform(.pipe(ends)) }
+        return eddy_pipe(ends)
+    }
+
+    package func setNonBlocking(_ descriptor: Int32) -> Int {
+        count(.fcntl)
+        if let backend { return backend.perform(.setNonBlocking(descriptor)) }
+        return eddy_set_nonblocking(descriptor)
+    }
+
+    // MARK: - Sockets
+
+    package func socket(family: Int32, kind: Int32) -> Int {
+        count(.socket)
+        if let backend { return backend.perform(.socket(family: family, kind: kind)) }
+        return eddy_socket(family, kind)
+    }
+
+    package func socketPair(_ ends: UnsafeMutablePointer<Int32>) -> Int {
+        count(.socketpair)
+        if let backend { return backend.perform(.socketPair(ends)) }
+        return eddy_socket_pair(ends)
+    }
+
+    package func bind(_ descriptor: Int32, _ address: UnsafeRawPointer, _ length: UInt32) -> Int {
+        count(.bind)
+        if let backend { return backend.perform(.bind(descriptor, address, length)) }
+        return eddy_bind(descriptor, address, length)
+    }
+
+    package func listen(_ descriptor: Int32, backlog: Int32) -> Int {
+        count(.listen)
+        if let backend { return backend.perform(.listen(descriptor, backlog: backlog)) }
+        return eddy_listen(descriptor, backlog)
+    }
+
+    package func accept(
+        _ descriptor: Int32, _ address: UnsafeMutableRawPointer, _ length: UnsafeMutablePointer<UInt32>
+    ) -> Int {
+        retrying {
+            count(.accept4)
+            if let backend { return backend.perform(.accept(descriptor, address, length)) }
+            return eddy_accept(descriptor, address, length)
+        }
+    }
+
+    /// Not retried on EINTR: the connection then goes on being made, as after EINPROGRESS (connect(2)).
+    package func connect(_ descriptor: Int32, _ address: UnsafeRawPointer, _ length: UInt32) -> Int {
+        count(.connect)
+        if let backend { return backend.perform(.connect(descriptor, address, length)) }
+        return eddy_connect(descriptor, address, length)
+    }
+
+    package func shutdown(_ descriptor: Int32, how: Int32) -> Int {
+        count(.shutdown)
+        if let backend { return backend.perform(.shutdown(descriptor, how: how)) }
+        return eddy_shutdown(descriptor, how)
+    }
+
+    package func socketName(
+        _ descriptor: Int32, _ address: UnsafeMutableRawPointer, _ length: UnsafeMutablePointer<UInt32>
+    ) -> Int {
+        count(.getsockname)
+        if let backend { return backend.perform(.socketName(descriptor, address, length)) }
+        return eddy_socket_name(descriptor, address, length)
+    }
+
+    package func peerName(
+        _ descriptor: Int32, _ address: UnsafeMutableRawPointer, _ length: UnsafeMutablePointer<UInt32>
+    ) -> Int {
+        count(.getpeername)
+        if let backend { return backend.perform(.peerName(descriptor, address, length)) }
+        return eddy_peer_name(descriptor, address, length)
+    }
+
+    package func getOption(
+        _ descriptor: Int32, level: Int32, name: Int32, _ value: UnsafeMutableRawPointer,
+        _ length: UnsafeMutablePointer<UInt32>
+    ) -> Int {
+        count(.getsockopt)
+        if let backend { return backend.perform(.getOption(descriptor, level: level, name: name, value, length)) }
+        return eddy_get_option(descriptor, level, name, value, length)
+    }
+
+    package func setOption(
+        _ descriptor: Int32, level: Int32, name: Int32, _ value: UnsafeRawPointer, _ length: UInt32
+    ) -> Int {
+        count(.setsockopt)
+        if let backend { return backend.perform(.setOption(descriptor, level: level, name: name, value, length)) }
+        return eddy_set_option(descriptor, level, name, value, length)
+    }
+}

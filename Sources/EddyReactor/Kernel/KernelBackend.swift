@@ -1,0 +1,75 @@
+import CEpoll
+
+/// What stands behind the gate instead of Linux: a counter, a fault plan, a whole simulated kernel.
+///
+/// The seam is below the reactor, so that a replaced kernel exercises the very code that production runs.
+///
+/// - Returns: as the kernel does, a result of zero or more, or `-errno`.
+/// - Note: *Thread:* any. Wake-ups come from other threads.
+public protocol KernelBackend: AnyObject, Sendable {
+    func perform(_ call: SystemCall) -> Int
+}
+
+/// The real kernel as a backend: the end of every chain of backends.
+public final class LinuxKernel: KernelBackend {
+    public static let shared = LinuxKernel()
+
+    public func perform(_ call: SystemCall) -> Int {
+        switch call {
+        case .epollCreate: eddy_epoll_create()
+        case .epollControl(let epoll, let operation, let descriptor, let events, let tag):
+            eddy_epoll_control(epoll, operation.rawOperation, descriptor, events, tag)
+        case .epollWait(let epoll, let events, let timeout): Self.wait(epoll, events, timeout)
+        case .timerCreate: eddy_timer_create()
+        case .timerSet(let timer, let deadline): eddy_timer_set(timer, deadline.map { max($0.nanoseconds, 0) } ?? -1)
+        case .eventCreate: eddy_event_descriptor_create()
+        case .clock: Int(eddy_monotonic_now())
+        case .read(let descriptor, let buffer, let count): eddy_read(descriptor, buffer, count)
+        case .write(let descriptor, let buffer, let count): eddy_write(descriptor, buffer, count)
+        case .receive(let descriptor, let buffer, let count): eddy_receive(descriptor, buffer, count)
+        case .send(let descriptor, let buffer, let count): eddy_send(descriptor, buffer, count)
+        case .close(let descriptor): eddy_close(descriptor)
+        case .pipe(let ends): eddy_pipe(ends)
+        case .setNonBlocking(let descriptor): eddy_set_nonblocking(descriptor)
+        case .socket(let family, let kind): eddy_socket(family, kind)
+        case .socketPair(let ends): eddy_socket_pair(ends)
+        case .bind(let descriptor, let address, let length): eddy_bind(descriptor, address, length)
+        case .listen(let descriptor, let backlog): eddy_listen(descriptor, backlog)
+        case .accept(let descriptor, let address, let length): eddy_accept(descriptor, address, length)
+        case .connect(let descriptor, let address, let length): eddy_connect(descriptor, address, length)
+        case .shutdown(let descriptor, let how): eddy_shutdown(descriptor, how)
+        case .socketName(let descriptor, let address, let length): eddy_socket_name(descriptor, address, length)
+        case .peerName(let descriptor, let address, let length): eddy_peer_name(descriptor, address, length)
+        case .getOption(let descriptor, let level, let name, let value, let length):
+            eddy_get_option(descriptor, level, name, value, length)
+        case .setOption(let descriptor, let level, let name, let value, let length):
+            eddy_set_option(descriptor, level, name, value, length)
+        }
+    }
+
+    /// One wait, with the precision that was asked for.
+    ///
+    /// `epoll_wait` takes whole milliseconds in an `int`. A truncated timeout would spin and a large one would overflow at
+    /// 24.8 days, so nanoseconds go to `epoll_pwait2` (Linux 5.11), and where that is refused they are rounded up and clamped.
+    static func wait(_ epoll: Int32, _ events: EventBuffer, _ timeout: PollTimeout) -> Int {
+        switch timeout {
+        case .immediate: return eddy_epoll_wait(epoll, events.base, events.capacity, 0)
+        case .never: return eddy_epoll_wait(epoll, events.base, events.capacity, -1)
+        case .nanoseconds(let nanoseconds):
+            let result = eddy_epoll_wait_precise(epoll, events.base, events.capacity, nanoseconds)
+            guard result == -Int(ENOSYS) || result == -Int(EPERM) else { return result }
+            let milliseconds = nanoseconds / 1_000_000 + (nanoseconds % 1_000_000 == 0 ? 0 : 1)
+            return eddy_epoll_wait(epoll, events.base, events.capacity, Int32(clamping: milliseconds))
+        }
+    }
+}
+
+extension EpollOperation {
+    var rawOperation: Int32 {
+        switch self {
+        case .add: EDDY_EPOLL_CTL_ADD
+        case .modify: EDDY_EPOLL_CTL_MOD
+        case .delete: EDDY_EPOLL_CTL_DEL
+        }
+    }
+}

@@ -1,0 +1,58 @@
+import CEpoll
+
+/// What the running thread is driving: one word per thread, for the layer above to find its loop again.
+package enum ThreadSlot {
+    /// - Complexity: O(1), one call and one load. Never inlined into a coroutine (see `eddy_thread_slot_get`).
+    @inline(__always)
+    package static var current: UnsafeMutableRawPointer? {
+        get { eddy_thread_slot_get() }
+        set { eddy_thread_slot_set(newValue) }
+    }
+
+    /// The kernel's number of the running thread (gettid(2)).
+    package static var identifier: Int32 { eddy_thread_id() }
+
+    package static var isMain: Bool { eddy_is_main_thread() != 0 }
+}
+
+/// libdispatch's main queue, seen as a descriptor and a drain function.
+package enum DispatchMainQueue {
+    /// The descriptor that becomes readable when the main queue has work, or nil without libdispatch.
+    ///
+    /// libdispatch makes it on first use and keeps it for the life of the process.
+    package static var descriptor: Int32? {
+        let descriptor = eddy_main_queue_descriptor()
+        return descriptor >= 0 ? descriptor : nil
+    }
+
+    /// Does the program itself use Dispatch? Swift's runtime links the library in any case.
+    package static var isUsedByProgram: Bool { eddy_program_uses_dispatch() != 0 }
+
+    package static func drain() {
+        eddy_main_queue_drain()
+    }
+}
+
+/// The threads of the process.
+package enum ProcessThreads {
+    package static var count: Int { Int(eddy_thread_count()) }
+}
+
+/// Signals, as far as a run takes them over.
+package enum ProcessSignals {
+    /// Installs a handler in place of the default action.
+    ///
+    /// - Returns: false when somebody else handles or ignores the signal; nothing is changed then.
+    package static func install(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) -> Bool {
+        eddy_signal_install(signal, handler) != 0
+    }
+
+    package static func restore(_ signal: Int32) {
+        eddy_signal_restore(signal)
+    }
+
+    /// Gives a signal its default action now. Async-signal-safe.
+    package static func performDefault(_ signal: Int32) {
+        eddy_signal_default(signal)
+    }
+}

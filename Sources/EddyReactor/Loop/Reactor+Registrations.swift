@@ -1,0 +1,206 @@
+/// The directions somebody waits for, as epoll bits.
+private func interest(of slot: RegistrationSlot) -> EventMask {
+    var mask: EventMask = []
+    if slot.reader != 0 || slot.onReadable != nil { mask.formUnion([.input, .readHangUp]) }
+    if slot.writer != 0 || slot.onWritable != nil { mask.insert(.output) }
+    return mask
+}
+
+extension Reactor {
+    // MARK: - Public
+
+    /// Adds a descriptor to epoll, edge-triggered for both directions, until it is deregistered.
+    ///
+    /// The descriptor must be non-blocking, and a socket must be connected or listening: one that is neither reports a
+    /// hang-up at once (epoll_ctl(2)). Regular files, directories and `/dev/null`, which epoll refuses with EPERM, count as
+    /// always ready.
+    ///
+    /// - Throws: ``SystemError``: EBADF, ENOSPC (`fs.epoll.max_user_watches`), ENOMEM, EEXIST. Nothing is registered then.
+    /// - Complexity: O(1), one `epoll_ctl`.
+    public func register(_ descriptor: Int32) throws(SystemError) -> RegistrationID {
+        try add(descriptor).id
+    }
+
+    /// Takes a descriptor out of epoll. Do it before closing: epoll keeps an entry alive as long as any duplicate of the
+    /// descriptor is open (epoll(7)).
+    ///
+    /// A registration that is gone already is ignored.
+    ///
+    /// - Complexity: O(1), one `epoll_ctl`.
+    public func deregister(_ id: RegistrationID) {
+        remove(id)
+    }
+
+    /// Calls back whenever the descriptor becomes readable; nil stops that.
+    ///
+    /// An error that the callback throws comes out of ``turn(timeout:)``, after the other events of that turn were delivered.
+    /// When the descriptor is readable already, the callback is called in the next turn.
+    public func onReadable(_ id: RegistrationID, _ callback: (() throws -> Void)?) {
+        setCallback(id, .read, callback)
+    }
+
+    /// Calls back whenever the descriptor becomes writable; nil stops that.
+    public func onWritable(_ id: RegistrationID, _ callback: (() throws -> Void)?) {
+        setCallback(id, .write, callback)
+    }
+
+    private func setCallback(_ id: RegistrationID, _ direction: Direction, _ callback: (() throws -> Void)?) {
+        guard let slot = table.find(id) else { return }
+        let isReady: Bool
+        switch direction {
+        case .read:
+            slot.pointee.onReadable = callback
+            isReady = slot.pointee.isReadable
+        case .write:
+            slot.pointee.onWritable = callback
+            isReady = slot.pointee.isWritable
+        }
+        // The edge has passed: no event will come for it any more.
+        if callback != nil, isReady {
+            _ = schedule(at: kernel.now()) { [unowned self] in
+                guard let slot = table.find(id) else { return }
+                try (direction == .read ? slot.pointee.onReadable : slot.pointee.onWritable)?()
+            }
+        }
+    }
+
+    // MARK: - Owned descriptors
+
+    package func add(_ descriptor: Int32) throws(SystemError) -> Registration {
+        checkOpen()
+        let registration = table.insert(descriptor, .owned)
+        let mask: EventMask = [.input, .output, .readHangUp, .edgeTriggered]
+        let result = kernel.epollControl(
+            epoll, .add, descriptor, events: mask.rawValue, tag: registration.id.tag)
+        switch result {
+        case 0...:
+            registration.slot.pointee.isInKernel = true
+        case -ErrorNumber.notPermitted:
+            registration.slot.pointee.isAlwaysReady = true
+            registration.slot.pointee.isReadable = true
+            registration.slot.pointee.isWritable = true
+        default:
+            table.remove(registration.id)
+            throw Self.registrationError(result, descriptor)
+        }
+        return registration
+    }
+
+    static func registrationError(_ result: Int, _ descriptor: Int32) -> SystemError {
+        let advice: String =
+            switch result {
+            case -ErrorNumber.noSpace: "the limit is the sysctl fs.epoll.max_user_watches"
+            case -ErrorNumber.noMemory: "the kernel has no memory for another watch"
+            case -ErrorNumber.badDescriptor: "descriptor \(descriptor) is not open"
+            default: "descriptor \(descriptor)"
+            }
+        return SystemError(result: result, .epoll_ctl, advice)
+    }
+
+    /// Takes a registration out and resumes whoever waits on it: first the waiters, then epoll, and only then may the owner
+    /// close the number.
+    func remove(_ id: RegistrationID) {
+        guard let slot = table.find(id) else { return }
+        // Copied out and cleared before anybody is resumed: what a resumed task does must find this registration gone.
+        let gone = slot.pointee
+        table.remove(id)
+        if lent[gone.descriptor]?.id == id { lent[gone.descriptor] = nil }
+        if gone.reader != 0 { client.resume(gone.reader, .closed) }
+        if gone.writer != 0 { client.resume(gone.writer, .closed) }
+        if gone.isInKernel { _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0) }
+    }
+
+    /// Takes a registration out before its owner closes the descriptor.
+    package func remove(_ registration: Registration) {
+        remove(registration.id)
+    }
+
+    // MARK: - Waiting
+
+    /// Puts a waiter into an owned descriptor's slot. The caller has seen that the cache says "not ready".
+    @inline(__always)
+    package func park(_ waiter: UInt, on slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
+        switch direction {
+        case .read: slot.pointee.reader = waiter
+        case .write: slot.pointee.writer = waiter
+        }
+    }
+
+    /// Takes a waiter out again, for a cancelled wait. A lent descriptor that nobody waits for leaves epoll, so that a
+    /// cancelled wait leaves nothing behind.
+    package func unpark(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
+        switch direction {
+        case .read: slot.pointee.reader = 0
+        case .write: slot.pointee.writer = 0
+        }
+        if slot.pointee.ownership == .lent, interest(of: slot.pointee).isEmpty,
+            let registration = lent[slot.pointee.descriptor], registration.slot == slot
+        {
+            remove(registration.id)
+        }
+    }
+
+    /// What came of lending a descriptor.
+    package enum Lending {
+        /// epoll does not watch such files: every operation on them is worth a try at once.
+        case alwaysReady
+        /// Somebody waits for that direction already.
+        case busy
+        /// The waiter is parked in this slot.
+        case parked(UnsafeMutablePointer<RegistrationSlot>)
+    }
+
+    /// Parks a waiter on a descriptor that stays its owner's, armed for one event.
+    ///
+    /// epoll has one entry for each descriptor, so the mask is the union of what both directions wait for. The entry stays,
+    /// disarmed, for the next wait; one that the owner's close and reopening has removed (ENOENT) is added anew.
+    package func lend(
+        _ descriptor: Int32, _ direction: Direction, _ waiter: UInt
+    ) throws(SystemError) -> Lending {
+        checkOpen()
+        guard descriptor >= 0 else {
+            throw SystemError(Int32(ErrorNumber.badDescriptor), .epoll_ctl, "descriptor \(descriptor) is negative")
+        }
+        let known = lent[descriptor]
+        if let known, known.slot.pointee.waiter(direction) != 0 { return .busy }
+        var registration = known ?? table.insert(descriptor, .lent)
+        park(waiter, on: registration.slot, direction)
+        let result = arm(&registration)
+        if result >= 0 {
+            lent[descriptor] = registration
+            return .parked(registration.slot)
+        }
+        switch direction {
+        case .read: registration.slot.pointee.reader = 0
+        case .write: registration.slot.pointee.writer = 0
+        }
+        // A waiter of the other direction that was parked before is told by its own next wait; it must not be lost with
+        // the slot, so it is resumed.
+        remove(registration.id)
+        if result == -ErrorNumber.notPermitted { return .alwaysReady }
+        throw Self.registrationError(result, descriptor)
+    }
+
+    /// Arms a lent descriptor for the union of what is waited for.
+    func arm(_ registration: inout Registration) -> Int {
+        let slot = registration.slot
+        let wanted = interest(of: slot.pointee)
+        let mask = wanted.union(.oneShot).rawValue
+        let descriptor = slot.pointee.descriptor
+        var operation: EpollOperation = slot.pointee.isInKernel ? .modify : .add
+        var result = kernel.epollControl(epoll, operation, descriptor, events: mask, tag: registration.id.tag)
+        // The user moved descriptors under us: each way round is tried once.
+        if operation == .modify, result == -ErrorNumber.noEntry {
+            // The number is another file's now. An entry of the old file, kept alive by a duplicate, must not reach this wait.
+            registration = table.renew(registration)
+            operation = .add
+            result = kernel.epollControl(epoll, operation, descriptor, events: mask, tag: registration.id.tag)
+        } else if operation == .add, result == -ErrorNumber.exists {
+            operation = .modify
+            result = kernel.epollControl(epoll, operation, descriptor, events: mask, tag: registration.id.tag)
+        }
+        slot.pointee.isInKernel = result >= 0
+        slot.pointee.armed = result >= 0 ? wanted : []
+        return result
+    }
+}

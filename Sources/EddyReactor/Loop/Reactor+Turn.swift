@@ -1,0 +1,131 @@
+extension Reactor {
+    /// Waits for something to happen, delivers it, and fires the timers that are due.
+    ///
+    /// - Parameter timeout: how long to wait at most. nil waits until something happens, zero only looks.
+    /// - Returns: how many events and timers were delivered.
+    /// - Throws: the first error of a callback, after everything else of the turn was delivered; ``SystemError`` when epoll
+    ///   itself fails.
+    @discardableResult
+    public func turn(timeout: Duration? = nil) throws -> Int {
+        checkOpen()
+        var failure: (any Error)?
+        let delivered = turn(
+            until: timeout.map { $0 <= .zero ? nil : now.advanced(by: $0) } ?? .distantFuture, &failure)
+        if waker.isNotified { waker.takeNotification() }
+        if let failure { throw failure }
+        return delivered
+    }
+
+    /// One turn that blocks until a deadline at most; nil does not block.
+    @inline(__always)
+    package func turn(until deadline: MonotonicInstant?, _ failure: inout (any Error)?) -> Int {
+        counts.turns &+= 1
+        let firedBefore = counts.timersFired
+        let timeout: PollTimeout = deadline == nil ? .immediate : blockingTimeout(until: deadline!.nanoseconds)
+        let received = kernel.epollWait(epoll, events, timeout)
+        if timeout != .immediate { waker.endSleep() }
+        if received > 0 {
+            deliver(received, &failure)
+        } else if _slowPath(received < 0), received != -ErrorNumber.interrupted {
+            // An interrupted wait is an empty one: the caller comes back with the same absolute deadline.
+            failure = SystemError(result: received, .epoll_wait, "epoll descriptor \(epoll)")
+        }
+        fireTimers(&failure)
+        return max(received, 0) + Int(truncatingIfNeeded: counts.timersFired &- firedBefore)
+    }
+
+    /// How long to block, with the timer armed and the sleep announced.
+    private func blockingTimeout(until deadline: Int64) -> PollTimeout {
+        var now: Int64?
+        if let earliest = timers.earliest {
+            now = kernel.now().nanoseconds
+            // Due already: it never reaches the timerfd, where a deadline of zero would mean "never".
+            if earliest <= now! { return .immediate }
+            if earliest < deadline { armTimer(earliest) }
+        }
+        var timeout = PollTimeout.never
+        if deadline != .max {
+            let left = deadline - (now ?? kernel.now().nanoseconds)
+            if left <= 0 { return .immediate }
+            timeout = .nanoseconds(left)
+        }
+        return waker.beginSleep() ? timeout : .immediate
+    }
+
+    private func deliver(_ count: Int, _ failure: inout (any Error)?) {
+        table.isInBatch = true
+        counts.events &+= UInt64(truncatingIfNeeded: count)
+        for index in 0..<count {
+            let tag = events.tag(index)
+            if _slowPath(tag >= Self.timerTag) {
+                if tag == Self.wakeTag { counts.wakes &+= 1 } else { armedDeadline = .max }
+                continue
+            }
+            let id = RegistrationID(tag: tag)
+            guard let slot = table.find(id) else {
+                counts.staleEvents &+= 1
+                continue
+            }
+            deliver(events.mask(index), to: slot, id, &failure)
+        }
+        table.endBatch()
+    }
+
+    /// One event. A hang-up or an error concerns both directions: the system call that follows says what it was.
+    @inline(__always)
+    private func deliver(
+        _ mask: EventMask, to slot: UnsafeMutablePointer<RegistrationSlot>, _ id: RegistrationID,
+        _ failure: inout (any Error)?
+    ) {
+        let isBroken = !mask.isDisjoint(with: [.hangUp, .error])
+        let readable = isBroken || !mask.isDisjoint(with: [.input, .readHangUp])
+        let writable = isBroken || mask.contains(.output)
+        if readable { slot.pointee.isReadable = true }
+        if writable { slot.pointee.isWritable = true }
+        if isBroken || mask.contains(.readHangUp) { slot.pointee.isHungUp = true }
+        // Both waiters are out of the slot before either is resumed: the first one's task may free the registration.
+        var reader: UInt = 0
+        var writer: UInt = 0
+        if readable { swap(&reader, &slot.pointee.reader) }
+        if writable { swap(&writer, &slot.pointee.writer) }
+        if slot.pointee.ownership == .lent { rearm(slot, id) }
+        if reader != 0 { client.resume(reader, .ready) }
+        if writer != 0 { client.resume(writer, .ready) }
+        if _slowPath(slot.pointee.onReadable != nil || slot.pointee.onWritable != nil) {
+            call(readable, writable, id, &failure)
+        }
+    }
+
+    /// After a one-shot event the kernel's entry is silent. If the other direction is still waited for, it is armed again.
+    private func rearm(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ id: RegistrationID) {
+        slot.pointee.armed = []
+        // A lent descriptor's owner reads and writes behind our back, so there is no readiness to remember.
+        slot.pointee.isReadable = false
+        slot.pointee.isWritable = false
+        guard slot.pointee.reader != 0 || slot.pointee.writer != 0 else { return }
+        var registration = Registration(slot: slot, id: id)
+        if arm(&registration) < 0 {
+            // Closed behind our back: whoever still waits is resumed, and the next system call tells what happened.
+            remove(registration.id)
+        } else {
+            lent[slot.pointee.descriptor] = registration
+        }
+    }
+
+    /// Calls the callbacks of one event. Each is looked up when its turn comes: the first may deregister the second.
+    @inline(never)
+    private func call(_ readable: Bool, _ writable: Bool, _ id: RegistrationID, _ failure: inout (any Error)?) {
+        if readable, let callback = table.find(id)?.pointee.onReadable {
+            do { try callback() } catch { failure = failure ?? error }
+        }
+        if writable, let callback = table.find(id)?.pointee.onWritable {
+            do { try callback() } catch { failure = failure ?? error }
+        }
+    }
+
+    /// Prepares for somebody else's poll: arms the timer, and makes the descriptor readable if there is work already.
+    package func prepareForForeignPoll(hasWork: Bool) {
+        if let earliest = timers.earliest { armTimer(earliest) }
+        if hasWork { waker.announceWork() }
+    }
+}

@@ -1,0 +1,153 @@
+/// Descriptors, timers and wake-ups, multiplexed on one thread.
+///
+/// A reactor is usable on its own, with callbacks:
+///
+/// ```swift
+/// let reactor = try Reactor()
+/// let timer = reactor.schedule(after: .seconds(1)) { print("one second") }
+/// while reactor.hasTimers { try reactor.turn() }
+/// ```
+///
+/// **Readiness.** A registered descriptor is added to epoll once, edge-triggered. Its callbacks are called when it *becomes*
+/// readable or writable, so they go on until the system call answers EAGAIN, or a read comes up short. They are also called
+/// when the peer hangs up or an error is pending; the next system call says which.
+///
+/// **A turn** waits for events, delivers them, then fires the timers that are due: input and output come before timers. What a
+/// callback registers or schedules takes part from the next turn on.
+///
+/// - Note: *Thread:* one thread at a time makes turns and calls everything else; only ``waker`` is for any thread.
+public final class Reactor {
+    static let wakeTag = UInt64.max
+    static let timerTag = UInt64.max - 1
+    /// Timers fired in one turn at most, so that a storm of them does not keep input and output waiting.
+    package static let timersPerTurn = 256
+
+    package let kernel: Kernel
+    let epoll: Int32
+    let timer: Int32
+    public let waker: Waker
+    let events: EventBuffer
+    var table = RegistrationTable()
+    var lent: [Int32: Registration] = [:]
+    var timers = TimerQueue()
+    /// The deadline that the timerfd is armed for.
+    var armedDeadline = Int64.max
+    var isClosed = false
+    var counts = Counts()
+    /// What resumes parked tasks: the layer above.
+    package unowned(unsafe) var client: any ReactorClient
+    // SAFETY: `unowned(unsafe)` because the hot path must not count references. The client is either `NullClient.shared`,
+    // which lives for ever, or the loop that owns this reactor and therefore outlives it.
+
+    struct Counts {
+        var turns: UInt64 = 0
+        var events: UInt64 = 0
+        var staleEvents: UInt64 = 0
+        var timersFired: UInt64 = 0
+        var wakes: UInt64 = 0
+    }
+
+    /// Makes a reactor: an epoll instance, a timerfd and an eventfd.
+    ///
+    /// - Parameters:
+    ///   - backend: replaces the kernel. nil is Linux.
+    ///   - eventCapacity: how many events one turn takes from the kernel. What does not fit comes with the next turn.
+    /// - Throws: ``SystemError``, for instance EMFILE. Nothing stays open then.
+    public init(backend: (any KernelBackend)? = nil, eventCapacity: Int = 256) throws(SystemError) {
+        precondition(eventCapacity > 0, "a turn must be able to take an event: eventCapacity is \(eventCapacity)")
+        kernel = Kernel(backend: backend)
+        let descriptors: (epoll: Int32, timer: Int32, wake: Int32)
+        do {
+            descriptors = try Self.open(kernel)
+        } catch {
+            kernel.deallocate()
+            throw error
+        }
+        epoll = descriptors.epoll
+        timer = descriptors.timer
+        waker = Waker(descriptor: descriptors.wake, backend: backend)
+        events = EventBuffer(capacity: eventCapacity)
+        client = NullClient.shared
+    }
+
+    deinit {
+        close()
+        events.deallocate()
+        kernel.deallocate()
+    }
+
+    private static func open(_ kernel: Kernel) throws(SystemError) -> (epoll: Int32, timer: Int32, wake: Int32) {
+        var opened: [Int32] = []
+        func open(_ result: Int, _ name: SystemCall.Name) throws(SystemError) -> Int32 {
+            if result >= 0 {
+                opened.append(Int32(result))
+                return Int32(result)
+            }
+            for descriptor in opened { kernel.close(descriptor) }
+            throw SystemError(result: result, name, "an event loop needs three descriptors: see `ulimit -n`")
+        }
+        func add(_ descriptor: Int32, _ epoll: Int32, tag: UInt64) throws(SystemError) {
+            // Edge-triggered and never read: an expiry or a write makes a new edge each time.
+            let mask: EventMask = [.input, .edgeTriggered]
+            let result = kernel.epollControl(epoll, .add, descriptor, events: mask.rawValue, tag: tag)
+            guard result < 0 else { return }
+            for descriptor in opened { kernel.close(descriptor) }
+            throw SystemError(result: result, .epoll_ctl, "while setting up an event loop")
+        }
+        let epoll = try open(kernel.epollCreate(), .epoll_create1)
+        let wake = try open(kernel.eventCreate(), .eventfd)
+        let timer = try open(kernel.timerCreate(), .timerfd_create)
+        try add(wake, epoll, tag: wakeTag)
+        try add(timer, epoll, tag: timerTag)
+        return (epoll, timer, wake)
+    }
+
+    /// Closes the reactor: registrations are dropped, parked waiters are resumed with "closed", timers are forgotten.
+    ///
+    /// Registered descriptors stay open: they are their owners'. Closing twice is fine. A closed reactor can't be used again.
+    public func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        var all: [RegistrationID] = []
+        table.forEach { all.append($0.id) }
+        for id in all { remove(id) }
+        lent.removeAll()
+        timers = TimerQueue()
+        kernel.close(epoll)
+        kernel.close(timer)
+    }
+
+    /// The epoll instance: readable when the reactor has something to do, so that another loop can poll it (epoll(7)).
+    public var fileDescriptor: Int32 { epoll }
+
+    /// Ends the current or the next sleep of the reactor.
+    ///
+    /// - Note: *Thread:* any, through ``waker``.
+    public func wake() {
+        waker.wake()
+    }
+
+    @inline(__always)
+    func checkOpen() {
+        precondition(!isClosed, "this reactor is closed: make a new one")
+    }
+}
+
+/// What a reactor tells the layer above.
+package protocol ReactorClient: AnyObject {
+    /// The descriptor, or the deadline, that a waiter waited for has come.
+    func resume(_ waiter: UInt, _ wake: Wake)
+}
+
+/// Why a waiter is resumed.
+package enum Wake: UInt8, Sendable {
+    case ready, due, closed
+}
+
+/// A reactor that is used with callbacks only has no waiters.
+private final class NullClient: ReactorClient, Sendable {
+    static let shared = NullClient()
+    func resume(_ waiter: UInt, _ wake: Wake) {
+        preconditionFailure("waiter \(waiter) belongs to nobody")
+    }
+}

@@ -1,0 +1,78 @@
+/// The name of a registration: a slot of the table and the generation that had it.
+///
+/// epoll carries it as an event's 64 bits of user data. When a descriptor is closed and its number used again, an event that
+/// was already on its way names a generation that is gone, and reaches nobody.
+public struct RegistrationID: Hashable, Sendable, CustomStringConvertible {
+    let slot: UInt32
+    let generation: UInt32
+
+    init(slot: UInt32, generation: UInt32) {
+        self.slot = slot
+        self.generation = generation
+    }
+
+    init(tag: UInt64) {
+        slot = UInt32(truncatingIfNeeded: tag)
+        generation = UInt32(truncatingIfNeeded: tag >> 32)
+    }
+
+    var tag: UInt64 { UInt64(generation) << 32 | UInt64(slot) }
+
+    public var description: String { "registration \(slot).\(generation)" }
+}
+
+/// One of the two ways bytes go through a descriptor.
+public enum Direction: UInt8, Sendable, Hashable {
+    case read, write
+}
+
+/// Whose a descriptor is, and with that how epoll watches it.
+public enum Ownership: Sendable, Hashable {
+    /// The reactor's user owns it and deregisters it before closing it. Added to epoll once, edge-triggered, for both
+    /// directions; its readiness is cached and no further `epoll_ctl` is made.
+    case owned
+    /// Borrowed for a wait at a time. Armed EPOLLONESHOT: whatever its owner does with it, a stray event costs one turn.
+    case lent
+}
+
+/// One registered descriptor: what epoll last said about it, and who is waiting for it.
+///
+/// Slots never move, so that a stream can keep a pointer to its own and look at its readiness with one load.
+package struct RegistrationSlot {
+    package internal(set) var generation: UInt32 = 1
+    package internal(set) var descriptor: Int32 = -1
+    package internal(set) var isInUse = false
+    /// Nobody has seen EAGAIN since the last edge: the next read is worth a try.
+    package var isReadable = false
+    package var isWritable = false
+    /// A regular file or another descriptor that epoll refuses: every operation on it is worth a try, always.
+    package internal(set) var isAlwaysReady = false
+    var ownership = Ownership.owned
+    /// The peer closed, or an error is pending: no further edge can be relied on, so a short read does not clear the cache.
+    package internal(set) var isHungUp = false
+    /// The directions for which a lent descriptor is armed in the kernel now.
+    var armed: EventMask = []
+    /// Does the kernel have an entry for it?
+    var isInKernel = false
+    /// The parked task's waiter, or zero.
+    package internal(set) var reader: UInt = 0
+    package internal(set) var writer: UInt = 0
+    var onReadable: (() throws -> Void)?
+    var onWritable: (() throws -> Void)?
+    var nextFree = UInt32.max
+
+    @inline(__always)
+    package func waiter(_ direction: Direction) -> UInt {
+        direction == .read ? reader : writer
+    }
+}
+
+/// A stream's hold on its slot.
+package struct Registration {
+    package let slot: UnsafeMutablePointer<RegistrationSlot>
+    package let id: RegistrationID
+
+    /// False once it was deregistered: whoever holds it must not touch the descriptor, whose number may be another's by now.
+    @inline(__always)
+    package var isValid: Bool { slot.pointee.generation == id.generation }
+}

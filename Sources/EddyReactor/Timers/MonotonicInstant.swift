@@ -1,0 +1,50 @@
+/// A point in time on CLOCK_MONOTONIC: what every deadline of a loop is measured against (clock_gettime(2)).
+///
+/// Arithmetic saturates: `.distantFuture` is the far end, 292 years after boot, and stands for "never".
+public struct MonotonicInstant: InstantProtocol, Sendable, Hashable, CustomStringConvertible {
+    /// Nanoseconds since the clock's start, which on Linux is the boot.
+    public let nanoseconds: Int64
+
+    @inlinable
+    public init(nanoseconds: Int64) {
+        self.nanoseconds = nanoseconds
+    }
+
+    /// The end of time: a deadline that never comes.
+    public static let distantFuture = MonotonicInstant(nanoseconds: .max)
+
+    @inlinable
+    public static func < (left: Self, right: Self) -> Bool {
+        left.nanoseconds < right.nanoseconds
+    }
+
+    /// - Complexity: O(1). Saturates instead of overflowing, in both directions.
+    public func advanced(by duration: Duration) -> MonotonicInstant {
+        let (sum, overflow) = nanoseconds.addingReportingOverflow(duration.clampedNanoseconds)
+        guard overflow else { return MonotonicInstant(nanoseconds: sum) }
+        return MonotonicInstant(nanoseconds: duration < .zero ? .min : .max)
+    }
+
+    public func duration(to other: MonotonicInstant) -> Duration {
+        let (difference, overflow) = other.nanoseconds.subtractingReportingOverflow(nanoseconds)
+        guard overflow else { return .nanoseconds(difference) }
+        return .nanoseconds(other.nanoseconds < nanoseconds ? Int64.min : Int64.max)
+    }
+
+    public var description: String {
+        self == .distantFuture ? "never" : "\(Duration.nanoseconds(nanoseconds)) after boot"
+    }
+}
+
+extension Duration {
+    /// Whole nanoseconds, rounded up so that a wait never ends early, clamped to what 64 bits hold.
+    package var clampedNanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        guard !overflow else { return seconds < 0 ? .min : .max }
+        // Attoseconds have the sign of the whole. A positive rest rounds up, a negative one truncates: both towards later.
+        let rest = attoseconds / 1_000_000_000 + (attoseconds % 1_000_000_000 > 0 ? 1 : 0)
+        let (sum, overflowed) = whole.addingReportingOverflow(rest)
+        return overflowed ? (seconds < 0 ? .min : .max) : sum
+    }
+}
