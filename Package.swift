@@ -8,6 +8,14 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// Small programs, each one idea: `Sources/Examples/<name>`.
+let examples: [Target] = ["hello"].map { name in
+    .executableTarget(
+        name: name,
+        dependencies: ["Eddy", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+        path: "Sources/Examples/\(name)", swiftSettings: settings)
+}
+
 let package = Package(
     name: "eddy",
     products: [
@@ -24,6 +32,8 @@ let package = Package(
         .target(name: "EddyReactor", dependencies: ["CEpoll"], swiftSettings: settings),
         .target(name: "Eddy", dependencies: ["EddyReactor"], swiftSettings: settings),
         .target(name: "EddyTesting", dependencies: ["Eddy", "EddyReactor"], swiftSettings: settings),
-        .executableTarget(name: "hello", dependencies: ["Eddy"], path: "Sources/Examples/hello", swiftSettings: settings),
-    ]
+        .testTarget(
+            name: "EddyReactorTests", dependencies: ["EddyReactor", "EddyTesting"], swiftSettings: settings),
+        .testTarget(name: "EddyTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
+    ] + examples
 )

@@ -84,11 +84,15 @@ extension EventLoop {
 public enum EventLoopError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Another thread runs this loop now.
     case alreadyRunning
+    /// The running task is on no loop.
+    case noLoop
 
     public var description: String {
         switch self {
         case .alreadyRunning:
             "this event loop is being run by another thread: make a loop for each thread, or use `spawn` to add to this one"
+        case .noLoop:
+            "there is no event loop here: call this from inside `EventLoop.run {}`, or from a task made by `loop.spawn {}`"
         }
     }
 }

@@ -16,6 +16,8 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
     static let operationsPerJob = 64
 
     let reactor: Reactor
+    /// The reactor's gate to the kernel.
+    let kernel: Kernel
     let inbox: Inbox
     /// The loop as the executor of tasks and actors.
     // SAFETY: unowned(unsafe): the loop owns its core.
@@ -60,6 +62,7 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
     init(_ loop: EventLoop, _ reactor: Reactor) {
         self.loop = loop
         self.reactor = reactor
+        kernel = reactor.kernel
         inbox = Inbox(waker: reactor.waker)
         inbox.core = self
         parkingLot = Parking(self)

@@ -1,0 +1,131 @@
+import EddyReactor
+import Synchronization
+
+/// A descriptor that a loop owns: registered with epoll once, closed once, whatever thread its last user is on.
+///
+/// Operations try the system call first while the cached readiness says that it is worth it, and park the task only when the
+/// kernel answers EAGAIN, or gave less than it was asked for. So an operation on a ready descriptor does not suspend, and a
+/// wait makes no system call of its own.
+final class LoopDescriptor: @unchecked Sendable {
+    // SAFETY: `failure` and the registration's slot are touched on the loop's thread only; `isClosing` is atomic; the rest is
+    // immutable.
+
+    let loop: EventLoop
+    // SAFETY: unowned(unsafe): the loop owns its core, and this object holds the loop.
+    unowned(unsafe) let core: LoopCore
+    let descriptor: Int32
+    let registration: Registration
+    private let isClosing = Atomic<Bool>(false)
+    /// The first error after which the stream is of no use. SO_ERROR is read and cleared by whichever call comes first, so
+    /// the other direction would see nothing.
+    private var failure: SystemError?
+
+    /// Registers a descriptor with the current loop. It is closed when that fails.
+    ///
+    /// - Note: *Thread:* the loop's.
+    init(_ descriptor: consuming OwnedDescriptor, on core: LoopCore) throws(SystemError) {
+        // A failed registration closes the descriptor: its owner goes out of scope here.
+        registration = try core.reactor.add(descriptor.rawValue)
+        self.descriptor = descriptor.take()
+        self.core = core
+        loop = core.loop
+    }
+
+    deinit {
+        close()
+    }
+
+    var isOpen: Bool { !isClosing.load(ordering: .relaxed) }
+
+    /// Closes the descriptor: whoever waits on it gets ``ClosedError``, then it leaves epoll, then its number is freed.
+    ///
+    /// - Note: *Thread:* any. Off the loop the closing is sent there. Closing twice is fine.
+    func close() {
+        guard !isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        let closing = DescriptorClosing(registration: registration, descriptor: descriptor)
+        if core.isCurrent { core.close(closing) } else { core.inbox.send(.close(closing)) }
+    }
+
+    /// Thrown inside, when a task that had to wait came back on another thread: the operation starts over from there.
+    struct MovedAway: Error {}
+
+    // MARK: - Operations
+
+    /// Makes a system call that transfers something, waiting until the descriptor is ready for it.
+    ///
+    /// - Parameters:
+    ///   - wanted: how much the call asks for. With less than that the kernel has told that there is no more for now.
+    ///   - attempt: the call; its result is the kernel's.
+    /// - Throws: ``ClosedError``, ``BusyError``, `CancellationError`, ``ShutdownError``, ``SystemError``, ``MovedAway``.
+    /// - Note: *Thread:* the loop's.
+    @inline(__always)
+    func perform(
+        _ direction: Direction, _ operation: SystemCall.Name, wanted: Int, _ isolation: (any Actor)?,
+        _ attempt: (Kernel, Int32) -> Int
+    ) async throws -> Int {
+        let core = core
+        let record = try core.checkpoint()
+        let slot = registration.slot
+        while true {
+            // Again after each wait: the task may have been ready when another one closed this, and the number may be
+            // somebody else's by now.
+            guard registration.isValid else { throw ClosedError() }
+            if direction == .read ? slot.pointee.isReadable : slot.pointee.isWritable {
+                let result = attempt(core.kernel, descriptor)
+                if _fastPath(result >= 0) {
+                    if result < wanted, !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady {
+                        clearReadiness(slot, direction)
+                    }
+                    if _slowPath(!core.mayContinue()) { await core.yield(isolation) }
+                    return result
+                }
+                guard result == -ErrorNumber.again else { throw fail(result, operation, direction) }
+                clearReadiness(slot, direction)
+            }
+            guard slot.pointee.waiter(direction) == 0 else {
+                throw BusyError(descriptor: descriptor, direction: direction)
+            }
+            let waiter = core.makeWaiter(direction == .read ? .readable : .writable)
+            waiter.pointee.descriptor = descriptor
+            waiter.pointee.place = UInt64(UInt(bitPattern: slot))
+            core.reactor.park(UInt(bitPattern: waiter), on: slot, direction)
+            core.descriptorWaits += 1
+            try LoopCore.check(await core.park(waiter, record, isolation))
+            guard _fastPath(core.isCurrent) else { throw MovedAway() }
+        }
+    }
+
+    @inline(__always)
+    private func clearReadiness(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
+        switch direction {
+        case .read: slot.pointee.isReadable = false
+        case .write: slot.pointee.isWritable = false
+        }
+    }
+
+    /// What a failed call throws. A broken connection is remembered for the other direction.
+    private func fail(_ result: Int, _ operation: SystemCall.Name, _ direction: Direction) -> SystemError {
+        let error = SystemError(result: result, operation)
+        // A pipe that is broken for writing may still have bytes to read.
+        if result != -ErrorNumber.brokenPipe, result != -ErrorNumber.invalidArgument { failure = failure ?? error }
+        return direction == .write ? failure ?? error : error
+    }
+
+    /// The end of the stream, or the error that broke it.
+    func checkEnd() throws {
+        if let failure { throw failure }
+    }
+
+    /// Waits until the descriptor is ready, without a call of its own: for a connection that is being made.
+    func waitUntilWritable(_ isolation: (any Actor)?) async throws {
+        let record = try core.checkpoint()
+        let slot = registration.slot
+        guard !slot.pointee.isWritable else { return }
+        let waiter = core.makeWaiter(.writable)
+        waiter.pointee.descriptor = descriptor
+        waiter.pointee.place = UInt64(UInt(bitPattern: slot))
+        core.reactor.park(UInt(bitPattern: waiter), on: slot, .write)
+        core.descriptorWaits += 1
+        try LoopCore.check(await core.park(waiter, record, isolation))
+    }
+}

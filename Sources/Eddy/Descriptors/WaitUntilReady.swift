@@ -1,0 +1,65 @@
+import EddyReactor
+
+/// Suspends the task until a descriptor is readable: there is something to read, a connection to accept, the end of the
+/// stream, or an error. The system call that follows tells which.
+///
+/// The descriptor stays its owner's. It is watched for one event at a time, need not be non-blocking, and may be closed as
+/// soon as nobody waits for it. Close it while somebody does, and the kernel says nothing: the wait goes on.
+///
+/// Files that epoll does not watch (regular files, directories, `/dev/null`) are always ready, and this returns at once.
+///
+/// - Throws: ``BusyError`` when another task waits to read it; ``SystemError``: EBADF, ENOSPC, ENOMEM;
+///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
+/// - Note: *Cancellation:* ends the wait and takes the descriptor out of epoll. *Complexity:* one `epoll_ctl`.
+public func waitUntilReadable(_ descriptor: Int32) async throws {
+    try await waitUntilReady(descriptor, .read, #isolation)
+}
+
+/// Suspends the task until a descriptor is writable: there is room, or an error. The system call that follows tells which.
+///
+/// - Throws: as for ``waitUntilReadable(_:)``.
+/// - Note: as for ``waitUntilReadable(_:)``.
+public func waitUntilWritable(_ descriptor: Int32) async throws {
+    try await waitUntilReady(descriptor, .write, #isolation)
+}
+
+private func waitUntilReady(_ descriptor: Int32, _ direction: Direction, _ isolation: (any Actor)?) async throws {
+    guard let core = LoopCore.current else {
+        let loop = try EventLoop.required
+        return try await loop.anchor.run { try await waitUntilReady(descriptor, direction, loop.anchor) }
+    }
+    let record = try core.checkpoint()
+    let waiter = core.makeWaiter(direction == .read ? .readable : .writable)
+    waiter.pointee.descriptor = descriptor
+    let lending: Reactor.Lending
+    do {
+        lending = try core.reactor.lend(descriptor, direction, UInt(bitPattern: waiter))
+    } catch {
+        core.waiters.release(waiter)
+        throw error
+    }
+    switch lending {
+    case .parked(let slot):
+        waiter.pointee.place = UInt64(UInt(bitPattern: slot))
+        core.descriptorWaits += 1
+        try LoopCore.check(await core.park(waiter, record, isolation))
+    case .busy:
+        core.waiters.release(waiter)
+        throw BusyError(descriptor: descriptor, direction: direction)
+    case .alwaysReady:
+        core.waiters.release(waiter)
+        if !core.mayContinue() { await core.yield(isolation) }
+    }
+}
+
+extension EventLoop {
+    /// The loop that the running task is on or prefers.
+    ///
+    /// - Throws: ``EventLoopError/noLoop``.
+    static var required: EventLoop {
+        get throws {
+            guard let loop = current else { throw EventLoopError.noLoop }
+            return loop
+        }
+    }
+}

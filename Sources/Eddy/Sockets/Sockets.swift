@@ -1,0 +1,44 @@
+import EddyReactor
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// What is the same for all sockets.
+enum Sockets {
+    /// SHUT_WR, which the C libraries spell as an enumerator or as a macro (shutdown(2)).
+    static let shutdownWriting: Int32 = 1
+
+    /// A stream socket for an address: non-blocking and close-on-exec from the start.
+    static func open(_ address: SocketAddress, on core: LoopCore) throws(SystemError) -> OwnedDescriptor {
+        // SOCK_STREAM is 1 on every Linux (socket(2)); the C libraries spell it as an enumerator or as a macro.
+        let result = core.kernel.socket(family: address.family, kind: 1)
+        guard result >= 0 else { throw SystemError(result: result, .socket, "see `ulimit -n` if there are too many") }
+        return OwnedDescriptor(owning: Int32(result))
+    }
+
+    static func set(_ descriptor: Int32, level: Int32, _ option: Int32, to value: Int32, on core: LoopCore) -> Int {
+        withUnsafeBytes(of: value) {
+            core.kernel.setOption(descriptor, level: level, name: option, $0.baseAddress!, UInt32($0.count))
+        }
+    }
+
+    /// Small messages go out at once. A peer that has gone meanwhile makes this fail, which the next read or write tells.
+    static func setNoDelay(_ io: LoopDescriptor) {
+        _ = set(io.descriptor, level: Int32(IPPROTO_TCP), TCP_NODELAY, to: 1, on: io.core)
+    }
+
+    /// After the socket became writable: was the connection made? SO_ERROR can be read only once (socket(7)).
+    static func checkConnected(_ io: LoopDescriptor, _ address: SocketAddress) throws {
+        guard io.registration.isValid else { throw ClosedError() }
+        var code: Int32 = 0
+        var length = UInt32(MemoryLayout<Int32>.size)
+        let result = withUnsafeMutableBytes(of: &code) {
+            io.core.kernel.getOption(io.descriptor, level: SOL_SOCKET, name: SO_ERROR, $0.baseAddress!, &length)
+        }
+        if result < 0 { throw SystemError(result: result, .getsockopt, "\(address)") }
+        if code != 0 { throw SystemError(code, .connect, "\(address)") }
+    }
+}

@@ -1,0 +1,140 @@
+import EddyReactor
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// A socket that accepts TCP connections.
+///
+/// ```swift
+/// let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+/// try await listener.serve { connection in
+///     while case let bytes = try await connection.read(atMost: 65_536), !bytes.isEmpty {
+///         try await connection.write(bytes)
+///     }
+/// }
+/// ```
+///
+/// - Note: *Thread:* any; on its loop it does not hop.
+public final class TCPListener: Sendable {
+    let io: LoopDescriptor
+
+    /// Where it listens: with port 0 in the call, the port that the kernel chose.
+    public let localAddress: SocketAddress
+
+    private init(_ io: LoopDescriptor, _ localAddress: SocketAddress) {
+        self.io = io
+        self.localAddress = localAddress
+    }
+
+    /// Binds to a numeric address and listens.
+    ///
+    /// - Parameters:
+    ///   - host: a numeric address of this machine; `0.0.0.0` or `::` for all of them.
+    ///   - port: 0 lets the kernel choose one.
+    ///   - backlog: how many connections the kernel keeps that were not accepted yet; it caps this at
+    ///     `net.core.somaxconn`.
+    ///   - reusePort: lets several listeners, each on its own loop, share the port (SO_REUSEPORT, socket(7)).
+    /// - Throws: ``SystemError``, for instance EADDRINUSE, EACCES; ``AddressError``; ``EventLoopError/noLoop`` off any loop.
+    public static func bind(
+        host: String, port: Int, backlog: Int = 4096, reusePort: Bool = false
+    ) async throws -> TCPListener {
+        try await bind(to: SocketAddress(host: host, port: port), backlog: backlog, reusePort: reusePort)
+    }
+
+    /// Binds to an address and listens.
+    ///
+    /// - Throws: as for ``bind(host:port:backlog:reusePort:)``.
+    public static func bind(
+        to address: SocketAddress, backlog: Int = 4096, reusePort: Bool = false
+    ) async throws -> TCPListener {
+        guard let core = LoopCore.current else {
+            let loop = try EventLoop.required
+            return try await loop.anchor.run { try await bind(to: address, backlog: backlog, reusePort: reusePort) }
+        }
+        let kernel = core.kernel
+        let socket = try Sockets.open(address, on: core)
+        // A server that is started again must not wait until the connections of the last one have left TIME_WAIT.
+        var result = Sockets.set(socket.rawValue, level: SOL_SOCKET, SO_REUSEADDR, to: 1, on: core)
+        if result >= 0, reusePort { result = Sockets.set(socket.rawValue, level: SOL_SOCKET, SO_REUSEPORT, to: 1, on: core) }
+        guard result >= 0 else { throw SystemError(result: result, .setsockopt, "\(address)") }
+        result = address.withPointer { kernel.bind(socket.rawValue, $0, $1) }
+        guard result >= 0 else { throw SystemError(result: result, .bind, "\(address)") }
+        result = kernel.listen(socket.rawValue, backlog: Int32(clamping: backlog))
+        guard result >= 0 else { throw SystemError(result: result, .listen, "\(address)") }
+        let descriptor = socket.rawValue
+        let local = SocketAddress { kernel.socketName(descriptor, $0, $1) } ?? address
+        return TCPListener(try LoopDescriptor(socket, on: core), local)
+    }
+
+    /// Waits for a connection and accepts it.
+    ///
+    /// Connections that were broken before they could be accepted are passed over.
+    ///
+    /// - Throws: ``SystemError``: EMFILE, ENFILE, ENOBUFS, ENOMEM when the limits are reached; the connection then stays with
+    ///   the kernel, and trying again at once would spin. ``ClosedError``; ``BusyError``; `CancellationError`;
+    ///   ``ShutdownError``.
+    /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
+    public func accept() async throws -> TCPStream {
+        guard io.core.isCurrent else {
+            return try await io.loop.anchor.run { try await self.accept() }
+        }
+        while true {
+            var address: SocketAddress?
+            do {
+                let accepted = try await io.perform(.read, .accept4, wanted: 0, #isolation) { kernel, descriptor in
+                    var result = 0
+                    address = SocketAddress {
+                        result = kernel.accept(descriptor, $0, $1)
+                        return result
+                    }
+                    return result
+                }
+                return try adopt(OwnedDescriptor(owning: Int32(accepted)), address)
+            } catch let error as SystemError where AcceptFailure(error) == .passing {
+                continue
+            } catch is LoopDescriptor.MovedAway {
+                return try await io.loop.anchor.run { try await self.accept() }
+            }
+        }
+    }
+
+    private func adopt(_ socket: consuming OwnedDescriptor, _ address: SocketAddress?) throws -> TCPStream {
+        let connection = try LoopDescriptor(socket, on: io.core)
+        Sockets.setNoDelay(connection)
+        return TCPStream(connection, remoteAddress: address)
+    }
+
+    /// Stops listening. Who waits for a connection gets ``ClosedError``; connections that were accepted go on.
+    ///
+    /// - Note: *Thread:* any. Closing twice is fine.
+    public func close() {
+        io.close()
+    }
+}
+
+/// What an error of accept(2) means for a server.
+enum AcceptFailure {
+    /// The connection is gone, or the network had a fault: take the next one.
+    case passing
+    /// A limit is reached: wait a while, for the listener stays readable.
+    case exhausted
+    /// The listener is of no use any more.
+    case fatal
+
+    init(_ error: SystemError) {
+        switch Int(error.code) {
+        case ErrorNumber.connectionAborted, ErrorNumber.protocolError, ErrorNumber.notPermitted,
+            ErrorNumber.networkDown, ErrorNumber.networkUnreachable, ErrorNumber.hostDown, ErrorNumber.hostUnreachable,
+            ErrorNumber.noProtocolOption, ErrorNumber.notSupported, ErrorNumber.connectionReset:
+            self = .passing
+        case ErrorNumber.tooManyOpenFiles, ErrorNumber.tooManyOpenFilesInSystem, ErrorNumber.noBuffers,
+            ErrorNumber.noMemory:
+            self = .exhausted
+        default:
+            self = .fatal
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import Synchronization
+
+/// Runs operations at the same time and waits for all of them. asyncio's `gather`.
+///
+/// ```swift
+/// let (user, orders) = try await gather({ try await loadUser() }, { try await loadOrders() })
+/// ```
+///
+/// Each operation is a child task on the caller's loop. The first that throws cancels the others; when all have ended its
+/// error is thrown.
+///
+/// - Returns: the values, in the order of the operations, each with its own type.
+/// - Throws: the first error.
+/// - Note: *Cancellation:* reaches every operation. *Thread:* on a loop, that loop's.
+public func gather<each T: Sendable>(
+    _ operations: repeat @escaping @Sendable () async throws -> each T
+) async throws -> (repeat each T) {
+    let values = (repeat ResultBox<each T>())
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        for (operation, value) in repeat (each operations, each values) {
+            group.addTask { value.store(.success(try await covered { try await operation() })) }
+        }
+        try await group.waitForAll()
+    }
+    return (repeat try (each values).take().get())
+}
+
+/// Runs operations of one type at the same time and waits for all of them.
+///
+/// - Returns: the values, in the order of the operations.
+/// - Throws: the first error, after the others were cancelled and have ended.
+/// - Note: *Cancellation:* reaches every operation.
+public func gather<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
+    let values = operations.map { _ in ResultBox<T>() }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        for (operation, value) in zip(operations, values) {
+            group.addTask { value.store(.success(try await covered { try await operation() })) }
+        }
+        try await group.waitForAll()
+    }
+    return try values.map { try $0.take().get() }
+}
+
+/// Runs operations at the same time, waits for all of them, and returns what became of each. asyncio's
+/// `gather(return_exceptions=True)`.
+///
+/// An operation that throws does not disturb the others.
+///
+/// - Note: *Cancellation:* reaches every operation; what each makes of it is in its result.
+public func gatherResults<each T: Sendable>(
+    _ operations: repeat @escaping @Sendable () async throws -> each T
+) async -> (repeat Result<each T, any Error>) {
+    let results = (repeat ResultBox<each T>())
+    await withTaskGroup(of: Void.self) { group in
+        for (operation, result) in repeat (each operations, each results) {
+            group.addTask {
+                do {
+                    result.store(.success(try await covered { try await operation() }))
+                } catch {
+                    result.store(.failure(error))
+                }
+            }
+        }
+    }
+    return (repeat (each results).take())
+}
+
+/// Runs operations at the same time and returns what the first to finish returns, or throws what it throws. The others are
+/// cancelled, and have ended when this returns.
+///
+/// - Precondition: there is at least one operation.
+/// - Note: *Cancellation:* reaches every operation.
+public func race<T: Sendable>(_ operations: (@Sendable () async throws -> T)...) async throws -> T {
+    precondition(!operations.isEmpty, "a race needs at least one operation")
+    return try await withThrowingTaskGroup(of: T.self) { group in
+        for operation in operations {
+            group.addTask { try await covered { try await operation() } }
+        }
+        defer { group.cancelAll() }
+        return try await group.next()!
+    }
+}
+
+/// Where a child task leaves its result for its parent.
+private final class ResultBox<T: Sendable>: Sendable {
+    private let result = Mutex<Result<T, any Error>?>(nil)
+
+    func store(_ value: Result<T, any Error>) {
+        result.withLock { $0 = value }
+    }
+
+    func take() -> Result<T, any Error> {
+        guard let value = result.withLock({ $0 }) else {
+            preconditionFailure("a child task of gather ended without a result")
+        }
+        return value
+    }
+}

@@ -1,0 +1,127 @@
+public import EddyReactor
+import Synchronization
+
+/// Runs a body that must finish within a time.
+///
+/// ```swift
+/// let line = try await withTimeout(.seconds(5)) { try await reader.readLine() }
+/// ```
+///
+/// When the time is over the body is cancelled, really: its task is, so `Task.sleep`, task groups and other people's code inside
+/// notice as well. This returns when the body has ended; one that finishes in spite of it wins, and its value is returned.
+///
+/// - Throws: ``TimeoutError`` when the time was over and the body threw; otherwise what the body throws.
+/// - Note: *Cancellation:* of the caller reaches the body, and what that throws is thrown; never a ``TimeoutError``.
+///   *Complexity:* a child task that starts at once, and one timer; both are gone when this returns.
+public func withTimeout<T>(
+    _ timeout: Duration, _ body: nonisolated(nonsending) () async throws -> T
+) async throws -> T {
+    try await runLimited(to: MonotonicInstant.now.advanced(by: timeout), TimeoutError(timeout: timeout), #isolation, body)
+}
+
+/// Runs a body that must finish by an instant. Nested deadlines each hold: the earliest comes first.
+///
+/// - Throws: ``TimeoutError`` when the instant had passed and the body threw; otherwise what the body throws.
+/// - Note: as for ``withTimeout(_:_:)``.
+public func withDeadline<T>(
+    _ deadline: LoopClock.Instant, _ body: nonisolated(nonsending) () async throws -> T
+) async throws -> T {
+    try await runLimited(to: deadline, TimeoutError(), #isolation, body)
+}
+
+/// Runs a body that must finish by an instant of another clock. The distance is measured once, at the start.
+public func withDeadline<T, C: Clock>(
+    _ deadline: C.Instant, clock: C, _ body: nonisolated(nonsending) () async throws -> T
+) async throws -> T where C.Duration == Duration {
+    let remaining = clock.now.duration(to: deadline)
+    return try await runLimited(to: MonotonicInstant.now.advanced(by: remaining), TimeoutError(), #isolation, body)
+}
+
+/// The task that a deadline cancels, and whether it has.
+private final class DeadlineState: Sendable {
+    private struct State: @unchecked Sendable {
+        // SAFETY: the task is only cancelled, which any thread may do; the value keeps its memory alive.
+        var task: UnsafeCurrentTask?
+        var hasExpired = false
+    }
+
+    private let state = Mutex(State())
+
+    var hasExpired: Bool { state.withLock { $0.hasExpired } }
+
+    func begin() {
+        let isLate = withUnsafeCurrentTask { task in
+            state.withLock { state in
+                state.task = task
+                return state.hasExpired
+            }
+        }
+        if isLate { withUnsafeCurrentTask { $0?.cancel() } }
+    }
+
+    func end() {
+        state.withLock { $0.task = nil }
+    }
+
+    func expire() {
+        // Cancelling runs handlers, so never under the lock.
+        let task = state.withLock { state in
+            state.hasExpired = true
+            return state
+        }.task
+        task?.cancel()
+    }
+}
+
+private func runLimited<T>(
+    to deadline: MonotonicInstant, _ error: TimeoutError, _ isolation: (any Actor)?,
+    _ body: nonisolated(nonsending) () async throws -> T
+) async throws -> T {
+    // SAFETY: nonisolated(unsafe): the body never runs at the same time as its caller, which waits for it; see `Unchecked`.
+    nonisolated(unsafe) let body = body
+    return try await runLimited(to: deadline, error) { try await run(isolatedTo: isolation, body) }.value
+}
+
+private func runLimited<T>(
+    to deadline: MonotonicInstant, _ error: TimeoutError, _ body: @Sendable () async throws -> Unchecked<T>
+) async throws -> Unchecked<T> {
+    try await withoutActuallyEscaping(body) { body in
+        let state = DeadlineState()
+        let core = LoopCore.current
+        let timer = core?.reactor.schedule(at: deadline) { state.expire() }
+        defer {
+            if let core, let timer {
+                if core.isCurrent { core.reactor.cancel(timer) } else { core.loop.post { core.reactor.cancel(timer) } }
+            }
+        }
+        let result = await withTaskGroup(of: Result<Unchecked<T>, any Error>?.self) { group in
+            // Immediately: a body that does not wait costs no turn.
+            group.addImmediateTask {
+                state.begin()
+                defer { state.end() }
+                do { return .success(try await covered { try await body() }) } catch { return .failure(error) }
+            }
+            if core == nil {
+                // Off any loop there is no timer of ours: the standard library's.
+                group.addTask {
+                    do { try await Task.sleep(for: MonotonicInstant.now.duration(to: deadline)) } catch { return nil }
+                    state.expire()
+                    return nil
+                }
+            }
+            while let next = await group.next() {
+                if let result = next {
+                    group.cancelAll()
+                    return result
+                }
+            }
+            preconditionFailure("the body of a deadline ended without a result")
+        }
+        switch result {
+        case .success(let value): return value
+        case .failure(let failure):
+            if state.hasExpired, !Task.isCancelled { throw error }
+            throw failure
+        }
+    }
+}

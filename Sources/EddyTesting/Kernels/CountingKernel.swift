@@ -1,0 +1,68 @@
+public import EddyReactor
+import Synchronization
+
+/// A kernel that notes every call and passes it on.
+///
+/// ```swift
+/// let kernel = CountingKernel()
+/// let reactor = try Reactor(backend: kernel)
+/// …
+/// #expect(kernel.count(.epoll_ctl) == 1)
+/// ```
+///
+/// - Note: *Thread:* any.
+public final class CountingKernel: KernelBackend {
+    /// One call: its name, its descriptor if it has one, and what it answered.
+    public struct Entry: Sendable, Hashable, CustomStringConvertible {
+        public let name: SystemCall.Name
+        public let descriptor: Int32?
+        /// The result, or `-errno`.
+        public let result: Int
+
+        public var description: String {
+            "\(name)(\(descriptor.map(String.init) ?? "")) = \(result)"
+        }
+    }
+
+    private struct State {
+        var counts: [SystemCall.Name: Int] = [:]
+        var trace: [Entry] = []
+    }
+
+    private let state = Mutex(State())
+    private let next: any KernelBackend
+    private let keepsTrace: Bool
+
+    /// - Parameters:
+    ///   - next: who answers the calls.
+    ///   - keepsTrace: whether the calls themselves are kept, beside their numbers. Reading the clock is never kept.
+    public init(over next: any KernelBackend = LinuxKernel.shared, keepsTrace: Bool = true) {
+        self.next = next
+        self.keepsTrace = keepsTrace
+    }
+
+    public func perform(_ call: SystemCall) -> Int {
+        let result = next.perform(call)
+        let name = call.name
+        state.withLock { state in
+            state.counts[name, default: 0] += 1
+            if keepsTrace, name != .clock_gettime {
+                state.trace.append(Entry(name: name, descriptor: call.descriptor, result: result))
+            }
+        }
+        return result
+    }
+
+    /// How often a call was made.
+    public func count(_ name: SystemCall.Name) -> Int {
+        state.withLock { $0.counts[name] ?? 0 }
+    }
+
+    /// All calls in their order, without readings of the clock.
+    public var trace: [Entry] { state.withLock { $0.trace } }
+
+    /// Forgets what was counted so far.
+    public func reset() {
+        state.withLock { $0 = State() }
+    }
+}

@@ -1,0 +1,105 @@
+public import EddyReactor
+import Synchronization
+
+/// A kernel that fails when it is told to, and passes everything else on.
+///
+/// ```swift
+/// let plan = FaultPlan()
+/// plan.fail(.accept4, with: EMFILE, times: 3)
+/// ```
+///
+/// - Note: *Thread:* any.
+public final class FaultPlan: KernelBackend {
+    private struct Rule {
+        let name: SystemCall.Name
+        let descriptor: Int32?
+        /// Calls to let through first.
+        var skip: Int
+        var times: Int
+        let answer: Answer
+    }
+
+    private enum Answer {
+        /// Answer this without asking the kernel.
+        case result(Int)
+        /// Let the kernel transfer this many bytes at most.
+        case atMost(Int)
+        /// Drop the events whose descriptor's tag matches: here, all of a wait.
+        case noEvents
+    }
+
+    private let rules = Mutex<[Rule]>([])
+    private let next: any KernelBackend
+
+    public init(over next: any KernelBackend = LinuxKernel.shared) {
+        self.next = next
+    }
+
+    /// Makes a call fail.
+    ///
+    /// - Parameters:
+    ///   - name: the call.
+    ///   - code: the error number.
+    ///   - descriptor: only on this descriptor. nil is any.
+    ///   - skip: how many calls succeed first: 2 fails the third.
+    ///   - times: how many calls fail then.
+    public func fail(
+        _ name: SystemCall.Name, with code: Int32, on descriptor: Int32? = nil, after skip: Int = 0, times: Int = 1
+    ) {
+        add(Rule(name: name, descriptor: descriptor, skip: skip, times: times, answer: .result(-Int(code))))
+    }
+
+    /// Makes reads or writes short.
+    public func shorten(
+        _ name: SystemCall.Name, to bytes: Int, on descriptor: Int32? = nil, after skip: Int = 0, times: Int = 1
+    ) {
+        add(Rule(name: name, descriptor: descriptor, skip: skip, times: times, answer: .atMost(bytes)))
+    }
+
+    /// Swallows the events of a wait: the kernel has reported them, and the reactor never sees them.
+    public func dropEvents(after skip: Int = 0, times: Int = 1) {
+        add(Rule(name: .epoll_wait, descriptor: nil, skip: skip, times: times, answer: .noEvents))
+    }
+
+    private func add(_ rule: Rule) {
+        rules.withLock { $0.append(rule) }
+    }
+
+    /// How many planned faults have not happened yet.
+    public var remaining: Int { rules.withLock { $0.reduce(0) { $0 + $1.times } } }
+
+    public func perform(_ call: SystemCall) -> Int {
+        switch answer(to: call) {
+        case nil: return next.perform(call)
+        case .result(let result): return result
+        case .noEvents: return min(next.perform(call), 0)
+        case .atMost(let bytes): return next.perform(Self.shortened(call, to: bytes))
+        }
+    }
+
+    private func answer(to call: SystemCall) -> Answer? {
+        rules.withLock { rules in
+            for index in rules.indices where rules[index].name == call.name {
+                if let descriptor = rules[index].descriptor, descriptor != call.descriptor { continue }
+                if rules[index].skip > 0 {
+                    rules[index].skip -= 1
+                    return nil
+                }
+                rules[index].times -= 1
+                defer { rules.removeAll { $0.times == 0 } }
+                return rules[index].answer
+            }
+            return nil
+        }
+    }
+
+    private static func shortened(_ call: SystemCall, to bytes: Int) -> SystemCall {
+        switch call {
+        case .read(let descriptor, let buffer, let count): .read(descriptor, buffer, min(count, bytes))
+        case .write(let descriptor, let buffer, let count): .write(descriptor, buffer, min(count, bytes))
+        case .receive(let descriptor, let buffer, let count): .receive(descriptor, buffer, min(count, bytes))
+        case .send(let descriptor, let buffer, let count): .send(descriptor, buffer, min(count, bytes))
+        default: call
+        }
+    }
+}

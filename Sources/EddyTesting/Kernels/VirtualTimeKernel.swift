@@ -1,0 +1,64 @@
+public import EddyReactor
+import Synchronization
+
+/// A kernel whose time stands still while anything is ready, and jumps to the next deadline when nothing is.
+///
+/// Descriptors are real; only the clock, the timerfd and the blocking of epoll are not. A wait that would block looks for real
+/// events first. If there are none, the clock is set to what the timer is armed for, and the wait is over.
+///
+/// - Note: *Thread:* any.
+public final class VirtualTimeKernel: KernelBackend {
+    private struct State {
+        var now: Int64
+        var armed: Int64?
+    }
+
+    private let state: Mutex<State>
+    private let next: any KernelBackend
+
+    /// - Parameter start: what the clock shows at first, in nanoseconds.
+    public init(over next: any KernelBackend = LinuxKernel.shared, start: Int64 = 1_000_000_000) {
+        self.next = next
+        state = Mutex(State(now: start))
+    }
+
+    /// What the clock shows.
+    public var now: MonotonicInstant { MonotonicInstant(nanoseconds: state.withLock { $0.now }) }
+
+    /// Moves the clock forward by hand.
+    public func advance(by duration: Duration) {
+        state.withLock { $0.now = MonotonicInstant(nanoseconds: $0.now).advanced(by: duration).nanoseconds }
+    }
+
+    public func perform(_ call: SystemCall) -> Int {
+        switch call {
+        case .clock:
+            return Int(state.withLock { $0.now })
+        case .timerSet(_, let deadline):
+            state.withLock { $0.armed = deadline?.nanoseconds }
+            return 0
+        case .epollWait(let epoll, let events, let timeout):
+            return wait(epoll, events, timeout)
+        default:
+            return next.perform(call)
+        }
+    }
+
+    private func wait(_ epoll: Int32, _ events: EventBuffer, _ timeout: PollTimeout) -> Int {
+        let ready = next.perform(.epollWait(epoll: epoll, events: events, timeout: .immediate))
+        guard ready == 0, timeout != .immediate else { return ready }
+        let jumped = state.withLock { state in
+            var target = state.armed
+            if case .nanoseconds(let left) = timeout {
+                let (end, overflow) = state.now.addingReportingOverflow(left)
+                target = min(target ?? .max, overflow ? .max : end)
+            }
+            guard let target else { return false }
+            state.now = max(state.now, target)
+            if let armed = state.armed, armed <= state.now { state.armed = nil }
+            return true
+        }
+        // Nothing is due, ever: only a real event can end this, for instance another thread's wake-up.
+        return jumped ? 0 : next.perform(.epollWait(epoll: epoll, events: events, timeout: timeout))
+    }
+}
