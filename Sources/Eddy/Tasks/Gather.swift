@@ -12,6 +12,7 @@ import Synchronization
 /// - Returns: the values, in the order of the operations, each with its own type.
 /// - Throws: the first error.
 /// - Note: *Cancellation:* reaches every operation. *Thread:* on a loop, that loop's.
+@discardableResult
 public func gather<each T: Sendable>(
     _ operations: repeat @escaping @Sendable () async throws -> each T
 ) async throws -> (repeat each T) {
@@ -25,12 +26,16 @@ public func gather<each T: Sendable>(
     return (repeat try (each values).take().get())
 }
 
-/// Runs operations of one type at the same time and waits for all of them.
+/// Runs operations of one type at the same time and waits for all of them: as many as an array holds.
+///
+/// It has a name of its own because an overload of `gather`, whatever its labels, keeps the compiler (6.3) from seeing that
+/// the closures given to the other one are `@Sendable`.
 ///
 /// - Returns: the values, in the order of the operations.
 /// - Throws: the first error, after the others were cancelled and have ended.
 /// - Note: *Cancellation:* reaches every operation.
-public func gather<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
+@discardableResult
+public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
     let values = operations.map { _ in ResultBox<T>() }
     try await withThrowingTaskGroup(of: Void.self) { group in
         for (operation, value) in zip(operations, values) {
