@@ -136,7 +136,9 @@ extension LoopCore {
                 _ = endTasks(grace: .zero)
                 throw deadlock
             }
-            try step(until: .distantFuture)
+            // No job may run between the look at the outcome and the poll: the main task could end in it, and nothing would be
+            // left to end the poll.
+            try poll(until: .distantFuture)
         }
         let left = endTasks(grace: loop.configuration.gracePeriod)
         if !left.isEmpty {
