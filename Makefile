@@ -41,7 +41,7 @@ check:
 	Scripts/check-rules.sh
 	swift build --build-tests $(STRICT)
 	swift test --sanitize=thread --scratch-path .build-tsan
-	swift test --sanitize=address --scratch-path .build-asan
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp swift test --sanitize=address --scratch-path .build-asan
 
 format:
 	swift format format --in-place --recursive $(FORMATTED)
