@@ -95,17 +95,25 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
 
     // MARK: - A turn
 
-    /// One turn.
+    /// One turn: what is ready runs, then the reactor looks at descriptors and timers.
     ///
-    /// - Parameter deadline: how long to block at most when nothing is ready. nil does not block.
-    /// - Throws: when epoll itself fails.
-    func step(until deadline: MonotonicInstant?) throws {
+    /// - Parameters:
+    ///   - deadline: how long to block at most when nothing is ready. nil does not block.
+    ///   - isDone: asked when the jobs have run. If it says yes, the turn ends there.
+    /// - Returns: whether it said yes.
+    /// - Throws: ``DeadlockError`` when it would block for ever; ``SystemError`` when epoll itself fails.
+    @inline(__always)
+    func turn(until deadline: MonotonicInstant?, unless isDone: () -> Bool = { false }) throws -> Bool {
         runJobs()
         takeMessages()
+        if isDone() { return true }
+        let canBlock = ready.isEmpty
+        if canBlock, deadline == .distantFuture, let deadlock = findDeadlock() { throw deadlock }
         var failure: (any Error)?
-        _ = reactor.turn(until: ready.isEmpty ? deadline : nil, &failure)
+        _ = reactor.turn(until: canBlock ? deadline : nil, &failure)
         takeMessages()
         if let failure { throw failure }
+        return false
     }
 
     /// Runs what is ready, up to the limit of a turn.
