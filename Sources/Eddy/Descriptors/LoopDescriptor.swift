@@ -11,8 +11,7 @@ final class LoopDescriptor: @unchecked Sendable {
     // immutable.
 
     let loop: EventLoop
-    // SAFETY: unowned(unsafe): the loop owns its core, and this object holds the loop.
-    unowned(unsafe) let core: LoopCore
+    let core: LoopCore
     let descriptor: Int32
     let registration: Registration
     private let isClosing = Atomic<Bool>(false)

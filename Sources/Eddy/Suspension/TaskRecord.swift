@@ -13,8 +13,8 @@ final class TaskRecord: @unchecked Sendable {
 
     @TaskLocal static var current: TaskRecord?
 
-    // SAFETY: unowned(unsafe): whoever makes a record holds the loop for as long as the task runs.
-    unowned(unsafe) let core: LoopCore
+    /// Whoever makes a record holds the loop for as long as the task runs.
+    let core: LoopCore
     let name: String?
     /// Started with `spawn` or as the main task of `run`: the end of the run cancels it and waits for it.
     let isRoot: Bool

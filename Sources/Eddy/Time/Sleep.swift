@@ -49,7 +49,7 @@ extension LoopCore {
     /// - Returns: the task's record when it is covered.
     @inline(__always)
     func checkpoint() throws -> TaskRecord? {
-        if _slowPath(phase.rawValue >= Phase.shutDown.rawValue) { throw ShutdownError() }
+        if _slowPath(phase.rawValue >= LoopState.Phase.shutDown.rawValue) { throw ShutdownError() }
         let record = currentRecord()
         if _slowPath(record?.isCancelled ?? Task.isCancelled) { throw CancellationError() }
         return record
