@@ -75,7 +75,7 @@ final class LoopDescriptor: @unchecked Sendable {
                     if result < wanted, !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady {
                         clearReadiness(slot, direction)
                     }
-                    if _slowPath(!core.mayContinue()) { await core.yield(isolation) }
+                    if _slowPath(!core.mayContinue()) { await EventLoop.yield() }
                     return result
                 }
                 guard result == -ErrorNumber.again else { throw fail(result, operation, direction) }

@@ -103,15 +103,6 @@ public final class EventLoop: Sendable {
         }
     }
 
-    /// Lets every task that is ready go first.
-    ///
-    /// - Note: *Cancellation:* ignored. *Complexity:* O(1), no allocation, no system call. Off any loop this is
-    ///   `Task.yield()`.
-    public static func yield() async {
-        guard let core = LoopCore.current else { return await Task.yield() }
-        await core.yield(#isolation)
-    }
-
     /// Is the caller on the loop's thread, and is the loop running there?
     public var isCurrent: Bool { core.isCurrent }
 

@@ -182,7 +182,7 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
 
     @inline(__always)
     func keepYielded(_ job: UnownedJob) {
-        ready.push(job, yieldIdentity)
+        ready.push(job, nonisolatedIdentity)
     }
 
     /// The resumed task takes its waiter's outcome, and the waiter goes back to the pool.
@@ -193,8 +193,8 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         return outcome
     }
 
-    /// Called by a task that comes back from a yield. Never inlined: see ``Parking/park(_:)``.
-    @inline(never)
+    /// Called by a task that comes back from a yield.
+    @inline(__always)
     func noteYield() {
         parkCount &+= 1
     }
@@ -281,19 +281,18 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
 
     /// The record of the running task, when it is covered by one of this loop.
     @inline(__always)
-    func currentRecord() -> TaskRecord? {
-        let task = TaskRecord.currentTask()
-        if let known = runningRecord, known._withUnsafeGuaranteedRef({ $0.task == task }) {
-            return known.takeUnretainedValue()
-        }
+    func currentRecord() -> Unmanaged<TaskRecord>? {
+        let task = ThreadSlot.currentTask
+        if let known = runningRecord, known._withUnsafeGuaranteedRef({ $0.task == task }) { return known }
         return findRecord(task)
     }
 
     @inline(never)
-    private func findRecord(_ task: UInt) -> TaskRecord? {
+    private func findRecord(_ task: UInt) -> Unmanaged<TaskRecord>? {
+        // The task-local keeps the record alive for as long as the task runs covered.
         guard let record = TaskRecord.current, record.core.state == state, record.task == task else { return nil }
         runningRecord = Unmanaged.passUnretained(record)
-        return record
+        return runningRecord
     }
 
     /// Ends the wait of a cancelled task, if it is in one.

@@ -19,7 +19,6 @@ struct LoopState: ~Copyable {
     var messages: [Inbox.Message] = []
     /// The waiter of the task that is just being parked.
     var parking: WaiterPointer?
-    var yieldIdentity = JobIdentity.generic
     /// The identity of nonisolated code that runs on this loop: generic while the loop hosts the process.
     var nonisolatedIdentity = JobIdentity.task
     /// The record of the task whose job is running, while it is known. Believed only for the task it names.
@@ -48,7 +47,9 @@ struct LoopState: ~Copyable {
     }
 
     /// The identity of nonisolated code: two zero words, as the runtime has it.
-    static let genericExecutor = unsafe unsafeBitCast((0, 0), to: UnownedSerialExecutor.self)
+    static var genericExecutor: UnownedSerialExecutor {
+        @inline(__always) get { unsafe unsafeBitCast((0, 0), to: UnownedSerialExecutor.self) }
+    }
 
     init(_ loop: EventLoop, _ reactor: Reactor) {
         self.loop = loop
@@ -98,11 +99,6 @@ extension LoopCore {
     var parking: WaiterPointer? {
         @inline(__always) _read { yield state.pointee.parking }
         @inline(__always) nonmutating _modify { yield &state.pointee.parking }
-    }
-
-    var yieldIdentity: JobIdentity {
-        @inline(__always) _read { yield state.pointee.yieldIdentity }
-        @inline(__always) nonmutating _modify { yield &state.pointee.yieldIdentity }
     }
 
     var nonisolatedIdentity: JobIdentity {
