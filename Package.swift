@@ -35,5 +35,11 @@ let package = Package(
         .testTarget(
             name: "EddyReactorTests", dependencies: ["EddyReactor", "EddyTesting"], swiftSettings: settings),
         .testTarget(name: "EddyTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
+        .executableTarget(
+            name: "HostFixture", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], path: "Tests/HostFixture",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "DispatchFixture", dependencies: ["Eddy"], path: "Tests/DispatchFixture", swiftSettings: settings),
+        .testTarget(name: "HostTests", dependencies: ["HostFixture", "DispatchFixture"], swiftSettings: settings),
     ] + examples
 )

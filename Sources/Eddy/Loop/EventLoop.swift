@@ -42,6 +42,8 @@ public final class EventLoop: Sendable {
         public var cancellingSignals: [Int32] = [2]
         /// Whether the loop becomes the executor of the whole process.
         public var mode: Mode = .automatic
+        /// Set for virtual time: tells whether the loop has come to a point where nothing can happen any more.
+        package var isStalled: (@Sendable () -> Bool)?
 
         public init() {}
     }

@@ -79,10 +79,15 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         runJobs()
         takeMessages()
         if isDone() { return true }
-        let canBlock = ready.isEmpty
-        if canBlock, deadline == .distantFuture, let deadlock = findDeadlock() { throw deadlock }
         var failure: (any Error)?
-        _ = reactor.turn(until: canBlock ? deadline : nil, &failure)
+        let limit = ready.isEmpty ? deadline : nil
+        if _slowPath(limit == .distantFuture && mayBeDeadlocked) {
+            // An event may be there that nobody has looked at yet: only if there is none, it is a deadlock.
+            let delivered = reactor.turn(until: nil, &failure)
+            if failure == nil, delivered == 0, let deadlock = findDeadlock() { throw deadlock }
+        } else {
+            _ = reactor.turn(until: limit, &failure)
+        }
         takeMessages()
         if let failure { throw failure }
         return false

@@ -36,8 +36,6 @@ struct LoopState: ~Copyable {
     var phase = Phase.open
     /// Is the loop the executor of the whole process?
     var isHost = false
-    /// Does time jump when nothing is ready?
-    var isVirtual = false
     var stockSleeps = StockSleeps()
     var signals: InterruptWatch?
 
@@ -149,11 +147,6 @@ extension LoopCore {
     var isHost: Bool {
         @inline(__always) _read { yield state.pointee.isHost }
         @inline(__always) nonmutating _modify { yield &state.pointee.isHost }
-    }
-
-    var isVirtual: Bool {
-        @inline(__always) _read { yield state.pointee.isVirtual }
-        @inline(__always) nonmutating _modify { yield &state.pointee.isVirtual }
     }
 
     var signals: InterruptWatch? {

@@ -152,6 +152,11 @@ package struct Kernel {
         }
     }
 
+    /// The owner of a descriptor that a call of this gate has opened: it closes it through this gate, too.
+    package func own(_ descriptor: Int) -> OwnedDescriptor {
+        OwnedDescriptor(owning: Int32(descriptor), openedBy: backend)
+    }
+
     package func pipe(_ ends: UnsafeMutablePointer<Int32>) -> Int {
         count(.pipe2)
         if let backend { return backend.perform(.pipe(ends)) }
