@@ -13,6 +13,13 @@ struct HostFixture {
             print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
             exit(64)
         }
+        // A scenario that hangs ends by SIGALRM. A parent that ignores or blocks Ctrl-C would have us inherit that.
+        alarm(60)
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGINT)
+        sigprocmask(SIG_UNBLOCK, &signals, nil)
+        signal(SIGINT, SIG_DFL)
         do {
             try scenario()
         } catch {
