@@ -51,6 +51,8 @@ extension Reactor {
         // Once its instant has passed, the timerfd is spent, whether its event was seen or not.
         if armedDeadline <= now { armedDeadline = .max }
         let limit = timers.nextOrder
+        timers.floor = now
+        defer { timers.floor = .min }
         var left = Self.timersPerTurn
         while left > 0, let action = timers.popDue(at: now, insertedBefore: limit) {
             left -= 1
