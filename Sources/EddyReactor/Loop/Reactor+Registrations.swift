@@ -103,6 +103,8 @@ extension Reactor {
         guard let slot = table.find(id) else { return }
         // Copied out and cleared before anybody is resumed: what a resumed task does must find this registration gone.
         let gone = slot.pointee
+        // Its callbacks are freed when the table is at rest: what they hold may deregister something itself.
+        defer { withExtendedLifetime(gone) {} }
         table.remove(id)
         if lent[gone.descriptor]?.id == id { lent[gone.descriptor] = nil }
         if gone.reader != 0 { client.resume(gone.reader, .closed) }

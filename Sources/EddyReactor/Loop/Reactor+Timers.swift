@@ -22,7 +22,9 @@ extension Reactor {
     /// - Complexity: O(log n) in the number of pending timers; no system call.
     @discardableResult
     public func cancel(_ timer: TimerID) -> Bool {
-        timers.remove(timer)
+        var callback: (() throws -> Void)?
+        defer { withExtendedLifetime(callback) {} }
+        return timers.remove(timer, callback: &callback)
     }
 
     /// The clock of all deadlines, read now.

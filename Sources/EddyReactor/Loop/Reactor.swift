@@ -112,7 +112,9 @@ public final class Reactor {
         table.forEach { all.append($0.id) }
         for id in all { remove(id) }
         lent.removeAll()
-        timers = TimerQueue()
+        // Freed when this returns, not while `timers` is being assigned: what a callback holds may cancel a timer then.
+        var forgotten = TimerQueue()
+        swap(&forgotten, &timers)
         kernel.close(epoll)
         kernel.close(timer)
     }

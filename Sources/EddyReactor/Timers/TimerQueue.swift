@@ -106,10 +106,14 @@ struct TimerQueue: ~Copyable {
 
     /// Takes a timer out, wherever it stands.
     ///
+    /// Its callback is handed out rather than freed here: what it holds may cancel another timer when it is freed, and that
+    /// must find the queue at rest.
+    ///
     /// - Returns: false when it has fired or was removed before.
-    mutating func remove(_ id: TimerID) -> Bool {
+    mutating func remove(_ id: TimerID, callback: inout (() throws -> Void)?) -> Bool {
         guard id.slot < slotsUsed, slots[Int(id.slot)].generation == id.generation else { return false }
         removeNode(at: Int(slots[Int(id.slot)].position))
+        swap(&callback, &slots[Int(id.slot)].callback)
         freeSlot(id.slot)
         return true
     }
