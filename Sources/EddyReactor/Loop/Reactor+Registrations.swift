@@ -106,7 +106,8 @@ extension Reactor {
         // Its callbacks are freed when the table is at rest: what they hold may deregister something itself.
         defer { withExtendedLifetime(gone) {} }
         table.remove(id)
-        if lent[gone.descriptor]?.id == id { lent[gone.descriptor] = nil }
+        // Compared by slot: arming may have given the registration a new generation that `lent` does not know yet.
+        if lent[gone.descriptor]?.slot == slot { lent[gone.descriptor] = nil }
         if gone.reader != 0 { client.resume(gone.reader, .closed) }
         if gone.writer != 0 { client.resume(gone.writer, .closed) }
         if gone.isInKernel { _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0) }
