@@ -71,8 +71,9 @@ extension Reactor {
     ///
     /// When the earliest has moved later the old arming stays: one wake-up too many then, instead of a system call with each
     /// cancelled timeout now.
-    func armTimer(_ earliest: Int64) {
-        guard earliest < armedDeadline else { return }
+    func armTimer(_ earliest: Int64, now: Int64) {
+        // An arming whose instant has passed is spent, whether its event was seen or not.
+        guard earliest < armedDeadline || armedDeadline <= now else { return }
         let result = kernel.timerSet(timer, MonotonicInstant(nanoseconds: earliest))
         precondition(result >= 0, "\(SystemError(result: result, .timerfd_settime, "timer \(timer)"))")
         armedDeadline = earliest

@@ -41,7 +41,7 @@ extension Reactor {
             now = kernel.now().nanoseconds
             // Due already: it never reaches the timerfd, where a deadline of zero would mean "never".
             if earliest <= now! { return .immediate }
-            if earliest < deadline { armTimer(earliest) }
+            if earliest < deadline { armTimer(earliest, now: now!) }
         }
         var timeout = PollTimeout.never
         if deadline != .max {
@@ -125,7 +125,7 @@ extension Reactor {
 
     /// Prepares for somebody else's poll: arms the timer, and makes the descriptor readable if there is work already.
     package func prepareForForeignPoll(hasWork: Bool) {
-        if let earliest = timers.earliest { armTimer(earliest) }
+        if let earliest = timers.earliest { armTimer(earliest, now: kernel.now().nanoseconds) }
         if hasWork { waker.announceWork() }
     }
 }
