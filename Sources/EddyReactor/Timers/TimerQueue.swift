@@ -125,8 +125,8 @@ struct TimerQueue: ~Copyable {
     /// Takes out the earliest timer if it is due and was inserted before the given order: a timer that another one's firing
     /// inserted waits for the next turn, or a zero delay that re-arms itself would never let go of the thread.
     mutating func popDue(at now: Int64, insertedBefore limit: UInt32) -> TimerAction? {
-        // Insertion numbers wrap, so "since the limit" is the stretch from there to the next number. Everything outside it is
-        // older, however long it has been pending.
+        // Insertion numbers wrap, so "since the limit" is the stretch from there to the next number. Everything outside
+        // it is older, however long it has been pending.
         guard count > 0, nodes[0].deadline <= now, nodes[0].order &- limit >= nextOrder &- limit else { return nil }
         let index = nodes[0].slot
         removeNode(at: 0)

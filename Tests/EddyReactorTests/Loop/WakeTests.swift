@@ -20,7 +20,7 @@ import Testing
         let hook = HookKernel()
         let reactor = try Reactor(backend: hook)
         reactor.schedule(after: .seconds(3600)) {}
-        // The clock is read just before the sleep is announced.
+        // The timer is armed just before the sleep is announced.
         hook.beforeNext(.timerfd_settime) { [waker = reactor.waker] in waker.wake() }
         #expect(try reactor.turn() == 0)
         #expect(reactor.statistics.wakeWrites == 0, "nobody slept, so nobody had to be woken by a write")

@@ -47,7 +47,6 @@ import Testing
         let directions = one.waiting.directions
         if directions.contains(.write), one.kind != .pipeReader { fill(ends.near) }
         try Self.wait(one, on: ends.near, reactor)
-        // Only a pipe's writing end whose reader waits for "readable" has nothing to be ready for yet; so have all others.
         try reactor.turn(timeout: .zero)
         #expect(client.resumed.isEmpty, "nothing has happened yet")
         switch one.ending {
