@@ -33,6 +33,8 @@ public final class Reactor {
     /// The deadline that the timerfd is armed for.
     var armedDeadline = Int64.max
     var isClosed = false
+    /// Asleep in somebody else's poll: see ``prepareForForeignPoll(hasWork:)``.
+    var isPolledOutside = false
     var counts = Counts()
     /// What resumes parked tasks: the layer above.
     package unowned(unsafe) var client: any ReactorClient
@@ -120,6 +122,8 @@ public final class Reactor {
     }
 
     /// The epoll instance: readable when the reactor has something to do, so that another loop can poll it (epoll(7)).
+    ///
+    /// Call ``prepareForForeignPoll(hasWork:)`` before each such poll, or timers and wake-ups go unnoticed.
     public var fileDescriptor: Int32 { epoll }
 
     /// Ends the current or the next sleep of the reactor.

@@ -162,6 +162,56 @@ import Testing
         inner.prepareForForeignPoll(hasWork: true)
         #expect(try outer.turn(timeout: .zero) == 1)
     }
+
+    @Test("E1: a wake while somebody else polls makes the reactor's descriptor readable")
+    func aWakeDuringAForeignPollIsSeen() throws {
+        let (outer, inner) = (try Reactor(), try Reactor())
+        let inside = try outer.add(inner.fileDescriptor)
+        for round in 1...3 {
+            inner.prepareForForeignPoll()
+            inside.slot.pointee.isReadable = false
+            try outer.turn(timeout: .zero)
+            #expect(!inside.slot.pointee.isReadable, "round \(round): nothing to do yet")
+            inner.wake()
+            try outer.turn(timeout: .zero)
+            #expect(inside.slot.pointee.isReadable)
+            #expect(try inner.turn(timeout: .zero) == 1)
+        }
+        inner.wake()
+        inner.prepareForForeignPoll()
+        inside.slot.pointee.isReadable = false
+        try outer.turn(timeout: .zero)
+        #expect(inside.slot.pointee.isReadable, "a wake before the preparation counts too")
+    }
+
+    @Test("E1: after a foreign poll the reactor sleeps and wakes by itself as before")
+    func aForeignPollLeavesTheReactorAsItWas() throws {
+        let virtual = VirtualTimeKernel()
+        let hook = HookKernel(over: virtual)
+        let reactor = try Reactor(backend: hook)
+        reactor.prepareForForeignPoll()
+        let start = virtual.now
+        #expect(try reactor.turn(timeout: .seconds(1)) == 0)
+        #expect(start.duration(to: virtual.now) == .seconds(1), "the turn blocked")
+        reactor.wake()
+        #expect(reactor.statistics.wakeWrites == 0, "the loop is awake between turns")
+        try reactor.turn(timeout: .zero)
+        hook.beforeNext(.epoll_wait) { [waker = reactor.waker] in waker.wake() }
+        #expect(try reactor.turn(timeout: .seconds(1)) == 1)
+    }
+
+    @Test("A timer makes the descriptor readable for whoever polls it")
+    func aTimerIsSeenByAForeignPoll() throws {
+        let (outer, inner) = (try Reactor(), try Reactor())
+        let inside = try outer.add(inner.fileDescriptor)
+        var fired = 0
+        inner.schedule(after: .microseconds(100)) { fired += 1 }
+        inner.prepareForForeignPoll()
+        try outer.turn(timeout: .seconds(5))
+        #expect(inside.slot.pointee.isReadable)
+        try inner.turn(timeout: .zero)
+        #expect(fired == 1)
+    }
 }
 
 /// A number that threads add to and the loop takes.
