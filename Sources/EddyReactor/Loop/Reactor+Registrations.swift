@@ -101,8 +101,8 @@ extension Reactor {
             return true
         }
         if result >= 0 {
-            // Another file has got the number. The kernel forgot the lent one's entry when it was closed; whoever waits for
-            // it still is told so.
+            // Another file has got the number. The kernel forgot the lent one's entry when it was closed; whoever waits
+            // for it still is told so.
             former.slot.pointee.isInKernel = false
             remove(former.id)
         }

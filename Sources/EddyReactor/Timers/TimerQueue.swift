@@ -64,8 +64,8 @@ struct TimerQueue: ~Copyable {
     private var slotsUsed: UInt32 = 0
     private var firstFree = UInt32.max
     var nextOrder: UInt32 = 0
-    /// While timers fire: no new one sorts before those that are due already, or one that re-arms itself for an instant long
-    /// past would stand in front of them, waiting for the next turn, in every turn.
+    /// While timers fire: no new one sorts before those that are due already, or one that re-arms itself for an instant
+    /// long past would stand in front of them, waiting for the next turn, in every turn.
     var floor = Int64.min
 
     init() {
@@ -106,8 +106,8 @@ struct TimerQueue: ~Copyable {
 
     /// Takes a timer out, wherever it stands.
     ///
-    /// Its callback is handed out rather than freed here: what it holds may cancel another timer when it is freed, and that
-    /// must find the queue at rest.
+    /// Its callback is handed out rather than freed here: what it holds may cancel another timer when it is freed, and
+    /// that must find the queue at rest.
     ///
     /// - Returns: false when it has fired or was removed before.
     mutating func remove(_ id: TimerID, callback: inout (() throws -> Void)?) -> Bool {

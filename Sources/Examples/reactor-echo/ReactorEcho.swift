@@ -4,9 +4,9 @@ import Glibc
 
 /// A TCP echo server on the reactor alone: callbacks, no tasks.
 ///
-/// What the coroutine layer does in three lines is spelled out here: non-blocking sockets, "try first, wait for the event
-/// then", partial writes, and back-pressure. A connection whose peer does not read is not read from either, so it never holds
-/// more than one buffer.
+/// What the coroutine layer does in three lines is spelled out here: non-blocking sockets, "try first, wait for the
+/// event then", partial writes, and back-pressure. A connection whose peer does not read is not read from either, so it
+/// never holds more than one buffer.
 @main
 struct ReactorEcho: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -24,7 +24,8 @@ struct ReactorEcho: ParsableCommand {
         print("listening on \(host):\(server.port)")
         // The line must be out before the first client comes, also when it goes into a pipe.
         fflush(nil)
-        // Nothing to clean up: SIGTERM and Ctrl-C end the process by their default action, the kernel closes the sockets.
+        // Nothing to clean up: SIGTERM and Ctrl-C end the process by their default action, and the kernel closes the
+        // sockets.
         while true { try reactor.turn() }
     }
 }
