@@ -6,6 +6,15 @@ final class Ends {
     private(set) var near: Int32
     private(set) var far: Int32
 
+    /// Many descriptors at once, from tests that run at the same time: the usual soft limit of 1024 is not enough.
+    private static let raiseLimit: Void = {
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        var limit = rlimit()
+        guard getrlimit(resource, &limit) == 0 else { return }
+        limit.rlim_cur = min(limit.rlim_max, max(limit.rlim_cur, 16_384))
+        setrlimit(resource, &limit)
+    }()
+
     private init(near: Int32, far: Int32) {
         self.near = near
         self.far = far
@@ -89,6 +98,7 @@ extension Ends {
     }
 
     private static func twoDescriptors(_ make: (UnsafeMutablePointer<Int32>) -> Int) throws -> [Int32] {
+        _ = raiseLimit
         var ends: [Int32] = [-1, -1]
         let result = make(&ends)
         guard result >= 0 else { throw SetupFailed(code: Int32(-result)) }
