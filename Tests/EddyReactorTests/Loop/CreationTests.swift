@@ -64,6 +64,7 @@ import Testing
         let reactor = try Reactor()
         let client = RecordingClient(of: reactor)
         let pipes = try (0..<100).map { _ in try Ends.pipe() }
+        defer { withExtendedLifetime(pipes) {} }
         for (index, ends) in pipes.enumerated() {
             if index % 2 == 0 {
                 reactor.park(UInt(index) + 1, on: try reactor.add(ends.near).slot, .read)
@@ -80,6 +81,7 @@ import Testing
     func aCallbackMayClose() throws {
         let reactor = try Reactor()
         let pipes = try (0..<3).map { _ in try Ends.pipe() }
+        defer { withExtendedLifetime(pipes) {} }
         var calls = 0
         for ends in pipes {
             reactor.onReadable(try reactor.register(ends.near)) { [unowned reactor] in

@@ -32,7 +32,7 @@ import Testing
         let reactor = try Reactor(backend: kernel)
         let ends = try Ends.tcp()
         var buffer = [UInt8](repeating: 0, count: 64)
-        reactor.onReadable(try reactor.register(ends.near)) {
+        reactor.onReadable(try reactor.register(ends.near)) { [unowned reactor] in
             let count = buffer.withUnsafeMutableBytes { reactor.kernel.receive(ends.near, $0.baseAddress!, 64) }
             guard count > 0 else { return }
             _ = buffer.withUnsafeBytes { reactor.kernel.send(ends.near, $0.baseAddress!, count) }

@@ -113,6 +113,8 @@ import Testing
     func aFullEventListStarvesNobody() throws {
         let reactor = try Reactor(eventCapacity: 50)
         let pipes = try (0..<600).map { _ in try Ends.pipe() }
+        // An array may be freed after its last use, and the pipes would be closed with it.
+        defer { withExtendedLifetime(pipes) {} }
         var served = [Int](repeating: 0, count: pipes.count)
         for (index, ends) in pipes.enumerated() {
             reactor.onReadable(try reactor.register(ends.near)) { served[index] += 1 }
@@ -127,6 +129,7 @@ import Testing
         struct Failed: Error {}
         let reactor = try Reactor()
         let pipes = try (0..<3).map { _ in try Ends.pipe() }
+        defer { withExtendedLifetime(pipes) {} }
         var calls: [Int] = []
         for (index, ends) in pipes.enumerated() {
             reactor.onReadable(try reactor.register(ends.near)) {
