@@ -38,6 +38,8 @@ public final class Reactor {
         var timers = TimerQueue()
         /// The deadline that the timerfd is armed for.
         var armedDeadline = Int64.max
+        /// Asleep in somebody else's poll: see ``prepareForForeignPoll(hasWork:)``.
+        var isPolledOutside = false
         var counts = Counts()
         /// What resumes parked tasks: the layer above.
         var client: any ReactorClient = NullClient()
@@ -119,12 +121,16 @@ public final class Reactor {
         table.forEach { all.append($0.id) }
         for id in all { remove(id) }
         lent.removeAll()
-        timers = TimerQueue()
+        // Freed when this returns, not while `timers` is being assigned: what a callback holds may cancel a timer then.
+        var forgotten = TimerQueue()
+        swap(&forgotten, &timers)
         kernel.close(epoll)
         kernel.close(timer)
     }
 
     /// The epoll instance: readable when the reactor has something to do, so that another loop can poll it (epoll(7)).
+    ///
+    /// Call ``prepareForForeignPoll(hasWork:)`` before each such poll, or timers and wake-ups go unnoticed.
     public var fileDescriptor: Int32 { epoll }
 
     /// Ends the current or the next sleep of the reactor.
@@ -178,6 +184,11 @@ extension Reactor {
     var armedDeadline: Int64 {
         @inline(__always) _read { yield state.pointee.armedDeadline }
         @inline(__always) _modify { yield &state.pointee.armedDeadline }
+    }
+
+    var isPolledOutside: Bool {
+        @inline(__always) _read { yield state.pointee.isPolledOutside }
+        @inline(__always) _modify { yield &state.pointee.isPolledOutside }
     }
 
     var counts: Counts {
