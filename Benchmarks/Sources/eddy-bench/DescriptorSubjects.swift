@@ -11,8 +11,8 @@ extension Subject {
             let pair = try SocketPair()
             defer { pair.close() }
             _ = try await gather(
-                { @Sendable in try await ping(count, pair.first) },
-                { @Sendable in try await pong(count, pair.second) })
+                { try await ping(count, pair.first) },
+                { try await pong(count, pair.second) })
         }.with { $0.repetitions = 3 },
         Subject(
             "pipe-tcp", "one round trip of a byte: two TCPStreams over the loopback interface", count: 100_000,
@@ -27,8 +27,8 @@ extension Subject {
                 listener.close()
             }
             _ = try await gather(
-                { @Sendable in try await ping(count, client) },
-                { @Sendable in try await pong(count, server) })
+                { try await ping(count, client) },
+                { try await pong(count, server) })
         }.with { $0.repetitions = 3 },
     ]
 

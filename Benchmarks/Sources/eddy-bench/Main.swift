@@ -69,7 +69,7 @@ private struct Arguments {
             switch argument {
             case "--guest": isGuest = true
             case "--once": isBrief = true
-            case "--trace": traced = 3
+            case "--trace": traced = 4
             case _ where argument.hasPrefix("-"): throw UsageError("unknown option \(argument)")
             default: words.append(argument)
             }

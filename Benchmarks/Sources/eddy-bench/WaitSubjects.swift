@@ -16,8 +16,8 @@ extension Subject {
         ) { count in
             let (ping, pong) = (AsyncEvent(), AsyncEvent())
             _ = try await gather(
-                { @Sendable in try await serve(count, ping, pong) },
-                { @Sendable in try await answer(count, ping, pong) })
+                { try await serve(count, ping, pong) },
+                { try await answer(count, ping, pong) })
         },
         Subject(
             "wake-group", "the same with children of a task group, whose waits are not covered", count: 200_000,
