@@ -20,10 +20,11 @@ extern void *__libc_memalign(size_t alignment, size_t size);
 
 static atomic_bool is_counting;
 static atomic_uint_fast64_t allocations;
-static atomic_uint_fast32_t traces_left;
+static atomic_uint_fast64_t first_traced;
+static atomic_uint_fast64_t first_untraced;
 static _Thread_local int is_tracing;
 
-static __attribute__((noinline, cold)) void trace(size_t size) {
+static __attribute__((noinline, cold)) void trace(void) {
     // backtrace may allocate on its own.
     if (is_tracing) return;
     is_tracing = 1;
@@ -34,48 +35,47 @@ static __attribute__((noinline, cold)) void trace(size_t size) {
     // The first two frames are this function and the allocator's entry point.
     backtrace_symbols_fd(frames + 2, count > 2 ? count - 2 : 0, STDERR_FILENO);
     is_tracing = 0;
-    (void)size;
 }
 
-static __attribute__((noinline)) void count_one(size_t size) {
-    atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
-    if (__builtin_expect(atomic_load_explicit(&traces_left, memory_order_relaxed) != 0, 0)) {
-        atomic_fetch_sub_explicit(&traces_left, 1, memory_order_relaxed);
-        trace(size);
+static __attribute__((noinline)) void count_one(void) {
+    uint64_t number = atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    if (__builtin_expect(number < atomic_load_explicit(&first_untraced, memory_order_relaxed), 0) &&
+        number >= atomic_load_explicit(&first_traced, memory_order_relaxed)) {
+        trace();
     }
 }
 
-static inline __attribute__((always_inline)) void note(size_t size) {
-    if (__builtin_expect(atomic_load_explicit(&is_counting, memory_order_relaxed), 0)) count_one(size);
+static inline __attribute__((always_inline)) void note(void) {
+    if (__builtin_expect(atomic_load_explicit(&is_counting, memory_order_relaxed), 0)) count_one();
 }
 
 void *malloc(size_t size) {
-    note(size);
+    note();
     return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size) {
-    note(size);
+    note();
     return __libc_calloc(count, size);
 }
 
 void *realloc(void *memory, size_t size) {
-    note(size);
+    note();
     return __libc_realloc(memory, size);
 }
 
 void *memalign(size_t alignment, size_t size) {
-    note(size);
+    note();
     return __libc_memalign(alignment, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
-    note(size);
+    note();
     return __libc_memalign(alignment, size);
 }
 
 int posix_memalign(void **result, size_t alignment, size_t size) {
-    note(size);
+    note();
     if (alignment % sizeof(void *) != 0 || (alignment & (alignment - 1)) != 0 || alignment == 0) return EINVAL;
     void *memory = __libc_memalign(alignment, size);
     if (memory == NULL) return ENOMEM;
@@ -103,11 +103,12 @@ uint64_t eddy_allocations_end(void) {
     return atomic_load_explicit(&allocations, memory_order_relaxed);
 }
 
-void eddy_allocations_trace(uint32_t limit) {
+void eddy_allocations_trace(uint32_t skipped, uint32_t limit) {
     // The first call loads the unwinder, which allocates: now, and not inside an allocation.
     void *frames[4];
     (void)backtrace(frames, 4);
-    atomic_store_explicit(&traces_left, limit, memory_order_relaxed);
+    atomic_store_explicit(&first_traced, skipped, memory_order_relaxed);
+    atomic_store_explicit(&first_untraced, (uint64_t)skipped + limit, memory_order_relaxed);
 }
 
 #else
@@ -115,6 +116,6 @@ void eddy_allocations_trace(uint32_t limit) {
 int eddy_allocations_available(void) { return 0; }
 void eddy_allocations_begin(void) {}
 uint64_t eddy_allocations_end(void) { return 0; }
-void eddy_allocations_trace(uint32_t limit) { (void)limit; }
+void eddy_allocations_trace(uint32_t skipped, uint32_t limit) { (void)limit; }
 
 #endif

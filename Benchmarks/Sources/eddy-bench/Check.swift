@@ -26,12 +26,15 @@ enum Check {
         return isKept
     }
 
-    /// Prints where a subject allocates.
+    /// Prints where a subject allocates: some of the allocations in the middle of a run, when everything has its size.
     static func trace(_ subject: Subject, _ body: Subject.Body, _ limit: UInt32) async throws {
-        eddy_allocations_trace(limit)
+        for _ in 0..<2 { _ = try await body(subject.allocationCount) }
+        eddy_allocations_begin()
+        _ = try await body(subject.allocationCount)
+        eddy_allocations_trace(UInt32(eddy_allocations_end() / 2), limit)
         eddy_allocations_begin()
         _ = try await body(subject.allocationCount)
         _ = eddy_allocations_end()
-        eddy_allocations_trace(0)
+        eddy_allocations_trace(0, 0)
     }
 }
