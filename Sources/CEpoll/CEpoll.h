@@ -195,6 +195,11 @@ __attribute__((weak)) __thread void *eddy_thread_slot_storage = 0;
 __attribute__((noinline, unused)) static void *eddy_thread_slot_get(void) { return eddy_thread_slot_storage; }
 __attribute__((noinline, unused)) static void eddy_thread_slot_set(void *value) { eddy_thread_slot_storage = value; }
 
+// The task that runs on this thread, as an address to compare with, or null: what `withUnsafeCurrentTask` looks up, without the
+// closure and the reference count. Part of the runtime's stable ABI; compiled Swift code calls it too.
+extern __attribute__((swiftcall)) void *swift_task_getCurrent(void);
+static inline uintptr_t eddy_current_task(void) { return (uintptr_t)swift_task_getCurrent(); }
+
 static inline int32_t eddy_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 static inline int32_t eddy_is_main_thread(void) { return getpid() == (int32_t)syscall(SYS_gettid); }
 

@@ -101,7 +101,7 @@ extension LoopCore {
     /// What becomes of the main task. Written by the task, read by the run.
     private final class MainTask<T: Sendable>: Sendable {
         let result = Mutex<Result<T, any Error>?>(nil)
-        let record = Mutex<TaskRecord?>(nil)
+        let isDone = Atomic<Bool>(false)
     }
 
     func runMain<T: Sendable>(
@@ -120,22 +120,19 @@ extension LoopCore {
             let result: Result<T, any Error>
             do { result = .success(try await body()) } catch { result = .failure(error) }
             main.result.withLock { $0 = result }
+            main.isDone.store(true, ordering: .releasing)
         }
         signals?.onSignal = { handle.cancel() }
         self.signals = signals
 
-        var outcome: Result<T, any Error>?
-        while true {
-            runJobs()
-            takeMessages()
-            outcome = main.result.withLock { $0 }
-            if outcome != nil { break }
-            if let deadlock = findDeadlock() {
-                _ = endTasks(grace: .zero)
-                throw deadlock
-            }
-            try step(until: .distantFuture)
+        // Asked between running jobs and blocking: the job that has just ended may have been the main task's last.
+        do {
+            while try !turn(until: .distantFuture, unless: { main.isDone.load(ordering: .acquiring) }) {}
+        } catch {
+            _ = endTasks(grace: .zero)
+            throw error
         }
+        let outcome = main.result.withLock { $0 }
         let left = endTasks(grace: loop.configuration.gracePeriod)
         if !left.isEmpty {
             var bodyError: (any Error)?
@@ -154,7 +151,7 @@ extension LoopCore {
             case let timeout?: reactor.now.advanced(by: timeout)
             }
         takeMessages()
-        try step(until: deadline)
+        _ = try turn(until: deadline)
         let delivered = !ready.isEmpty
         // What the turn has woken runs now: a caller that polls between turns should not have to come back for it.
         runJobs()

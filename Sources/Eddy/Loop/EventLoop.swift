@@ -22,9 +22,8 @@ import Synchronization
 ///
 /// - Note: *Thread:* a loop is run by one thread at a time, and its methods may be called from any, except where noted.
 public final class EventLoop: Sendable {
-    // SAFETY: nonisolated(unsafe): set once in the initializer, before the loop is known to anybody. A core guards itself: see
-    // `LoopCore`.
-    nonisolated(unsafe) private(set) var core: LoopCore!
+    let core: LoopCore
+    // SAFETY: nonisolated(unsafe): set once in the initializer, before the loop is known to anybody.
     nonisolated(unsafe) private(set) var anchor: LoopAnchor!
     let serialExecutor: LoopSerialExecutor
     let closing = ClosedLoopDrain()
@@ -64,8 +63,9 @@ public final class EventLoop: Sendable {
         let reactor = try Reactor(backend: configuration.kernel, eventCapacity: configuration.eventCapacity)
         self.configuration = configuration
         serialExecutor = LoopSerialExecutor()
-        core = LoopCore(self, reactor)
+        core = LoopCore()
         serialExecutor.core = core
+        core.initialize(self, reactor)
         anchor = LoopAnchor(self)
     }
 
@@ -73,6 +73,7 @@ public final class EventLoop: Sendable {
 
     deinit {
         close()
+        core.deallocate()
     }
 
     /// The loop that the running task is on.
@@ -100,15 +101,6 @@ public final class EventLoop: Sendable {
         } else {
             core.inbox.send(.closure(body))
         }
-    }
-
-    /// Lets every task that is ready go first.
-    ///
-    /// - Note: *Cancellation:* ignored. *Complexity:* O(1), no allocation, no system call. Off any loop this is
-    ///   `Task.yield()`.
-    public static func yield() async {
-        guard let core = LoopCore.current else { return await Task.yield() }
-        await core.yield(#isolation)
     }
 
     /// Is the caller on the loop's thread, and is the loop running there?

@@ -77,6 +77,11 @@ final class HostExecutors: Sendable {
         }
     }
 
+    /// Hands a job of a task that is on no loop to the process's default executor.
+    static func enqueueOnDefaultExecutor(_ job: consuming ExecutorJob) {
+        Task.defaultExecutor.enqueue(job)
+    }
+
     // MARK: - Task.sleep
 
     /// `Task.sleep` hands over a job to be run after a delay. It has no way to take that back when the sleep is cancelled, so

@@ -83,12 +83,10 @@ final class WaitQueue: @unchecked Sendable {
             let continuation = waiter.pointee.foreign!
             return continuation.resume(returning: .ready)
         }
-        core._withUnsafeGuaranteedRef { core in
-            if core.isCurrent {
-                core.claim(waiter, .ready)
-            } else {
-                core.inbox.send(.resume(WaiterReference(waiter)))
-            }
+        if core.isCurrent {
+            core.claim(waiter, .ready)
+        } else {
+            core.inbox.send(.resume(WaiterReference(waiter)))
         }
     }
 

@@ -25,12 +25,15 @@ public func gather<each T: Sendable>(
     return (repeat try (each values).take().get())
 }
 
-/// Runs operations of one type at the same time and waits for all of them.
+/// Runs an array of operations at the same time and waits for all of them.
+///
+/// A name of its own, because an overload of ``gather(_:)`` would keep the compiler from inferring that closures are
+/// `@Sendable` there.
 ///
 /// - Returns: the values, in the order of the operations.
 /// - Throws: the first error, after the others were cancelled and have ended.
 /// - Note: *Cancellation:* reaches every operation.
-public func gather<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
+public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
     let values = operations.map { _ in ResultBox<T>() }
     try await withThrowingTaskGroup(of: Void.self) { group in
         for (operation, value) in zip(operations, values) {

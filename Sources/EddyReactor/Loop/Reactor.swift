@@ -27,17 +27,21 @@ public final class Reactor {
     let timer: Int32
     public let waker: Waker
     let events: EventBuffer
-    var table = RegistrationTable()
-    var lent: [Int32: Registration] = [:]
-    var timers = TimerQueue()
-    /// The deadline that the timerfd is armed for.
-    var armedDeadline = Int64.max
     var isClosed = false
-    var counts = Counts()
-    /// What resumes parked tasks: the layer above.
-    package unowned(unsafe) var client: any ReactorClient
-    // SAFETY: `unowned(unsafe)` because the hot path must not count references. The client is either `NullClient.shared`,
-    // which lives for ever, or the loop that owns this reactor and therefore outlives it.
+    /// What changes with each turn, behind a pointer: as properties of the object each use would be checked for exclusive
+    /// access at run time.
+    let state: UnsafeMutablePointer<State>
+
+    struct State: ~Copyable {
+        var table = RegistrationTable()
+        var lent: [Int32: Registration] = [:]
+        var timers = TimerQueue()
+        /// The deadline that the timerfd is armed for.
+        var armedDeadline = Int64.max
+        var counts = Counts()
+        /// What resumes parked tasks: the layer above.
+        var client: any ReactorClient = NullClient()
+    }
 
     struct Counts {
         var turns: UInt64 = 0
@@ -67,11 +71,14 @@ public final class Reactor {
         timer = descriptors.timer
         waker = Waker(descriptor: descriptors.wake, backend: backend)
         events = EventBuffer(capacity: eventCapacity)
-        client = NullClient.shared
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
     }
 
     deinit {
         close()
+        state.deinitialize(count: 1)
+        state.deallocate()
         events.deallocate()
         kernel.deallocate()
     }
@@ -134,7 +141,7 @@ public final class Reactor {
 }
 
 /// What a reactor tells the layer above.
-package protocol ReactorClient: AnyObject {
+package protocol ReactorClient {
     /// The descriptor, or the deadline, that a waiter waited for has come.
     func resume(_ waiter: UInt, _ wake: Wake)
 }
@@ -145,9 +152,41 @@ package enum Wake: UInt8, Sendable {
 }
 
 /// A reactor that is used with callbacks only has no waiters.
-private final class NullClient: ReactorClient, Sendable {
-    static let shared = NullClient()
+private struct NullClient: ReactorClient {
     func resume(_ waiter: UInt, _ wake: Wake) {
         preconditionFailure("waiter \(waiter) belongs to nobody")
+    }
+}
+
+// The state by its names.
+extension Reactor {
+    var table: RegistrationTable {
+        @inline(__always) _read { yield state.pointee.table }
+        @inline(__always) _modify { yield &state.pointee.table }
+    }
+
+    var lent: [Int32: Registration] {
+        @inline(__always) _read { yield state.pointee.lent }
+        @inline(__always) _modify { yield &state.pointee.lent }
+    }
+
+    var timers: TimerQueue {
+        @inline(__always) _read { yield state.pointee.timers }
+        @inline(__always) _modify { yield &state.pointee.timers }
+    }
+
+    var armedDeadline: Int64 {
+        @inline(__always) _read { yield state.pointee.armedDeadline }
+        @inline(__always) _modify { yield &state.pointee.armedDeadline }
+    }
+
+    var counts: Counts {
+        @inline(__always) _read { yield state.pointee.counts }
+        @inline(__always) _modify { yield &state.pointee.counts }
+    }
+
+    package var client: any ReactorClient {
+        @inline(__always) _read { yield state.pointee.client }
+        @inline(__always) _modify { yield &state.pointee.client }
     }
 }
