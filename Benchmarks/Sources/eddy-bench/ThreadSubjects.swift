@@ -7,10 +7,10 @@ extension Subject {
     static let threads: [Subject] = [
         Subject("xthread", "another thread posts a closure and waits for its answer; one processor", count: 20_000) {
             try await postFromElsewhere($0)
-        },
+        }.with { $0.allocationCount = 20_000 },
         Subject("xthread2", "the same; both threads have a processor", count: 20_000) {
             try await postFromElsewhere($0)
-        },
+        }.with { $0.allocationCount = 20_000 },
     ]
 
     private static func postFromElsewhere(_ count: Int) async throws {
