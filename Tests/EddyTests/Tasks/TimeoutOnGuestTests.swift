@@ -2,6 +2,7 @@ import Eddy
 import Testing
 
 @Suite struct TimeoutOnGuest {
+    /// The body left the loop in release builds only: `swift test -c release -Xswiftc -enable-testing` shows it.
     @Test func theBodyStaysOnAGuestLoopAcrossItsWaits() throws {
         let loop = try EventLoop()
         let wasOnLoop = try loop.run {
