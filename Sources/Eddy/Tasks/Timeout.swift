@@ -95,8 +95,9 @@ private func runLimited<T>(
             }
         }
         let result = await withTaskGroup(of: Result<Unchecked<T>, any Error>?.self) { group in
-            // Immediately: a body that does not wait costs no turn.
-            group.addImmediateTask {
+            // Immediately: a body that does not wait costs no turn. It is told to go on on a guest loop: the immediate
+            // child was seen not to inherit the preference, and then went on in the global pool after its first wait.
+            group.addImmediateTask(executorPreference: core.flatMap { $0.isHost ? nil : $0.loop }) {
                 state.begin()
                 defer { state.end() }
                 do { return .success(try await covered { try await body() }) } catch { return .failure(error) }

@@ -164,26 +164,30 @@ private struct NullClient: ReactorClient {
     }
 }
 
-// The state by its names.
+// The state by its names. Addressors rather than `_read` and `_modify`: those are coroutines, and where one is not inlined its
+// frame is taken from the heap, once per turn. `Benchmarks/eddy-bench check` counts.
+//
+// SAFETY: the state is on the heap until the reactor is freed, and stored properties are where they are: the address outlives
+// the access.
 extension Reactor {
     var table: RegistrationTable {
-        @inline(__always) _read { yield state.pointee.table }
-        @inline(__always) _modify { yield &state.pointee.table }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.table) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.table) { $0 } }
     }
 
     var lent: [Int32: Registration] {
-        @inline(__always) _read { yield state.pointee.lent }
-        @inline(__always) _modify { yield &state.pointee.lent }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.lent) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.lent) { $0 } }
     }
 
     var timers: TimerQueue {
-        @inline(__always) _read { yield state.pointee.timers }
-        @inline(__always) _modify { yield &state.pointee.timers }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.timers) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.timers) { $0 } }
     }
 
     var armedDeadline: Int64 {
-        @inline(__always) _read { yield state.pointee.armedDeadline }
-        @inline(__always) _modify { yield &state.pointee.armedDeadline }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { $0 } }
     }
 
     var isPolledOutside: Bool {
@@ -192,12 +196,12 @@ extension Reactor {
     }
 
     var counts: Counts {
-        @inline(__always) _read { yield state.pointee.counts }
-        @inline(__always) _modify { yield &state.pointee.counts }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.counts) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.counts) { $0 } }
     }
 
     package var client: any ReactorClient {
-        @inline(__always) _read { yield state.pointee.client }
-        @inline(__always) _modify { yield &state.pointee.client }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.client) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.client) { $0 } }
     }
 }
