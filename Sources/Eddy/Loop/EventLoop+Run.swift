@@ -134,7 +134,8 @@ extension LoopCore {
                 _ = endTasks(grace: .zero)
                 throw deadlock
             }
-            try step(until: .distantFuture)
+            // No job runs between the check above and the wait: the main task's last one might be among them.
+            try poll(until: .distantFuture)
         }
         let left = endTasks(grace: loop.configuration.gracePeriod)
         if !left.isEmpty {

@@ -102,6 +102,11 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
     func step(until deadline: MonotonicInstant?) throws {
         runJobs()
         takeMessages()
+        try poll(until: deadline)
+    }
+
+    /// The second half of a turn: looks at descriptors and timers, and blocks for them only if nothing is ready.
+    func poll(until deadline: MonotonicInstant?) throws {
         var failure: (any Error)?
         _ = reactor.turn(until: ready.isEmpty ? deadline : nil, &failure)
         takeMessages()

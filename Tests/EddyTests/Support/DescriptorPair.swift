@@ -49,10 +49,11 @@ final class DescriptorPair: Sendable {
         return TCPStream(try LoopDescriptor(OwnedDescriptor(owning: second), on: loop.core))
     }
 
-    /// Writes bytes into the second end.
+    /// Writes bytes into the second end. Without a signal when the other one is closed.
     @discardableResult
     func send(_ bytes: [UInt8] = [1]) -> Int {
-        Glibc.write(second, bytes, bytes.count)
+        let sent = bytes.withUnsafeBytes { LinuxKernel.shared.perform(.send(second, $0.baseAddress!, $0.count)) }
+        return sent == -Int(ENOTSOCK) ? Glibc.write(second, bytes, bytes.count) : sent
     }
 }
 

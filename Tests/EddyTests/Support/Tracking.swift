@@ -51,3 +51,17 @@ final class Counter: Sendable {
 
     var value: Int { number.load(ordering: .sequentiallyConsistent) }
 }
+
+/// Holds the last reference to something until it is told to drop it.
+final class Box<Value: Sendable>: Sendable {
+    private let value: Mutex<Value?>
+
+    init(_ value: Value) {
+        self.value = Mutex(value)
+    }
+
+    func drop() {
+        let last = value.withLock { $0.take() }
+        _ = consume last
+    }
+}
