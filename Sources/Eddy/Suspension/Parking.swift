@@ -95,8 +95,12 @@ actor LoopAnchor {
     }
 
     /// Runs an operation on the loop and brings its result back.
+    ///
+    /// The check is more than that: around nothing but an `await` the compiler removes the switch to this actor's executor, as
+    /// it may for a callee that switches by itself, and the operation would stay on the caller's thread.
     func run<T: Sendable>(_ operation: @Sendable () async throws -> T) async throws -> T {
-        try await operation()
+        precondition(loop.core.isCurrent, "an operation that needs the loop was not brought there")
+        return try await operation()
     }
 }
 
