@@ -113,7 +113,7 @@ extension LoopCore {
     @inline(__always)
     func park(_ waiter: WaiterPointer, _ record: TaskRecord?, _ isolation: (any Actor)?) async -> Outcome {
         waiter.pointee.identity = identity(of: isolation)
-        guard let record else { return await parkUncovered(waiter) }
+        guard let record else { return await parkUncovered(waiter, #isolation) }
         waiter.pointee.record = Unmanaged.passUnretained(record)
         record.waiter = waiter
         parking = waiter
@@ -125,11 +125,14 @@ extension LoopCore {
     /// The handler only sends a message, even on the loop's own thread: on a task that was cancelled meanwhile it runs before
     /// the task is parked.
     @inline(never)
-    private func parkUncovered(_ waiter: WaiterPointer) async -> Outcome {
+    private func parkUncovered(_ waiter: WaiterPointer, _ isolation: isolated (any Actor)?) async -> Outcome {
         let reference = WaiterReference(waiter)
         let inbox = inbox
         let parked = ParkedWaiter(waiter)
         return await withTaskCancellationHandler {
+            // Named, so that the closure is isolated to it. Otherwise it would begin with a switch to the task's own executor,
+            // which for a task of the global pool that was brought to the loop is another thread.
+            _ = isolation
             parking = waiter
             return await parkingLot.park(parked)
         } onCancel: {
