@@ -27,10 +27,13 @@ public func gather<each T: Sendable>(
 
 /// Runs operations of one type at the same time and waits for all of them.
 ///
+/// Not an overload of `gather`: with two candidates the compiler no longer sees that the closures of the other are `@Sendable`,
+/// and refuses them.
+///
 /// - Returns: the values, in the order of the operations.
 /// - Throws: the first error, after the others were cancelled and have ended.
 /// - Note: *Cancellation:* reaches every operation.
-public func gather<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
+public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
     let values = operations.map { _ in ResultBox<T>() }
     try await withThrowingTaskGroup(of: Void.self) { group in
         for (operation, value) in zip(operations, values) {
