@@ -76,6 +76,7 @@ extension EventLoop {
             throw EventLoopError.alreadyRunning
         }
         defer { running.store(false, ordering: .releasing) }
+        core.reactor.endForeignPoll()
         return try core.withThread(body)
     }
 }

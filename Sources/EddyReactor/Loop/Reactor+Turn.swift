@@ -124,8 +124,15 @@ extension Reactor {
     }
 
     /// Prepares for somebody else's poll: arms the timer, and makes the descriptor readable if there is work already.
+    ///
+    /// That poll is a sleep of this reactor, too: from here on a wake-up is written to the eventfd, where the poll sees it.
     package func prepareForForeignPoll(hasWork: Bool) {
         if let earliest = timers.earliest { armTimer(earliest) }
-        if hasWork { waker.announceWork() }
+        if hasWork || !waker.beginSleep() { waker.announceWork() }
+    }
+
+    /// The poll has ended, and this reactor's own turns begin.
+    package func endForeignPoll() {
+        waker.endSleep()
     }
 }
