@@ -84,6 +84,8 @@ final class LoopDescriptor: @unchecked Sendable {
             guard slot.pointee.waiter(direction) == 0 else {
                 throw BusyError(descriptor: descriptor, direction: direction)
             }
+            // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.
+            if let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) { throw CancellationError() }
             let waiter = core.makeWaiter(direction == .read ? .readable : .writable)
             waiter.pointee.descriptor = descriptor
             waiter.pointee.place = UInt64(UInt(bitPattern: slot))

@@ -99,8 +99,12 @@ actor LoopAnchor {
     }
 
     /// Runs an operation on the loop and brings its result back.
+    ///
+    /// The check is more than that: around nothing but an `await` the compiler removes the switch to this actor's executor, as
+    /// it may for a callee that switches by itself, and the operation would stay on the caller's thread.
     func run<T: Sendable>(_ operation: @Sendable () async throws -> T) async throws -> T {
-        try await operation()
+        precondition(loop.core.isCurrent, "an operation that needs the loop was not brought there")
+        return try await operation()
     }
 }
 
@@ -113,7 +117,7 @@ extension LoopCore {
     @inline(__always)
     func park(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>?, _ isolation: (any Actor)?) async -> Outcome {
         waiter.pointee.identity = identity(of: isolation)
-        guard let record else { return await parkUncovered(waiter) }
+        guard let record else { return await parkUncovered(waiter, #isolation) }
         waiter.pointee.record = record
         record._withUnsafeGuaranteedRef { $0.waiter = waiter }
         parking = waiter
@@ -125,11 +129,14 @@ extension LoopCore {
     /// The handler only sends a message, even on the loop's own thread: on a task that was cancelled meanwhile it runs before
     /// the task is parked.
     @inline(never)
-    private func parkUncovered(_ waiter: WaiterPointer) async -> Outcome {
+    private func parkUncovered(_ waiter: WaiterPointer, _ isolation: isolated (any Actor)?) async -> Outcome {
         let reference = WaiterReference(waiter)
         let inbox = inbox
         let parked = ParkedWaiter(waiter, self)
         return await withTaskCancellationHandler {
+            // Named, so that the closure is isolated to it. Otherwise it would begin with a switch to the task's own executor,
+            // which for a task of the global pool that was brought to the loop is another thread.
+            _ = isolation
             parking = waiter
             return await Parking.lot.park(parked)
         } onCancel: {

@@ -110,11 +110,13 @@ final class WaitQueue: @unchecked Sendable {
     private func waitOffLoop(_ isUnneeded: () -> Bool) async throws {
         try Task.checkCancellation()
         let waiter = ForeignWaiter()
+        var isCancelled = false
         let outcome = await withTaskCancellationHandler {
             await LoopCore.suspendOffLoop(waiter.pointer) {
                 guard append(waiter.pointer, unless: isUnneeded) else { return false }
                 // Cancelled between the check and here: the handler found nothing to take out.
-                return !(Task.isCancelled && remove(waiter.pointer))
+                isCancelled = Task.isCancelled && remove(waiter.pointer)
+                return !isCancelled
             }
         } onCancel: {
             // Removing the handler waits until it has returned, so the waiter is alive here.
@@ -122,7 +124,7 @@ final class WaitQueue: @unchecked Sendable {
         }
         withExtendedLifetime(waiter) {}
         try LoopCore.check(outcome)
-        if Task.isCancelled, !isUnneeded() { throw CancellationError() }
+        if isCancelled { throw CancellationError() }
     }
 }
 

@@ -20,7 +20,8 @@ public func gather<each T: Sendable>(
         for (operation, value) in repeat (each operations, each values) {
             group.addTask { value.store(.success(try await covered { try await operation() })) }
         }
-        try await group.waitForAll()
+        // Not waitForAll(), which throws the first error only when all have ended.
+        while try await group.next() != nil {}
     }
     return (repeat try (each values).take().get())
 }
@@ -39,7 +40,8 @@ public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T
         for (operation, value) in zip(operations, values) {
             group.addTask { value.store(.success(try await covered { try await operation() })) }
         }
-        try await group.waitForAll()
+        // Not waitForAll(), which throws the first error only when all have ended.
+        while try await group.next() != nil {}
     }
     return try values.map { try $0.take().get() }
 }

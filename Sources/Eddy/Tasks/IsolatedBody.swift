@@ -1,9 +1,14 @@
+import EddyReactor
+
 /// Runs a body under a given isolation: a `nonisolated(nonsending)` function runs where its caller is, and here the caller is
 /// where `isolation` says.
 func run<T>(
     isolatedTo isolation: isolated (any Actor)?, _ body: nonisolated(nonsending) () async throws -> T
 ) async throws -> Unchecked<T> {
-    Unchecked(try await body())
+    // Without a call that the compiler can't see through it would remove the switch to the executor of `isolation`: see
+    // `LoopAnchor.run`.
+    _ = ThreadSlot.current
+    return Unchecked(try await body())
 }
 
 /// Carries a value that is not `Sendable` into a child task and back.
