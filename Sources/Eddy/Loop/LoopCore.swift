@@ -82,8 +82,11 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         var failure: (any Error)?
         let limit = ready.isEmpty ? deadline : nil
         if _slowPath(limit == .distantFuture && mayBeDeadlocked) {
-            // An event may be there that nobody has looked at yet: only if there is none, it is a deadlock.
-            let delivered = reactor.turn(until: nil, &failure)
+            // An event may be there that nobody has looked at yet, and looking at the process's threads is dear: the
+            // question is asked only when nothing has come for a while. Virtual time waits by itself.
+            let isVirtual = loop.configuration.isStalled != nil
+            let patience = isVirtual ? nil : reactor.now.advanced(by: .milliseconds(50))
+            let delivered = reactor.turn(until: patience, &failure)
             if failure == nil, delivered == 0, let deadlock = findDeadlock() { throw deadlock }
         } else {
             _ = reactor.turn(until: limit, &failure)

@@ -60,7 +60,8 @@ struct LoopState: ~Copyable {
     }
 }
 
-// The state by its names, through the pointer: no reference is counted, no exclusivity is checked at run time.
+// The state by its names, through the pointer: no reference is counted, no exclusivity is checked at run time. Addressors rather
+// than `_read` and `_modify`: those are coroutines, and where one is not inlined its frame comes from the heap.
 extension LoopCore {
     @inline(__always)
     var reactor: Reactor { state.pointee.reactor }
@@ -75,82 +76,82 @@ extension LoopCore {
     var loop: EventLoop { state.pointee.loop }
 
     var ready: ReadyQueue {
-        @inline(__always) _read { yield state.pointee.ready }
-        @inline(__always) nonmutating _modify { yield &state.pointee.ready }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.ready) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.ready) { $0 } }
     }
 
     var waiters: WaiterPool {
-        @inline(__always) _read { yield state.pointee.waiters }
-        @inline(__always) nonmutating _modify { yield &state.pointee.waiters }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.waiters) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.waiters) { $0 } }
     }
 
     var phase: LoopState.Phase {
-        @inline(__always) _read { yield state.pointee.phase }
-        @inline(__always) nonmutating _modify { yield &state.pointee.phase }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.phase) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.phase) { $0 } }
     }
 
     var stockSleeps: StockSleeps {
-        @inline(__always) _read { yield state.pointee.stockSleeps }
-        @inline(__always) nonmutating _modify { yield &state.pointee.stockSleeps }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.stockSleeps) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.stockSleeps) { $0 } }
     }
 
     var parking: WaiterPointer? {
-        @inline(__always) _read { yield state.pointee.parking }
-        @inline(__always) nonmutating _modify { yield &state.pointee.parking }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.parking) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.parking) { $0 } }
     }
 
     var nonisolatedIdentity: JobIdentity {
-        @inline(__always) _read { yield state.pointee.nonisolatedIdentity }
-        @inline(__always) nonmutating _modify { yield &state.pointee.nonisolatedIdentity }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.nonisolatedIdentity) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.nonisolatedIdentity) { $0 } }
     }
 
     var runningRecord: Unmanaged<TaskRecord>? {
-        @inline(__always) _read { yield state.pointee.runningRecord }
-        @inline(__always) nonmutating _modify { yield &state.pointee.runningRecord }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.runningRecord) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.runningRecord) { $0 } }
     }
 
     var operationsLeft: Int {
-        @inline(__always) _read { yield state.pointee.operationsLeft }
-        @inline(__always) nonmutating _modify { yield &state.pointee.operationsLeft }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.operationsLeft) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.operationsLeft) { $0 } }
     }
 
     var firstRecord: TaskRecord? {
-        @inline(__always) _read { yield state.pointee.firstRecord }
-        @inline(__always) nonmutating _modify { yield &state.pointee.firstRecord }
+        @inline(__always) get { state.pointee.firstRecord }
+        @inline(__always) nonmutating set { state.pointee.firstRecord = newValue }
     }
 
     var recordCount: Int {
-        @inline(__always) _read { yield state.pointee.recordCount }
-        @inline(__always) nonmutating _modify { yield &state.pointee.recordCount }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.recordCount) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.recordCount) { $0 } }
     }
 
     var rootCount: Int {
-        @inline(__always) _read { yield state.pointee.rootCount }
-        @inline(__always) nonmutating _modify { yield &state.pointee.rootCount }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.rootCount) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.rootCount) { $0 } }
     }
 
     var descriptorWaits: Int {
-        @inline(__always) _read { yield state.pointee.descriptorWaits }
-        @inline(__always) nonmutating _modify { yield &state.pointee.descriptorWaits }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { $0 } }
     }
 
     var parkCount: UInt64 {
-        @inline(__always) _read { yield state.pointee.parkCount }
-        @inline(__always) nonmutating _modify { yield &state.pointee.parkCount }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.parkCount) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.parkCount) { $0 } }
     }
 
     var jobCount: UInt64 {
-        @inline(__always) _read { yield state.pointee.jobCount }
-        @inline(__always) nonmutating _modify { yield &state.pointee.jobCount }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.jobCount) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.jobCount) { $0 } }
     }
 
     var isHost: Bool {
-        @inline(__always) _read { yield state.pointee.isHost }
-        @inline(__always) nonmutating _modify { yield &state.pointee.isHost }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.isHost) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.isHost) { $0 } }
     }
 
     var signals: InterruptWatch? {
-        @inline(__always) _read { yield state.pointee.signals }
-        @inline(__always) nonmutating _modify { yield &state.pointee.signals }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.signals) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.signals) { $0 } }
     }
 }

@@ -22,9 +22,11 @@ extension Reactor {
     /// - Complexity: O(log n) in the number of pending timers; no system call.
     @discardableResult
     public func cancel(_ timer: TimerID) -> Bool {
+        // Freed by the last line, when the queue is at rest again. Said without generic functions, which would allocate.
         var callback: (() throws -> Void)?
-        defer { withExtendedLifetime(callback) {} }
-        return timers.remove(timer, callback: &callback)
+        let wasPending = timers.remove(timer, callback: &callback)
+        callback = nil
+        return wasPending
     }
 
     /// The clock of all deadlines, read now.

@@ -191,8 +191,8 @@ extension Reactor {
     }
 
     var isPolledOutside: Bool {
-        @inline(__always) _read { yield state.pointee.isPolledOutside }
-        @inline(__always) _modify { yield &state.pointee.isPolledOutside }
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { $0 } }
     }
 
     var counts: Counts {

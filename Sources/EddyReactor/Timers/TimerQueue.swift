@@ -113,7 +113,7 @@ struct TimerQueue: ~Copyable {
     mutating func remove(_ id: TimerID, callback: inout (() throws -> Void)?) -> Bool {
         guard id.slot < slotsUsed, slots[Int(id.slot)].generation == id.generation else { return false }
         removeNode(at: Int(slots[Int(id.slot)].position))
-        swap(&callback, &slots[Int(id.slot)].callback)
+        callback = slots[Int(id.slot)].callback
         freeSlot(id.slot)
         return true
     }
