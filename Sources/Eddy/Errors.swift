@@ -1,4 +1,6 @@
-public import EddyReactor
+// Exported, so that `import Eddy` is enough for the members of the reactor's types that Eddy's own interface names:
+// `SystemError.code`, `LoopClock.Instant.advanced(by:)` (SE-0444).
+@_exported public import EddyReactor
 
 public typealias SystemError = EddyReactor.SystemError
 

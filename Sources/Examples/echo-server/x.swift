@@ -1,0 +1,2 @@
+import Eddy
+@main struct X { static func main() {} }
