@@ -1,0 +1,81 @@
+import ArgumentParser
+import Eddy
+import Glibc
+
+/// Connects standard input and standard output to a TCP server.
+@main
+struct EchoClient: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "echo-client",
+        abstract: "Sends standard input to a TCP server and writes what comes back to standard output.",
+        discussion: """
+            At the end of the input it half-closes the connection, and ends when the server has closed its half.
+
+              echo hello | echo-client --port 7777
+            """)
+
+    @Option(help: "The server's numeric address.")
+    var host = "127.0.0.1"
+
+    @Option(help: "The server's port.")
+    var port: Int
+
+    func validate() throws {
+        guard 1...65_535 ~= port else { throw ValidationError("Ports go from 1 to 65535, and \(port) does not.") }
+    }
+
+    func run() throws {
+        do {
+            try EventLoop.run(name: "client") { try await exchange() }
+        } catch is CancellationError {
+            // Ctrl-C, as a shell reports it.
+            throw ExitCode(128 + SIGINT)
+        }
+    }
+
+    private func exchange() async throws {
+        let stream = try await TCPStream.connect(host: host, port: port)
+        defer { stream.close() }
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await send(to: stream) }
+            try await receive(from: stream)
+            // The server has closed: nobody wants the rest of the input.
+            group.cancelAll()
+        }
+    }
+
+    private func send(to stream: TCPStream) async throws {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            try await waitUntilReadable(STDIN_FILENO)
+            let count = read(STDIN_FILENO, &buffer, buffer.count)
+            guard count >= 0 else { throw StandardStreamError(operation: "read standard input", code: errno) }
+            guard count > 0 else { break }
+            try await stream.write(buffer[..<count])
+        }
+        try await stream.finishWriting()
+    }
+
+    private func receive(from stream: TCPStream) async throws {
+        // Standard output may be a pipe that blocks. One that is writable takes this much without blocking (pipe(7)).
+        let portion = Int(PIPE_BUF)
+        var buffer = [UInt8](repeating: 0, count: portion)
+        while true {
+            let count = try await stream.read(into: &buffer)
+            guard count > 0 else { return }
+            var written = 0
+            while written < count {
+                try await waitUntilWritable(STDOUT_FILENO)
+                let result = buffer.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress! + written, count - written) }
+                guard result >= 0 else { throw StandardStreamError(operation: "write standard output", code: errno) }
+                written += result
+            }
+        }
+    }
+}
+
+struct StandardStreamError: Error, CustomStringConvertible {
+    let operation: String
+    let code: Int32
+    var description: String { "can't \(operation): \(String(cString: strerror(code)))" }
+}

@@ -1,2 +1,0 @@
-import Eddy
-@main struct X { static func main() {} }
