@@ -12,6 +12,7 @@ import Synchronization
 /// - Returns: the values, in the order of the operations, each with its own type.
 /// - Throws: the first error.
 /// - Note: *Cancellation:* reaches every operation. *Thread:* on a loop, that loop's.
+@discardableResult
 public func gather<each T: Sendable>(
     _ operations: repeat @escaping @Sendable () async throws -> each T
 ) async throws -> (repeat each T) {
@@ -34,6 +35,7 @@ public func gather<each T: Sendable>(
 /// - Returns: the values, in the order of the operations.
 /// - Throws: the first error, after the others were cancelled and have ended.
 /// - Note: *Cancellation:* reaches every operation.
+@discardableResult
 public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
     let values = operations.map { _ in ResultBox<T>() }
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -52,6 +54,7 @@ public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T
 /// An operation that throws does not disturb the others.
 ///
 /// - Note: *Cancellation:* reaches every operation; what each makes of it is in its result.
+@discardableResult
 public func gatherResults<each T: Sendable>(
     _ operations: repeat @escaping @Sendable () async throws -> each T
 ) async -> (repeat Result<each T, any Error>) {
