@@ -203,6 +203,17 @@ static inline uintptr_t eddy_current_task(void) { return (uintptr_t)swift_task_g
 static inline int32_t eddy_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 static inline int32_t eddy_is_main_thread(void) { return getpid() == (int32_t)syscall(SYS_gettid); }
 
+// What ThreadSanitizer must be told about locks whose code it does not see. Weak: absent in every other build.
+extern __attribute__((weak)) void __tsan_acquire(void *);
+extern __attribute__((weak)) void __tsan_release(void *);
+static inline int32_t eddy_has_thread_sanitizer(void) { return __tsan_acquire != 0; }
+static inline void eddy_lock_acquired(const void *lock) {
+    if (__tsan_acquire) __tsan_acquire((void *)lock);
+}
+static inline void eddy_lock_released(const void *lock) {
+    if (__tsan_release) __tsan_release((void *)lock);
+}
+
 // libdispatch's main queue, the pair that CoreFoundation's run loop uses: a descriptor that becomes readable when the queue
 // has work, and the function that drains it. Weak: absent when the program does not carry libdispatch.
 extern __attribute__((weak)) int _dispatch_get_main_queue_handle_4CF(void);

@@ -68,7 +68,6 @@ extension EventLoop {
     public var nextDeadline: MonotonicInstant? { core.reactor.nextDeadline }
 
     private func exclusively<T>(_ body: () throws -> T) throws -> T {
-        checkOpen()
         precondition(
             !core.isCurrent,
             "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead")
@@ -76,6 +75,7 @@ extension EventLoop {
             throw EventLoopError.alreadyRunning
         }
         defer { running.store(false, ordering: .releasing) }
+        checkOpen()
         return try core.withThread(body)
     }
 }
@@ -100,7 +100,7 @@ public enum EventLoopError: Error, Hashable, Sendable, CustomStringConvertible {
 extension LoopCore {
     /// What becomes of the main task. Written by the task, read by the run.
     private final class MainTask<T: Sendable>: Sendable {
-        let result = Mutex<Result<T, any Error>?>(nil)
+        let result = Guarded<Result<T, any Error>?>(nil)
         let isDone = Atomic<Bool>(false)
     }
 

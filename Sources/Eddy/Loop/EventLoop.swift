@@ -28,6 +28,8 @@ public final class EventLoop: Sendable {
     let serialExecutor: LoopSerialExecutor
     let closing = ClosedLoopDrain()
     let running = Atomic<Bool>(false)
+    /// Does the loop host the process? For other threads; the core has its own.
+    let isHosting = Atomic<Bool>(false)
 
     /// How a loop is set up.
     public struct Configuration: Sendable {

@@ -1,5 +1,4 @@
 import EddyReactor
-import Synchronization
 
 /// What other threads, and this thread in the wrong moment, have for a loop.
 ///
@@ -23,7 +22,7 @@ final class Inbox: Sendable {
         var isClosed = false
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     let waker: Waker
     /// Runs what arrives after the loop was closed.
     // SAFETY: nonisolated(unsafe): written by the loop's initializer only, before any other thread can know this inbox.

@@ -20,7 +20,7 @@ final class TaskRecord: @unchecked Sendable {
     let isRoot: Bool
     /// The task, as an address to compare with. Zero before it begins and after it ends.
     private(set) var task: UInt = 0
-    private let handle = Mutex(Handle())
+    private let handle = Guarded(Handle())
     private let cancelled = Atomic<Bool>(false)
     /// The wait that the task is parked in.
     var waiter: WaiterPointer?

@@ -1,5 +1,4 @@
 import EddyReactor
-import Synchronization
 
 /// Tasks that wait for something which is neither a descriptor nor a timer, first come, first served.
 ///
@@ -8,7 +7,7 @@ import Synchronization
 /// by message everywhere else. Nobody is resumed while the lock is held.
 final class WaitQueue: @unchecked Sendable {
     // SAFETY: `first` and `last`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
-    private let lock = Mutex(())
+    private let lock = Guarded(())
     private var first: WaiterPointer?
     private var last: WaiterPointer?
 

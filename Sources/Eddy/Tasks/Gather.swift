@@ -1,4 +1,3 @@
-import Synchronization
 
 /// Runs operations at the same time and waits for all of them. asyncio's `gather`.
 ///
@@ -91,7 +90,7 @@ public func race<T: Sendable>(_ operations: (@Sendable () async throws -> T)...)
 
 /// Where a child task leaves its result for its parent.
 private final class ResultBox<T: Sendable>: Sendable {
-    private let result = Mutex<Result<T, any Error>?>(nil)
+    private let result = Guarded<Result<T, any Error>?>(nil)
 
     func store(_ value: Result<T, any Error>) {
         result.withLock { $0 = value }

@@ -1,5 +1,4 @@
 public import EddyReactor
-import Synchronization
 
 /// A kernel that notes every call and passes it on.
 ///
@@ -30,7 +29,7 @@ public final class CountingKernel: KernelBackend {
         var open: Set<Int32> = []
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let next: any KernelBackend
     private let keepsTrace: Bool
 

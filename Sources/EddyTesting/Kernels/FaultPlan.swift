@@ -1,5 +1,4 @@
 public import EddyReactor
-import Synchronization
 
 /// A kernel that fails when it is told to, and passes everything else on.
 ///
@@ -35,8 +34,8 @@ public final class FaultPlan: KernelBackend {
         let tag: UInt64
     }
 
-    private let rules = Mutex<[Rule]>([])
-    private let watches = Mutex<[Int32: Watch]>([:])
+    private let rules = Guarded<[Rule]>([])
+    private let watches = Guarded<[Int32: Watch]>([:])
     private let next: any KernelBackend
 
     public init(over next: any KernelBackend = LinuxKernel.shared) {

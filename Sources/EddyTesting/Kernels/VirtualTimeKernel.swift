@@ -1,5 +1,4 @@
 public import EddyReactor
-import Synchronization
 
 /// A kernel whose time stands still while anything is ready, and jumps to the next deadline when nothing is.
 ///
@@ -14,7 +13,7 @@ public final class VirtualTimeKernel: KernelBackend {
         var isStalled = false
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
     private let next: any KernelBackend
     private let patience: Duration
 
@@ -28,7 +27,7 @@ public final class VirtualTimeKernel: KernelBackend {
     ) {
         self.next = next
         self.patience = patience
-        state = Mutex(State(now: start))
+        state = Guarded(State(now: start))
     }
 
     /// What the clock shows.

@@ -1,11 +1,10 @@
 import EddyReactor
 import EddyTesting
-import Synchronization
 
 /// A kernel that runs a piece of the test just before a call: the place between two steps of the reactor, made
 /// reachable.
 final class HookKernel: KernelBackend {
-    private let hooks = Mutex<[SystemCall.Name: @Sendable () -> Void]>([:])
+    private let hooks = Guarded<[SystemCall.Name: @Sendable () -> Void]>([:])
     private let next: any KernelBackend
 
     init(over next: any KernelBackend = LinuxKernel.shared) {

@@ -1,7 +1,6 @@
 @testable import Eddy
 import EddyReactor
 import Glibc
-import Synchronization
 
 /// Two connected descriptors, non-blocking: a pipe or a pair of stream sockets. Closed at the end.
 final class DescriptorPair: Sendable {
@@ -9,7 +8,7 @@ final class DescriptorPair: Sendable {
     let first: Int32
     /// A pipe's writing end.
     let second: Int32
-    private let isOpen = Mutex([true, true])
+    private let isOpen = Guarded([true, true])
 
     private init(_ call: (UnsafeMutablePointer<Int32>) -> SystemCall) {
         var ends: [Int32] = [-1, -1]

@@ -1,7 +1,6 @@
 import EddyReactor
 import EddyTesting
 import Glibc
-import Synchronization
 
 /// A kernel with a hook in front: the hook answers a call itself, or lets it through with nil.
 final class HookKernel: KernelBackend {
@@ -24,7 +23,7 @@ final class HookKernel: KernelBackend {
 ///
 /// `dup2` closes and opens in one step, so no other test can get the number in between.
 final class ReusingKernel: KernelBackend {
-    private let replacements = Mutex<[Int32: Int32]>([:])
+    private let replacements = Guarded<[Int32: Int32]>([:])
     private let next: any KernelBackend
 
     init(over next: any KernelBackend = LinuxKernel.shared) {

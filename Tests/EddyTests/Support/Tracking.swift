@@ -1,4 +1,5 @@
 import Synchronization
+import EddyReactor
 
 /// Counts the objects that are alive.
 final class LifeCounter: Sendable {
@@ -31,7 +32,7 @@ final class LifeCounter: Sendable {
 
 /// Notes what happened, in order, from any thread.
 final class Log<Entry: Sendable>: Sendable {
-    private let entries = Mutex<[Entry]>([])
+    private let entries = Guarded<[Entry]>([])
 
     func add(_ entry: Entry) {
         entries.withLock { $0.append(entry) }
@@ -54,10 +55,10 @@ final class Counter: Sendable {
 
 /// Holds the last reference to something until it is told to drop it.
 final class Box<Value: Sendable>: Sendable {
-    private let value: Mutex<Value?>
+    private let value: Guarded<Value?>
 
     init(_ value: Value) {
-        self.value = Mutex(value)
+        self.value = Guarded(value)
     }
 
     func drop() {

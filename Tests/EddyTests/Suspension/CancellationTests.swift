@@ -1,13 +1,12 @@
 @testable import Eddy
 import EddyReactor
 import EddyTesting
-import Synchronization
 import Testing
 
 @Suite struct Cancellation {
     @Test("C3: a cancellation from another thread between arming and parking is not lost", arguments: [true, false])
     func cancelledBetweenArmingAndParking(covered: Bool) throws {
-        let victim = Mutex<Task<Void, any Error>?>(nil)
+        let victim = Guarded<Task<Void, any Error>?>(nil)
         // epoll is asked after the waiter was made known and before the task has parked.
         let kernel = HookKernel { call, _ in
             guard case .epollControl = call, let task = victim.withLock({ $0.take() }) else { return nil }
@@ -96,7 +95,7 @@ import Testing
         let loop = try makeLoop()
         let pipes = [DescriptorPair.pipe(), DescriptorPair.pipe()]
         let log = Log<String>()
-        let second = Mutex<Task<Void, any Error>?>(nil)
+        let second = Guarded<Task<Void, any Error>?>(nil)
         loop.spawn {
             try await waitUntilReadable(pipes[0].first)
             second.withLock { $0 }?.cancel()
