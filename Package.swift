@@ -9,7 +9,7 @@ let settings: [SwiftSetting] = [
 ]
 
 /// Small programs, each one idea: `Sources/Examples/<name>`.
-let examples: [Target] = ["hello", "sleepers", "echo-server", "echo-client"].map { name in
+let examples: [Target] = ["hello", "sleepers", "echo-server", "echo-client", "reactor-echo"].map { name in
     .executableTarget(
         name: name,
         dependencies: ["Eddy", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -35,5 +35,11 @@ let package = Package(
         .testTarget(
             name: "EddyReactorTests", dependencies: ["EddyReactor", "EddyTesting"], swiftSettings: settings),
         .testTarget(name: "EddyTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
+        .executableTarget(
+            name: "HostFixture", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], path: "Tests/HostFixture",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "DispatchFixture", dependencies: ["Eddy"], path: "Tests/DispatchFixture", swiftSettings: settings),
+        .testTarget(name: "HostTests", dependencies: ["HostFixture", "DispatchFixture"], swiftSettings: settings),
     ] + examples
 )

@@ -195,8 +195,24 @@ __attribute__((weak)) __thread void *eddy_thread_slot_storage = 0;
 __attribute__((noinline, unused)) static void *eddy_thread_slot_get(void) { return eddy_thread_slot_storage; }
 __attribute__((noinline, unused)) static void eddy_thread_slot_set(void *value) { eddy_thread_slot_storage = value; }
 
+// The task that runs on this thread, as an address to compare with, or null: what `withUnsafeCurrentTask` looks up, without the
+// closure and the reference count. Part of the runtime's stable ABI; compiled Swift code calls it too.
+extern __attribute__((swiftcall)) void *swift_task_getCurrent(void);
+static inline uintptr_t eddy_current_task(void) { return (uintptr_t)swift_task_getCurrent(); }
+
 static inline int32_t eddy_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 static inline int32_t eddy_is_main_thread(void) { return getpid() == (int32_t)syscall(SYS_gettid); }
+
+// What ThreadSanitizer must be told about locks whose code it does not see. Weak: absent in every other build.
+extern __attribute__((weak)) void __tsan_acquire(void *);
+extern __attribute__((weak)) void __tsan_release(void *);
+static inline int32_t eddy_has_thread_sanitizer(void) { return __tsan_acquire != 0; }
+static inline void eddy_lock_acquired(const void *lock) {
+    if (__tsan_acquire) __tsan_acquire((void *)lock);
+}
+static inline void eddy_lock_released(const void *lock) {
+    if (__tsan_release) __tsan_release((void *)lock);
+}
 
 // libdispatch's main queue, the pair that CoreFoundation's run loop uses: a descriptor that becomes readable when the queue
 // has work, and the function that drains it. Weak: absent when the program does not carry libdispatch.

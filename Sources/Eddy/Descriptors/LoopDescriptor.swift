@@ -11,8 +11,7 @@ final class LoopDescriptor: @unchecked Sendable {
     // immutable.
 
     let loop: EventLoop
-    // SAFETY: unowned(unsafe): the loop owns its core, and this object holds the loop.
-    unowned(unsafe) let core: LoopCore
+    let core: LoopCore
     let descriptor: Int32
     let registration: Registration
     private let isClosing = Atomic<Bool>(false)
@@ -76,7 +75,7 @@ final class LoopDescriptor: @unchecked Sendable {
                     if result < wanted, !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady {
                         clearReadiness(slot, direction)
                     }
-                    if _slowPath(!core.mayContinue()) { await core.yield(isolation) }
+                    if _slowPath(!core.mayContinue()) { await EventLoop.yield() }
                     return result
                 }
                 guard result == -ErrorNumber.again else { throw fail(result, operation, direction) }
@@ -85,6 +84,8 @@ final class LoopDescriptor: @unchecked Sendable {
             guard slot.pointee.waiter(direction) == 0 else {
                 throw BusyError(descriptor: descriptor, direction: direction)
             }
+            // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.
+            if let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) { throw CancellationError() }
             let waiter = core.makeWaiter(direction == .read ? .readable : .writable)
             waiter.pointee.descriptor = descriptor
             waiter.pointee.place = UInt64(UInt(bitPattern: slot))

@@ -48,7 +48,7 @@ private func waitUntilReady(_ descriptor: Int32, _ direction: Direction, _ isola
         throw BusyError(descriptor: descriptor, direction: direction)
     case .alwaysReady:
         core.waiters.release(waiter)
-        if !core.mayContinue() { await core.yield(isolation) }
+        if !core.mayContinue() { await EventLoop.yield() }
     }
 }
 

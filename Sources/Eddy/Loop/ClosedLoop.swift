@@ -21,12 +21,15 @@ extension LoopCore {
         precondition(
             ThreadSlot.current == nil || !isCurrent,
             "an event loop can't be closed from inside its own run: let the run end first")
+        // Held until the reactor is closed: whoever sends from here on must not deliver at the same time.
+        _ = loop.closing.tryBegin()
         withThread {
             shutDownWaits()
             phase = .closed
             inbox.close()
             reactor.close()
         }
+        loop.closing.end()
         drainAfterClose()
     }
 

@@ -38,9 +38,9 @@ extension EventLoop: TaskExecutor, SerialExecutor {
 
 /// The loop as the executor of actors.
 final class LoopSerialExecutor: SerialExecutor {
-    // SAFETY: set once, in the loop's initializer. unowned(unsafe): the loop owns both, and an actor that uses the executor
-    // holds the loop (SE-0392 asks that of every custom executor).
-    nonisolated(unsafe) unowned(unsafe) var core: LoopCore!
+    // SAFETY: nonisolated(unsafe): set once, in the loop's initializer. An actor that uses the executor holds the loop, as
+    // SE-0392 asks of every custom executor.
+    nonisolated(unsafe) var core: LoopCore!
 
     func enqueue(_ job: consuming ExecutorJob) {
         core.enqueue(UnownedJob(job), .serial)

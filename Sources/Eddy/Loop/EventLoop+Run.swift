@@ -17,7 +17,6 @@ extension EventLoop {
     /// - Throws: the body's error; ``LeftoverTasksError`` when tasks outlive the grace period; ``DeadlockError`` when nothing is
     ///   left that could ever wake the main task; ``SystemError`` when the loop can't be set up.
     /// - Precondition: not inside another run on the same thread.
-    @discardableResult
     public static func run<T: Sendable>(
         name: String? = nil, configuration: Configuration = Configuration(),
         _ body: @escaping @Sendable () async throws -> T
@@ -40,7 +39,6 @@ extension EventLoop {
     /// The loop can be run again afterwards. Everything else is as for the static ``run(name:configuration:_:)-swift.type.method``.
     ///
     /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop.
-    @discardableResult
     public func run<T: Sendable>(
         name: String? = nil, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
@@ -70,7 +68,6 @@ extension EventLoop {
     public var nextDeadline: MonotonicInstant? { core.reactor.nextDeadline }
 
     private func exclusively<T>(_ body: () throws -> T) throws -> T {
-        checkOpen()
         precondition(
             !core.isCurrent,
             "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead")
@@ -78,6 +75,7 @@ extension EventLoop {
             throw EventLoopError.alreadyRunning
         }
         defer { running.store(false, ordering: .releasing) }
+        checkOpen()
         return try core.withThread(body)
     }
 }
@@ -102,8 +100,8 @@ public enum EventLoopError: Error, Hashable, Sendable, CustomStringConvertible {
 extension LoopCore {
     /// What becomes of the main task. Written by the task, read by the run.
     private final class MainTask<T: Sendable>: Sendable {
-        let result = Mutex<Result<T, any Error>?>(nil)
-        let record = Mutex<TaskRecord?>(nil)
+        let result = Guarded<Result<T, any Error>?>(nil)
+        let isDone = Atomic<Bool>(false)
     }
 
     func runMain<T: Sendable>(
@@ -122,24 +120,19 @@ extension LoopCore {
             let result: Result<T, any Error>
             do { result = .success(try await body()) } catch { result = .failure(error) }
             main.result.withLock { $0 = result }
+            main.isDone.store(true, ordering: .releasing)
         }
         signals?.onSignal = { handle.cancel() }
         self.signals = signals
 
-        var outcome: Result<T, any Error>?
-        while true {
-            runJobs()
-            takeMessages()
-            outcome = main.result.withLock { $0 }
-            if outcome != nil { break }
-            if let deadlock = findDeadlock() {
-                _ = endTasks(grace: .zero)
-                throw deadlock
-            }
-            // No job may run between the look at the outcome and the poll: the main task could end in it, and nothing would be
-            // left to end the poll.
-            try poll(until: .distantFuture)
+        // Asked between running jobs and blocking: the job that has just ended may have been the main task's last.
+        do {
+            while try !turn(until: .distantFuture, unless: { main.isDone.load(ordering: .acquiring) }) {}
+        } catch {
+            _ = endTasks(grace: .zero)
+            throw error
         }
+        let outcome = main.result.withLock { $0 }
         let left = endTasks(grace: loop.configuration.gracePeriod)
         if !left.isEmpty {
             var bodyError: (any Error)?
@@ -158,7 +151,7 @@ extension LoopCore {
             case let timeout?: reactor.now.advanced(by: timeout)
             }
         takeMessages()
-        try step(until: deadline)
+        _ = try turn(until: deadline)
         let delivered = !ready.isEmpty
         // What the turn has woken runs now: a caller that polls between turns should not have to come back for it.
         runJobs()

@@ -1,3 +1,5 @@
+import Synchronization
+
 extension EventLoop {
     /// Starts a task that runs on this loop, wherever it is started from.
     ///
@@ -14,7 +16,7 @@ extension EventLoop {
         _ body: @escaping @Sendable () async throws -> T
     ) -> Task<T, any Error> {
         // The host's tasks need no preference, and run cheaper without: every task of the process is the host's.
-        if core.isHost {
+        if isHosting.load(ordering: .acquiring) {
             return Task(name: name, priority: priority) { try await self.cover(name, body) }
         }
         return Task(name: name, executorPreference: self, priority: priority) { try await self.cover(name, body) }

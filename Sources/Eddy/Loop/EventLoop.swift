@@ -22,13 +22,14 @@ import Synchronization
 ///
 /// - Note: *Thread:* a loop is run by one thread at a time, and its methods may be called from any, except where noted.
 public final class EventLoop: Sendable {
-    // SAFETY: nonisolated(unsafe): set once in the initializer, before the loop is known to anybody. A core guards itself: see
-    // `LoopCore`.
-    nonisolated(unsafe) private(set) var core: LoopCore!
+    let core: LoopCore
+    // SAFETY: nonisolated(unsafe): set once in the initializer, before the loop is known to anybody.
     nonisolated(unsafe) private(set) var anchor: LoopAnchor!
     let serialExecutor: LoopSerialExecutor
     let closing = ClosedLoopDrain()
     let running = Atomic<Bool>(false)
+    /// Does the loop host the process? For other threads; the core has its own.
+    let isHosting = Atomic<Bool>(false)
 
     /// How a loop is set up.
     public struct Configuration: Sendable {
@@ -43,6 +44,8 @@ public final class EventLoop: Sendable {
         public var cancellingSignals: [Int32] = [2]
         /// Whether the loop becomes the executor of the whole process.
         public var mode: Mode = .automatic
+        /// Set for virtual time: tells whether the loop has come to a point where nothing can happen any more.
+        package var isStalled: (@Sendable () -> Bool)?
 
         public init() {}
     }
@@ -64,8 +67,9 @@ public final class EventLoop: Sendable {
         let reactor = try Reactor(backend: configuration.kernel, eventCapacity: configuration.eventCapacity)
         self.configuration = configuration
         serialExecutor = LoopSerialExecutor()
-        core = LoopCore(self, reactor)
+        core = LoopCore()
         serialExecutor.core = core
+        core.initialize(self, reactor)
         anchor = LoopAnchor(self)
     }
 
@@ -73,6 +77,7 @@ public final class EventLoop: Sendable {
 
     deinit {
         close()
+        core.deallocate()
     }
 
     /// The loop that the running task is on.
@@ -100,15 +105,6 @@ public final class EventLoop: Sendable {
         } else {
             core.inbox.send(.closure(body))
         }
-    }
-
-    /// Lets every task that is ready go first.
-    ///
-    /// - Note: *Cancellation:* ignored. *Complexity:* O(1), no allocation, no system call. Off any loop this is
-    ///   `Task.yield()`.
-    public static func yield() async {
-        guard let core = LoopCore.current else { return await Task.yield() }
-        await core.yield(#isolation)
     }
 
     /// Is the caller on the loop's thread, and is the loop running there?

@@ -1,5 +1,6 @@
 import EddyReactor
 import Synchronization
+
 // All of Eddy's use of not yet public API is in this file.
 //
 // Custom main and global executors exist in Swift 6.3 behind two SPI names; the proposal for delayed enqueueing was returned
@@ -25,7 +26,7 @@ final class HostExecutors: Sendable {
         var isInstalled = false
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     /// A test runner has tasks of its own running when a test calls `EventLoop.run` on the main thread.
     static let isTestProcess = CommandLine.arguments.first?.hasSuffix(".xctest") ?? false
@@ -45,12 +46,14 @@ final class HostExecutors: Sendable {
             return (!state.isInstalled, state.waiting)
         }
         core.isHost = true
+        core.loop.isHosting.store(true, ordering: .releasing)
         core.nonisolatedIdentity = .generic
         for (job, identity) in waiting { core.enqueue(job, identity) }
         if isFirst { _createExecutors(factory: Factory.self) }
         defer {
             state.withLock { $0.core = nil }
             core.isHost = false
+            core.loop.isHosting.store(false, ordering: .releasing)
         }
         return try body()
     }
@@ -75,6 +78,11 @@ final class HostExecutors: Sendable {
                 state.waiting.append((job, identity))
             }
         }
+    }
+
+    /// Hands a job of a task that is on no loop to the process's default executor.
+    static func enqueueOnDefaultExecutor(_ job: consuming ExecutorJob) {
+        Task.defaultExecutor.enqueue(job)
     }
 
     // MARK: - Task.sleep

@@ -1,5 +1,4 @@
 import EddyReactor
-import Synchronization
 
 /// What other threads, and this thread in the wrong moment, have for a loop.
 ///
@@ -23,12 +22,11 @@ final class Inbox: Sendable {
         var isClosed = false
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     let waker: Waker
-    /// Runs what arrives after the loop was closed. Weak: a cancellation handler may still be sending when the loop is freed,
-    /// and then there is no waiter left that its message could be about.
-    // SAFETY: nonisolated(unsafe): written by the core's initializer only, before any other thread can know this inbox.
-    nonisolated(unsafe) weak var core: LoopCore?
+    /// Runs what arrives after the loop was closed.
+    // SAFETY: nonisolated(unsafe): written by the loop's initializer only, before any other thread can know this inbox.
+    nonisolated(unsafe) var core: LoopCore?
 
     init(waker: Waker) {
         self.waker = waker
@@ -36,6 +34,9 @@ final class Inbox: Sendable {
 
     func send(_ message: Message) {
         let isClosed = state.withLock { state in
+            // A cancellation handler may still be sending when the loop is being freed. No task is parked there any more, so
+            // there is nothing that its message could be about.
+            if state.isClosed, case .cancelWait = message { return false }
             state.messages.append(message)
             return state.isClosed
         }

@@ -33,14 +33,18 @@ extension LoopCore {
         }
     }
 
+    /// Neither a timer nor a descriptor is waited for.
+    @inline(__always)
+    var mayBeDeadlocked: Bool { descriptorWaits == 0 && !reactor.hasTimers && (isHost || loop.configuration.isStalled != nil) }
+
     /// The error for a loop that can never be woken again, or nil when it can.
     ///
     /// Only the host can know: it is sure of that when nothing is ready, no timer is pending, no task waits on a descriptor,
     /// and the process has no other thread that could bring anything. A guest has other threads beside it by definition;
-    /// there, only virtual time can tell.
+    /// there, only virtual time can tell, when nothing has come for a while.
     func findDeadlock() -> DeadlockError? {
-        guard ready.isEmpty, descriptorWaits == 0, !reactor.hasTimers, !reactor.waker.isNotified else { return nil }
-        guard isVirtual || (isHost && ProcessThreads.count == 1) else { return nil }
+        guard ready.isEmpty, mayBeDeadlocked, !reactor.waker.isNotified else { return nil }
+        guard (isHost && ProcessThreads.count == 1) || loop.configuration.isStalled?() == true else { return nil }
         return DeadlockError(tasks: parkedTasks())
     }
 }
@@ -77,4 +81,18 @@ extension EventLoop {
     ///
     /// - Note: *Thread:* the one that drives the loop.
     public var parkedTasks: [ParkedTask] { core.parkedTasks() }
+}
+
+extension EventLoop {
+    /// How far a loop has come, for those who wait until it comes no further.
+    package struct Progress: Sendable {
+        package let turns: UInt64
+        package let jobs: UInt64
+        package let deliveries: UInt64
+    }
+
+    /// - Note: *Thread:* the one that drives the loop.
+    package var progress: Progress {
+        Progress(turns: core.reactor.turnCount, jobs: core.jobCount, deliveries: core.reactor.deliveryCount)
+    }
 }

@@ -5,69 +5,36 @@ import EddyReactor
 /// A turn runs at most ``jobsPerTurn`` jobs, takes what other threads sent, and then lets the reactor look at descriptors and
 /// timers, blocking only if nothing is ready. So a task that never waits delays input, output and timers by 64 jobs at most.
 ///
+/// A core is a pointer, not an object. It is used several times in each wait, and as an object each of these uses would count
+/// a reference up and down and check for exclusive access: half of what a switch between tasks costs.
+///
 /// - Note: *Thread:* the loop's, except where noted.
-final class LoopCore: ReactorClient, @unchecked Sendable {
-    // SAFETY: mutable state is touched only by the thread that is inside `step`, or that drains a closed loop under its lock;
-    // `isCurrent` tells which thread that is. Other threads use `inbox`, `address` and the executors, which are immutable.
+struct LoopCore: ReactorClient, @unchecked Sendable {
+    // SAFETY: the state is touched only by the thread that is inside a turn, or that drains a closed loop one at a time;
+    // `isCurrent` tells which thread that is. Other threads use `inbox` and the executors, which never change. The memory lives
+    // as long as the `EventLoop`, and whoever has a core holds the loop, or runs inside it.
+    let state: UnsafeMutablePointer<LoopState>
 
     /// Jobs run before descriptors and timers are looked at again.
     static let jobsPerTurn = 64
     /// Operations of one job that may succeed without waiting before the task has to let others go first.
     static let operationsPerJob = 64
 
-    let reactor: Reactor
-    /// The reactor's gate to the kernel.
-    let kernel: Kernel
-    let inbox: Inbox
-    /// The loop as the executor of tasks and actors.
-    // SAFETY: unowned(unsafe): the loop owns its core.
-    unowned(unsafe) let loop: EventLoop
-    private(set) var parkingLot: Parking!
-    private(set) var yieldLot: Yielding!
-
-    var ready = ReadyQueue()
-    var waiters = WaiterPool()
-    private var messages: [Inbox.Message] = []
-    /// The waiter of the task that is just being parked.
-    var parking: WaiterPointer?
-    var yieldIdentity = JobIdentity.generic
-    /// The identity of nonisolated code that runs on this loop: generic while the loop hosts the process.
-    var nonisolatedIdentity = JobIdentity.task
-    /// The record of the task whose job is running, while it is known. Believed only for the task it names.
-    private var runningRecord: Unmanaged<TaskRecord>?
-    private var operationsLeft = LoopCore.operationsPerJob
-    /// The covered tasks that are alive: a list through their records.
-    var firstRecord: TaskRecord?
-    var recordCount = 0
-    var rootCount = 0
-    /// Tasks parked on a descriptor.
-    var descriptorWaits = 0
-    var parkCount: UInt64 = 0
-    var jobCount: UInt64 = 0
-    var phase = Phase.open
-    /// Is the loop the executor of the whole process?
-    var isHost = false
-    /// Does time jump when nothing is ready?
-    var isVirtual = false
-    var stockSleeps = StockSleeps()
-    var signals: InterruptWatch?
-
-    /// open → ending (tasks are being cancelled) → shutDown (every wait throws) → open again, or closed for good.
-    enum Phase: UInt8 {
-        case open, ending, shutDown, closed
+    init() {
+        state = .allocate(capacity: 1)
     }
 
-    private static let genericExecutor = unsafe unsafeBitCast((0, 0), to: UnownedSerialExecutor.self)
-
-    init(_ loop: EventLoop, _ reactor: Reactor) {
-        self.loop = loop
-        self.reactor = reactor
-        kernel = reactor.kernel
-        inbox = Inbox(waker: reactor.waker)
+    /// The loop, while it is being made, and its reactor.
+    func initialize(_ loop: EventLoop, _ reactor: Reactor) {
+        state.initialize(to: LoopState(loop, reactor))
         inbox.core = self
-        parkingLot = Parking(self)
-        yieldLot = Yielding(self)
         reactor.client = self
+    }
+
+    /// Frees the memory. Nothing may know the core any more.
+    func deallocate() {
+        state.deinitialize(count: 1)
+        state.deallocate()
     }
 
     // MARK: - Which thread
@@ -76,41 +43,57 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
     @inline(__always)
     static var current: LoopCore? {
         guard let address = ThreadSlot.current else { return nil }
-        return Unmanaged<LoopCore>.fromOpaque(address).takeUnretainedValue()
+        return LoopCore(address)
+    }
+
+    @inline(__always)
+    private init(_ address: UnsafeMutableRawPointer) {
+        state = address.assumingMemoryBound(to: LoopState.self)
     }
 
     /// Is the running thread this loop's?
     @inline(__always)
     var isCurrent: Bool {
-        ThreadSlot.current == UnsafeMutableRawPointer(Unmanaged.passUnretained(self).toOpaque())
+        ThreadSlot.current == UnsafeMutableRawPointer(state)
     }
 
     /// Makes the running thread this loop's for the duration of a call.
     func withThread<T>(_ body: () throws -> T) rethrows -> T {
         let outer = ThreadSlot.current
-        ThreadSlot.current = UnsafeMutableRawPointer(Unmanaged.passUnretained(self).toOpaque())
+        ThreadSlot.current = UnsafeMutableRawPointer(state)
         defer { ThreadSlot.current = outer }
         return try body()
     }
 
     // MARK: - A turn
 
-    /// One turn.
+    /// One turn: what is ready runs, then the reactor looks at descriptors and timers.
     ///
-    /// - Parameter deadline: how long to block at most when nothing is ready. nil does not block.
-    /// - Throws: when epoll itself fails.
-    func step(until deadline: MonotonicInstant?) throws {
+    /// - Parameters:
+    ///   - deadline: how long to block at most when nothing is ready. nil does not block.
+    ///   - isDone: asked when the jobs have run. If it says yes, the turn ends there.
+    /// - Returns: whether it said yes.
+    /// - Throws: ``DeadlockError`` when it would block for ever; ``SystemError`` when epoll itself fails.
+    @inline(__always)
+    func turn(until deadline: MonotonicInstant?, unless isDone: () -> Bool = { false }) throws -> Bool {
         runJobs()
         takeMessages()
-        try poll(until: deadline)
-    }
-
-    /// The second half of a turn: descriptors and timers. Blocks only if nothing is ready.
-    func poll(until deadline: MonotonicInstant?) throws {
+        if isDone() { return true }
         var failure: (any Error)?
-        _ = reactor.turn(until: ready.isEmpty ? deadline : nil, &failure)
+        let limit = ready.isEmpty ? deadline : nil
+        if _slowPath(limit == .distantFuture && mayBeDeadlocked) {
+            // An event may be there that nobody has looked at yet, and looking at the process's threads is dear: the
+            // question is asked only when nothing has come for a while. Virtual time waits by itself.
+            let isVirtual = loop.configuration.isStalled != nil
+            let patience = isVirtual ? nil : reactor.now.advanced(by: .milliseconds(50))
+            let delivered = reactor.turn(until: patience, &failure)
+            if failure == nil, delivered == 0, let deadlock = findDeadlock() { throw deadlock }
+        } else {
+            _ = reactor.turn(until: limit, &failure)
+        }
         takeMessages()
         if let failure { throw failure }
+        return false
     }
 
     /// Runs what is ready, up to the limit of a turn.
@@ -129,9 +112,9 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
         operationsLeft = Self.operationsPerJob
         runningRecord = entry.record
         switch entry.identity {
-        case .generic: entry.job.runSynchronously(on: Self.genericExecutor)
-        case .task: entry.job.runSynchronously(on: loop.asUnownedTaskExecutor())
-        case .serial: entry.job.runSynchronously(on: loop.asUnownedSerialExecutor())
+        case .generic: entry.job.runSynchronously(on: LoopState.genericExecutor)
+        case .task: entry.job.runSynchronously(on: state.pointee.taskExecutor)
+        case .serial: entry.job.runSynchronously(on: state.pointee.serialExecutor)
         case .main: entry.job.runSynchronously(on: MainActor.sharedUnownedExecutor)
         case .closure: PostedClosure.run(entry.job)
         }
@@ -141,17 +124,25 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
     /// Delivers what other threads have sent.
     @inline(__always)
     func takeMessages() {
-        guard reactor.waker.isNotified else { return }
-        reactor.waker.takeNotification()
+        if _slowPath(state.pointee.waker.isNotified) { takeNotifiedMessages() }
+    }
+
+    @inline(never)
+    private func takeNotifiedMessages() {
+        state.pointee.waker.takeNotification()
         signals?.check()
         deliverMessages()
     }
 
     func deliverMessages() {
+        // Taken out of the state while they are delivered: what a message does may come back here.
+        var messages: [Inbox.Message] = []
+        swap(&messages, &state.pointee.messages)
         while inbox.take(into: &messages) {
             for message in messages { deliver(message) }
             messages.removeAll(keepingCapacity: true)
         }
+        swap(&messages, &state.pointee.messages)
     }
 
     private func deliver(_ message: Inbox.Message) {
@@ -199,7 +190,7 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
 
     @inline(__always)
     func keepYielded(_ job: UnownedJob) {
-        ready.push(job, yieldIdentity)
+        ready.push(job, nonisolatedIdentity)
     }
 
     /// The resumed task takes its waiter's outcome, and the waiter goes back to the pool.
@@ -210,8 +201,8 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
         return outcome
     }
 
-    /// Called by a task that comes back from a yield. Never inlined: see ``Parking/park(_:)``.
-    @inline(never)
+    /// Called by a task that comes back from a yield.
+    @inline(__always)
     func noteYield() {
         parkCount &+= 1
     }
@@ -220,7 +211,7 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
     func makeWaiter(_ reason: WaitReason) -> WaiterPointer {
         let waiter = waiters.take()
         waiter.pointee.reason = reason
-        waiter.pointee.core = Unmanaged.passUnretained(self)
+        waiter.pointee.core = self
         return waiter
     }
 
@@ -280,7 +271,8 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
         if actor === MainActor.shared { return .main }
         // Executors are not comparable, but their identity is their object's address and their type's witness table.
         let theirs = unsafe unsafeBitCast(actor.unownedExecutor, to: (UInt, UInt).self)
-        if theirs.0 == UInt(bitPattern: Unmanaged.passUnretained(loop.serialExecutor).toOpaque()) { return .serial }
+        let ours = unsafe unsafeBitCast(state.pointee.serialExecutor, to: (UInt, UInt).self)
+        if theirs.0 == ours.0 { return .serial }
         return nonisolatedIdentity
     }
 
@@ -297,19 +289,18 @@ final class LoopCore: ReactorClient, @unchecked Sendable {
 
     /// The record of the running task, when it is covered by one of this loop.
     @inline(__always)
-    func currentRecord() -> TaskRecord? {
-        let task = TaskRecord.currentTask()
-        if let known = runningRecord, known._withUnsafeGuaranteedRef({ $0.task == task }) {
-            return known.takeUnretainedValue()
-        }
+    func currentRecord() -> Unmanaged<TaskRecord>? {
+        let task = ThreadSlot.currentTask
+        if let known = runningRecord, known._withUnsafeGuaranteedRef({ $0.task == task }) { return known }
         return findRecord(task)
     }
 
     @inline(never)
-    private func findRecord(_ task: UInt) -> TaskRecord? {
-        guard let record = TaskRecord.current, record.core === self, record.task == task else { return nil }
+    private func findRecord(_ task: UInt) -> Unmanaged<TaskRecord>? {
+        // The task-local keeps the record alive for as long as the task runs covered.
+        guard let record = TaskRecord.current, record.core.state == state, record.task == task else { return nil }
         runningRecord = Unmanaged.passUnretained(record)
-        return record
+        return runningRecord
     }
 
     /// Ends the wait of a cancelled task, if it is in one.

@@ -27,7 +27,7 @@ struct StockSleeps {
     ) {
         let key = nextKey
         nextKey += 1
-        let timer = core.reactor.schedule(at: deadline) { [unowned core] in
+        let timer = core.reactor.schedule(at: deadline) {
             core.stockSleeps.entries[key] = nil
             core.ready.push(job, .generic)
         }

@@ -1,12 +1,11 @@
-import Synchronization
 
 /// So many connections at a time. The one server loop waits here when all places are taken.
 final class ConnectionPlaces: Sendable {
-    private let free: Mutex<Int>
+    private let free: Guarded<Int>
     private let available = AsyncEvent(isSet: true)
 
     init(_ count: Int) {
-        free = Mutex(count)
+        free = Guarded(count)
     }
 
     func take() async throws {

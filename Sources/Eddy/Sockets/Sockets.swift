@@ -16,7 +16,7 @@ enum Sockets {
         // SOCK_STREAM is 1 on every Linux (socket(2)); the C libraries spell it as an enumerator or as a macro.
         let result = core.kernel.socket(family: address.family, kind: 1)
         guard result >= 0 else { throw SystemError(result: result, .socket, "see `ulimit -n` if there are too many") }
-        return OwnedDescriptor(owning: Int32(result))
+        return core.kernel.own(result)
     }
 
     static func set(_ descriptor: Int32, level: Int32, _ option: Int32, to value: Int32, on core: LoopCore) -> Int {

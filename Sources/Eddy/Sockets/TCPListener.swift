@@ -92,7 +92,7 @@ public final class TCPListener: Sendable {
                     }
                     return result
                 }
-                return try adopt(OwnedDescriptor(owning: Int32(accepted)), address)
+                return try adopt(io.core.kernel.own(accepted), address)
             } catch let error as SystemError where AcceptFailure(error) == .passing {
                 continue
             } catch is LoopDescriptor.MovedAway {

@@ -16,30 +16,23 @@ import EddyReactor
 
 /// Keeps the job of a task that parks.
 final class ParkingExecutor: SerialExecutor {
-    // SAFETY: unowned(unsafe) because this is the hot path. The core owns this executor, and a task
-    // can reach it only through the core. It is touched on the loop's thread only.
-    unowned(unsafe) let core: LoopCore
-
-    init(_ core: LoopCore) {
-        self.core = core
-    }
-
     func enqueue(_ job: consuming ExecutorJob) {
-        core.keepParked(UnownedJob(job))
+        // Parking begins on a loop's thread and the runtime enqueues on the same thread: see above.
+        LoopCore.current!.keepParked(UnownedJob(job))
     }
 
     func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 }
 
-/// Where tasks park.
+/// Where the tasks of all loops park.
+///
+/// One for the process, made once and never freed: an object that a loop owned would be retained and released around each wait.
 actor Parking {
-    nonisolated let executor: ParkingExecutor
+    static let lot = Parking()
+
+    nonisolated let executor = ParkingExecutor()
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
-
-    init(_ core: LoopCore) {
-        executor = ParkingExecutor(core)
-    }
 
     /// Parks the calling task. The body runs when the loop resumes it.
     ///
@@ -47,39 +40,50 @@ actor Parking {
     /// executors, and the task never parks.
     @inline(__always)
     func park(_ waiter: ParkedWaiter) -> Outcome {
-        executor.core.finish(waiter.pointer)
+        waiter.core.finish(waiter.pointer)
     }
 }
 
 /// Puts the job of a task that yields at the end of the ready queue.
 final class YieldExecutor: SerialExecutor {
-    // SAFETY: as for ParkingExecutor.
-    unowned(unsafe) let core: LoopCore
-
-    init(_ core: LoopCore) {
-        self.core = core
-    }
-
     func enqueue(_ job: consuming ExecutorJob) {
-        core.keepYielded(UnownedJob(job))
+        if let core = LoopCore.current {
+            core.keepYielded(UnownedJob(job))
+        } else {
+            HostExecutors.enqueueOnDefaultExecutor(job)
+        }
     }
 
     func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 }
 
-/// Where tasks let others go first.
-actor Yielding {
-    nonisolated let executor: YieldExecutor
+/// Where tasks let others go first: a global actor that nothing lives on.
+///
+/// Going there puts a task at the end of its loop's ready queue, and coming back costs nothing. ``EventLoop/yield()`` is
+/// isolated to it so that a yield is the switch of executors and nothing else, not even a frame of its own.
+@globalActor
+public actor LoopYield {
+    public static let shared = LoopYield()
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    nonisolated let executor = YieldExecutor()
 
-    init(_ core: LoopCore) {
-        executor = YieldExecutor(core)
-    }
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+}
 
-    @inline(__always)
-    func yield() {
-        executor.core.noteYield()
+extension EventLoop {
+    /// Lets every task that is ready go first.
+    ///
+    /// ```swift
+    /// await EventLoop.yield()
+    /// ```
+    ///
+    /// - Note: *Cancellation:* ignored. *Complexity:* O(1), no allocation, no system call. Off any loop the task goes through
+    ///   the default executor, as with `Task.yield()`.
+    @LoopYield
+    @inline(never)
+    public static func yield() {
+        // Not empty, and never inlined: around nothing the optimiser removes the switch, and the task never yields.
+        LoopCore.current?.noteYield()
     }
 }
 
@@ -95,8 +99,12 @@ actor LoopAnchor {
     }
 
     /// Runs an operation on the loop and brings its result back.
+    ///
+    /// The check is more than that: around nothing but an `await` the compiler removes the switch to this actor's executor, as
+    /// it may for a callee that switches by itself, and the operation would stay on the caller's thread.
     func run<T: Sendable>(_ operation: @Sendable () async throws -> T) async throws -> T {
-        try await operation()
+        precondition(loop.core.isCurrent, "an operation that needs the loop was not brought there")
+        return try await operation()
     }
 }
 
@@ -107,13 +115,13 @@ extension LoopCore {
     ///
     /// - Note: *Thread:* the loop's.
     @inline(__always)
-    func park(_ waiter: WaiterPointer, _ record: TaskRecord?, _ isolation: (any Actor)?) async -> Outcome {
+    func park(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>?, _ isolation: (any Actor)?) async -> Outcome {
         waiter.pointee.identity = identity(of: isolation)
-        guard let record else { return await parkUncovered(waiter) }
-        waiter.pointee.record = Unmanaged.passUnretained(record)
-        record.waiter = waiter
+        guard let record else { return await parkUncovered(waiter, #isolation) }
+        waiter.pointee.record = record
+        record._withUnsafeGuaranteedRef { $0.waiter = waiter }
         parking = waiter
-        return await parkingLot.park(ParkedWaiter(waiter))
+        return await Parking.lot.park(ParkedWaiter(waiter, self))
     }
 
     /// Parks a task that was not started by us, with a cancellation handler for this one wait.
@@ -121,23 +129,19 @@ extension LoopCore {
     /// The handler only sends a message, even on the loop's own thread: on a task that was cancelled meanwhile it runs before
     /// the task is parked.
     @inline(never)
-    private func parkUncovered(_ waiter: WaiterPointer) async -> Outcome {
+    private func parkUncovered(_ waiter: WaiterPointer, _ isolation: isolated (any Actor)?) async -> Outcome {
         let reference = WaiterReference(waiter)
         let inbox = inbox
-        let parked = ParkedWaiter(waiter)
+        let parked = ParkedWaiter(waiter, self)
         return await withTaskCancellationHandler {
+            // Named, so that the closure is isolated to it. Otherwise it would begin with a switch to the task's own executor,
+            // which for a task of the global pool that was brought to the loop is another thread.
+            _ = isolation
             parking = waiter
-            return await parkingLot.park(parked)
+            return await Parking.lot.park(parked)
         } onCancel: {
             inbox.send(.cancelWait(reference))
         }
-    }
-
-    /// Lets everything that is ready now go first.
-    @inline(__always)
-    func yield(_ isolation: (any Actor)?) async {
-        yieldIdentity = identity(of: isolation)
-        await yieldLot.yield()
     }
 
     /// Suspends a task that runs on no loop: the standard continuation.
@@ -170,9 +174,11 @@ struct WaiterReference: @unchecked Sendable {
 struct ParkedWaiter: @unchecked Sendable {
     // SAFETY: handed over on the loop's thread, and taken back on the loop's thread by the job that the loop runs.
     let pointer: WaiterPointer
+    let core: LoopCore
 
     @inline(__always)
-    init(_ pointer: WaiterPointer) {
+    init(_ pointer: WaiterPointer, _ core: LoopCore) {
         self.pointer = pointer
+        self.core = core
     }
 }

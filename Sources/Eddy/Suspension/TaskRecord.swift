@@ -13,14 +13,14 @@ final class TaskRecord: @unchecked Sendable {
 
     @TaskLocal static var current: TaskRecord?
 
-    // SAFETY: unowned(unsafe): whoever makes a record holds the loop for as long as the task runs.
-    unowned(unsafe) let core: LoopCore
+    /// Whoever makes a record holds the loop for as long as the task runs.
+    let core: LoopCore
     let name: String?
     /// Started with `spawn` or as the main task of `run`: the end of the run cancels it and waits for it.
     let isRoot: Bool
     /// The task, as an address to compare with. Zero before it begins and after it ends.
     private(set) var task: UInt = 0
-    private let handle = Mutex(Handle())
+    private let handle = Guarded(Handle())
     private let cancelled = Atomic<Bool>(false)
     /// The wait that the task is parked in.
     var waiter: WaiterPointer?
@@ -62,8 +62,8 @@ final class TaskRecord: @unchecked Sendable {
     }
 
     private func begin() {
+        task = ThreadSlot.currentTask
         withUnsafeCurrentTask { current in
-            task = Self.address(of: current)
             handle.withLock { $0.task = current }
         }
         core.enlist(self)
@@ -75,17 +75,6 @@ final class TaskRecord: @unchecked Sendable {
         // Away from the loop the record is sent there: it must outlive the job that the loop may still be in, which may
         // compare the current task with this record's.
         if core.isCurrent { core.delist(self) } else { core.inbox.send(.recordEnded(self)) }
-    }
-
-    /// The task that is running, as an address to compare with.
-    @inline(__always)
-    static func currentTask() -> UInt {
-        withUnsafeCurrentTask { address(of: $0) }
-    }
-
-    @inline(__always)
-    private static func address(of task: UnsafeCurrentTask?) -> UInt {
-        unsafe unsafeBitCast(task, to: UInt.self)
     }
 
     /// Runs a task's body covered by one cancellation handler.

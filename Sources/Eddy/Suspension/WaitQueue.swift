@@ -1,5 +1,4 @@
 import EddyReactor
-import Synchronization
 
 /// Tasks that wait for something which is neither a descriptor nor a timer, first come, first served.
 ///
@@ -8,7 +7,7 @@ import Synchronization
 /// by message everywhere else. Nobody is resumed while the lock is held.
 final class WaitQueue: @unchecked Sendable {
     // SAFETY: `first` and `last`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
-    private let lock = Mutex(())
+    private let lock = Guarded(())
     private var first: WaiterPointer?
     private var last: WaiterPointer?
 
@@ -83,12 +82,10 @@ final class WaitQueue: @unchecked Sendable {
             let continuation = waiter.pointee.foreign!
             return continuation.resume(returning: .ready)
         }
-        core._withUnsafeGuaranteedRef { core in
-            if core.isCurrent {
-                core.claim(waiter, .ready)
-            } else {
-                core.inbox.send(.resume(WaiterReference(waiter)))
-            }
+        if core.isCurrent {
+            core.claim(waiter, .ready)
+        } else {
+            core.inbox.send(.resume(WaiterReference(waiter)))
         }
     }
 
@@ -112,11 +109,13 @@ final class WaitQueue: @unchecked Sendable {
     private func waitOffLoop(_ isUnneeded: () -> Bool) async throws {
         try Task.checkCancellation()
         let waiter = ForeignWaiter()
+        var isCancelled = false
         let outcome = await withTaskCancellationHandler {
             await LoopCore.suspendOffLoop(waiter.pointer) {
                 guard append(waiter.pointer, unless: isUnneeded) else { return false }
                 // Cancelled between the check and here: the handler found nothing to take out.
-                return !(Task.isCancelled && remove(waiter.pointer))
+                isCancelled = Task.isCancelled && remove(waiter.pointer)
+                return !isCancelled
             }
         } onCancel: {
             // Removing the handler waits until it has returned, so the waiter is alive here.
@@ -124,7 +123,7 @@ final class WaitQueue: @unchecked Sendable {
         }
         withExtendedLifetime(waiter) {}
         try LoopCore.check(outcome)
-        if Task.isCancelled, !isUnneeded() { throw CancellationError() }
+        if isCancelled { throw CancellationError() }
     }
 }
 

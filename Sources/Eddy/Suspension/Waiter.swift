@@ -37,7 +37,7 @@ struct Waiter {
     /// Does it stand in `queue`? Guarded by the queue's lock.
     var isQueued = false
     /// The loop it belongs to. nil for a task that waits off any loop.
-    var core: Unmanaged<LoopCore>?
+    var core: LoopCore?
     /// The continuation of a task that waits off any loop.
     var foreign: UnsafeContinuation<Outcome, Never>?
 }

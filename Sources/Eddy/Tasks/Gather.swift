@@ -1,4 +1,3 @@
-import Synchronization
 
 /// Runs operations at the same time and waits for all of them. asyncio's `gather`.
 ///
@@ -21,15 +20,16 @@ public func gather<each T: Sendable>(
         for (operation, value) in repeat (each operations, each values) {
             group.addTask { value.store(.success(try await covered { try await operation() })) }
         }
-        try await group.waitForAll()
+        // Not waitForAll(), which throws the first error only when all have ended.
+        while try await group.next() != nil {}
     }
     return (repeat try (each values).take().get())
 }
 
-/// Runs operations of one type at the same time and waits for all of them: as many as an array holds.
+/// Runs an array of operations at the same time and waits for all of them.
 ///
-/// It has a name of its own because an overload of `gather`, whatever its labels, keeps the compiler (6.3) from seeing that
-/// the closures given to the other one are `@Sendable`.
+/// A name of its own, because an overload of ``gather(_:)`` would keep the compiler from inferring that closures are
+/// `@Sendable` there.
 ///
 /// - Returns: the values, in the order of the operations.
 /// - Throws: the first error, after the others were cancelled and have ended.
@@ -41,7 +41,8 @@ public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T
         for (operation, value) in zip(operations, values) {
             group.addTask { value.store(.success(try await covered { try await operation() })) }
         }
-        try await group.waitForAll()
+        // Not waitForAll(), which throws the first error only when all have ended.
+        while try await group.next() != nil {}
     }
     return try values.map { try $0.take().get() }
 }
@@ -52,6 +53,7 @@ public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T
 /// An operation that throws does not disturb the others.
 ///
 /// - Note: *Cancellation:* reaches every operation; what each makes of it is in its result.
+@discardableResult
 public func gatherResults<each T: Sendable>(
     _ operations: repeat @escaping @Sendable () async throws -> each T
 ) async -> (repeat Result<each T, any Error>) {
@@ -88,7 +90,7 @@ public func race<T: Sendable>(_ operations: (@Sendable () async throws -> T)...)
 
 /// Where a child task leaves its result for its parent.
 private final class ResultBox<T: Sendable>: Sendable {
-    private let result = Mutex<Result<T, any Error>?>(nil)
+    private let result = Guarded<Result<T, any Error>?>(nil)
 
     func store(_ value: Result<T, any Error>) {
         result.withLock { $0 = value }

@@ -9,18 +9,23 @@
 public func withTaskCancellationShield<T>(
     _ body: nonisolated(nonsending) () async throws -> T
 ) async throws -> T {
-    // SAFETY: nonisolated(unsafe): the body never runs at the same time as its caller, which waits for it; see `Unchecked`.
+    // SAFETY: nonisolated(unsafe): the body never runs at the same time as its caller, which waits for it under the same
+    // isolation.
     nonisolated(unsafe) let body = body
+    nonisolated(unsafe) var value: T?
     let isolation = #isolation
-    return try await shielded { try await run(isolatedTo: isolation, body) }.value
+    try await shielded {
+        try await run(isolatedTo: isolation) { value = try await body() }
+    }
+    return value!
 }
 
-private func shielded<T>(_ body: @Sendable () async throws -> Unchecked<T>) async throws -> Unchecked<T> {
+private func shielded(_ body: @Sendable () async throws -> Void) async throws {
     try await withoutActuallyEscaping(body) { body in
         // In a guest loop an unstructured task has to be told where to run.
         let loop = LoopCore.current.flatMap { $0.isHost ? nil : $0.loop }
         // Not a child: cancellation goes from parents to children only.
         let task = Task.immediate(executorPreference: loop) { try await covered { try await body() } }
-        return try await task.value
+        try await task.value
     }
 }

@@ -1,5 +1,4 @@
 public import EddyReactor
-import Synchronization
 
 /// Runs a body that must finish within a time.
 ///
@@ -37,17 +36,21 @@ public func withDeadline<T, C: Clock>(
     return try await runLimited(to: MonotonicInstant.now.advanced(by: remaining), TimeoutError(), #isolation, body)
 }
 
-/// The task that a deadline cancels, and whether it has.
+/// The task that a deadline cancels, whether it has, and how the task ended.
 private final class DeadlineState: Sendable {
     private struct State: @unchecked Sendable {
         // SAFETY: the task is only cancelled, which any thread may do; the value keeps its memory alive.
         var task: UnsafeCurrentTask?
         var hasExpired = false
+        var hasEnded = false
+        var failure: (any Error)?
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     var hasExpired: Bool { state.withLock { $0.hasExpired } }
+    var hasEnded: Bool { state.withLock { $0.hasEnded } }
+    var failure: (any Error)? { state.withLock { $0.failure } }
 
     func begin() {
         let isLate = withUnsafeCurrentTask { task in
@@ -59,8 +62,12 @@ private final class DeadlineState: Sendable {
         if isLate { withUnsafeCurrentTask { $0?.cancel() } }
     }
 
-    func end() {
-        state.withLock { $0.task = nil }
+    func end(_ failure: (any Error)?) {
+        state.withLock { state in
+            state.task = nil
+            state.hasEnded = true
+            state.failure = failure
+        }
     }
 
     func expire() {
@@ -77,51 +84,54 @@ private func runLimited<T>(
     to deadline: MonotonicInstant, _ error: TimeoutError, _ isolation: (any Actor)?,
     _ body: nonisolated(nonsending) () async throws -> T
 ) async throws -> T {
-    // SAFETY: nonisolated(unsafe): the body never runs at the same time as its caller, which waits for it; see `Unchecked`.
+    // The value goes past the task group rather than through it: the generic parts end here, and nothing below looks up types
+    // at run time.
+    // SAFETY: nonisolated(unsafe): the body never runs at the same time as its caller, which waits for it under the same
+    // isolation.
     nonisolated(unsafe) let body = body
-    return try await runLimited(to: deadline, error) { try await run(isolatedTo: isolation, body) }.value
+    nonisolated(unsafe) var value: T?
+    try await runLimited(to: deadline, error) {
+        try await run(isolatedTo: isolation) { value = try await body() }
+    }
+    return value!
 }
 
-private func runLimited<T>(
-    to deadline: MonotonicInstant, _ error: TimeoutError, _ body: @Sendable () async throws -> Unchecked<T>
-) async throws -> Unchecked<T> {
-    try await withoutActuallyEscaping(body) { body in
-        let state = DeadlineState()
-        let core = LoopCore.current
-        let timer = core?.reactor.schedule(at: deadline) { state.expire() }
-        defer {
-            if let core, let timer {
-                if core.isCurrent { core.reactor.cancel(timer) } else { core.loop.post { core.reactor.cancel(timer) } }
-            }
+private func runLimited(
+    to deadline: MonotonicInstant, _ error: TimeoutError, _ body: @Sendable () async throws -> Void
+) async throws {
+    let core = LoopCore.current
+    let state = DeadlineState()
+    let timer = core?.reactor.schedule(at: deadline) { state.expire() }
+    defer {
+        if let core, let timer {
+            if core.isCurrent { core.reactor.cancel(timer) } else { core.loop.post { core.reactor.cancel(timer) } }
         }
-        let result = await withTaskGroup(of: Result<Unchecked<T>, any Error>?.self) { group in
-            // Immediately: a body that does not wait costs no turn.
-            group.addImmediateTask {
+    }
+    try await withoutActuallyEscaping(body) { body in
+        await withTaskGroup(of: Void.self) { group in
+            // Immediately: a body that does not wait costs no turn. It is told to go on on a guest loop: the immediate
+            // child was seen not to inherit the preference, and then went on in the global pool after its first wait.
+            group.addImmediateTask(executorPreference: core.flatMap { $0.isHost ? nil : $0.loop }) {
                 state.begin()
-                defer { state.end() }
-                do { return .success(try await covered { try await body() }) } catch { return .failure(error) }
+                do {
+                    try await covered { try await body() }
+                    state.end(nil)
+                } catch {
+                    state.end(error)
+                }
             }
             if core == nil {
                 // Off any loop there is no timer of ours: the standard library's.
                 group.addTask {
-                    do { try await Task.sleep(for: MonotonicInstant.now.duration(to: deadline)) } catch { return nil }
+                    do { try await Task.sleep(for: MonotonicInstant.now.duration(to: deadline)) } catch { return }
                     state.expire()
-                    return nil
                 }
             }
-            while let next = await group.next() {
-                if let result = next {
-                    group.cancelAll()
-                    return result
-                }
-            }
-            preconditionFailure("the body of a deadline ended without a result")
+            while await group.next() != nil, !state.hasEnded {}
+            group.cancelAll()
         }
-        switch result {
-        case .success(let value): return value
-        case .failure(let failure):
-            if state.hasExpired, !Task.isCancelled { throw error }
-            throw failure
-        }
+        guard let failure = state.failure else { return }
+        if state.hasExpired, !Task.isCancelled { throw error }
+        throw failure
     }
 }

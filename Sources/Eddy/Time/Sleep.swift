@@ -48,10 +48,12 @@ extension LoopCore {
     ///
     /// - Returns: the task's record when it is covered.
     @inline(__always)
-    func checkpoint() throws -> TaskRecord? {
-        if _slowPath(phase.rawValue >= Phase.shutDown.rawValue) { throw ShutdownError() }
+    func checkpoint() throws -> Unmanaged<TaskRecord>? {
+        if _slowPath(phase.rawValue >= LoopState.Phase.shutDown.rawValue) { throw ShutdownError() }
         let record = currentRecord()
-        if _slowPath(record?.isCancelled ?? Task.isCancelled) { throw CancellationError() }
+        let isCancelled: Bool =
+            if let record { record._withUnsafeGuaranteedRef { $0.isCancelled } } else { Task.isCancelled }
+        if _slowPath(isCancelled) { throw CancellationError() }
         return record
     }
 

@@ -10,11 +10,15 @@ import CEpoll
 /// - Note: *Thread:* that of the reactor it belongs to; the counters are not synchronised. Wake-ups, which come from other
 ///   threads, have a path of their own in ``Waker``.
 package struct Kernel {
-    let backend: (any KernelBackend)?
+    // Pointers and a flag only, so that handing the gate around counts no references.
+    private let isReplaced: Bool
+    private let replacement: UnsafeMutablePointer<(any KernelBackend)?>
     let counters: UnsafeMutablePointer<UInt64>
 
     init(backend: (any KernelBackend)?) {
-        self.backend = backend
+        isReplaced = backend != nil
+        replacement = .allocate(capacity: 1)
+        replacement.initialize(to: backend)
         counters = .allocate(capacity: SystemCall.Name.allCases.count)
         counters.initialize(repeating: 0, count: SystemCall.Name.allCases.count)
     }
@@ -22,6 +26,13 @@ package struct Kernel {
     /// The reactor that made this gate frees it, once, when nothing can call through it any more.
     func deallocate() {
         counters.deallocate()
+        replacement.deinitialize(count: 1)
+        replacement.deallocate()
+    }
+
+    @inline(__always)
+    private var backend: (any KernelBackend)? {
+        _slowPath(isReplaced) ? replacement.pointee : nil
     }
 
     @inline(__always)
@@ -139,6 +150,11 @@ package struct Kernel {
         } else {
             _ = eddy_close(descriptor)
         }
+    }
+
+    /// The owner of a descriptor that a call of this gate has opened: it closes it through this gate, too.
+    package func own(_ descriptor: Int) -> OwnedDescriptor {
+        OwnedDescriptor(owning: Int32(descriptor), openedBy: backend)
     }
 
     package func pipe(_ ends: UnsafeMutablePointer<Int32>) -> Int {

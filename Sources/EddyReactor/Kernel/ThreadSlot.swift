@@ -12,6 +12,9 @@ package enum ThreadSlot {
     /// The kernel's number of the running thread (gettid(2)).
     package static var identifier: Int32 { eddy_thread_id() }
 
+    /// The task that runs on this thread, as an address to compare with; zero outside any task.
+    package static var currentTask: UInt { UInt(eddy_current_task()) }
+
     package static var isMain: Bool { eddy_is_main_thread() != 0 }
 }
 

@@ -70,8 +70,11 @@ extension Reactor {
         checkOpen()
         let registration = table.insert(descriptor, .owned)
         let mask: EventMask = [.input, .output, .readHangUp, .edgeTriggered]
-        let result = kernel.epollControl(
+        var result = kernel.epollControl(
             epoll, .add, descriptor, events: mask.rawValue, tag: registration.id.tag)
+        if _slowPath(!lent.isEmpty), endLending(of: descriptor, result) {
+            result = kernel.epollControl(epoll, .add, descriptor, events: mask.rawValue, tag: registration.id.tag)
+        }
         switch result {
         case 0...:
             registration.slot.pointee.isInKernel = true
@@ -86,12 +89,43 @@ extension Reactor {
         return registration
     }
 
+    /// A number that was lent before is being registered.
+    ///
+    /// - Returns: whether its entry stood in the way and is gone now.
+    private func endLending(of descriptor: Int32, _ result: Int) -> Bool {
+        guard let former = lent[descriptor] else { return false }
+        if result == -ErrorNumber.exists {
+            // The same file, and the entry that stayed for the next wait. Somebody who does wait keeps it.
+            guard interest(of: former.slot.pointee).isEmpty else { return false }
+            remove(former.id)
+            return true
+        }
+        if result >= 0 {
+            // Another file has got the number. The kernel forgot the lent one's entry when it was closed; whoever waits
+            // for it still is told so.
+            former.slot.pointee.isInKernel = false
+            remove(former.id)
+        }
+        return false
+    }
+
+    /// Does epoll's entry for this number belong to a registration? Looked up only after EEXIST.
+    private func isOwned(_ descriptor: Int32) -> Bool {
+        var isOwned = false
+        table.forEach {
+            let slot = $0.slot.pointee
+            if slot.descriptor == descriptor, slot.ownership == .owned, slot.isInKernel { isOwned = true }
+        }
+        return isOwned
+    }
+
     static func registrationError(_ result: Int, _ descriptor: Int32) -> SystemError {
         let advice: String =
             switch result {
             case -ErrorNumber.noSpace: "the limit is the sysctl fs.epoll.max_user_watches"
             case -ErrorNumber.noMemory: "the kernel has no memory for another watch"
             case -ErrorNumber.badDescriptor: "descriptor \(descriptor) is not open"
+            case -ErrorNumber.exists: "descriptor \(descriptor) is registered already, or somebody waits for it"
             default: "descriptor \(descriptor)"
             }
         return SystemError(result: result, .epoll_ctl, advice)
@@ -103,8 +137,11 @@ extension Reactor {
         guard let slot = table.find(id) else { return }
         // Copied out and cleared before anybody is resumed: what a resumed task does must find this registration gone.
         let gone = slot.pointee
+        // Its callbacks are freed when the table is at rest: what they hold may deregister something itself.
+        defer { withExtendedLifetime(gone) {} }
         table.remove(id)
-        if lent[gone.descriptor]?.id == id { lent[gone.descriptor] = nil }
+        // Compared by slot: arming may have given the registration a new generation that `lent` does not know yet.
+        if lent[gone.descriptor]?.slot == slot { lent[gone.descriptor] = nil }
         if gone.reader != 0 { client.resume(gone.reader, .closed) }
         if gone.writer != 0 { client.resume(gone.writer, .closed) }
         if gone.isInKernel { _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0) }
@@ -195,7 +232,7 @@ extension Reactor {
             registration = table.renew(registration)
             operation = .add
             result = kernel.epollControl(epoll, operation, descriptor, events: mask, tag: registration.id.tag)
-        } else if operation == .add, result == -ErrorNumber.exists {
+        } else if operation == .add, result == -ErrorNumber.exists, !isOwned(descriptor) {
             operation = .modify
             result = kernel.epollControl(epoll, operation, descriptor, events: mask, tag: registration.id.tag)
         }

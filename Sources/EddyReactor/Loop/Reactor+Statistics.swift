@@ -41,6 +41,12 @@ extension Reactor {
             registrationCapacity: table.capacity, systemCalls: calls)
     }
 
+    /// Turns made so far.
+    package var turnCount: UInt64 { counts.turns }
+
+    /// Events and timers delivered so far.
+    package var deliveryCount: UInt64 { counts.events &+ counts.timersFired }
+
     /// For tests: checks the timer heap.
     package func checkInvariants() {
         timers.checkInvariants()

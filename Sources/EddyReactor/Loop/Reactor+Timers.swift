@@ -22,7 +22,11 @@ extension Reactor {
     /// - Complexity: O(log n) in the number of pending timers; no system call.
     @discardableResult
     public func cancel(_ timer: TimerID) -> Bool {
-        timers.remove(timer)
+        // Freed by the last line, when the queue is at rest again. Said without generic functions, which would allocate.
+        var callback: (() throws -> Void)?
+        let wasPending = timers.remove(timer, callback: &callback)
+        callback = nil
+        return wasPending
     }
 
     /// The clock of all deadlines, read now.
@@ -51,6 +55,8 @@ extension Reactor {
         // Once its instant has passed, the timerfd is spent, whether its event was seen or not.
         if armedDeadline <= now { armedDeadline = .max }
         let limit = timers.nextOrder
+        timers.floor = now
+        defer { timers.floor = .min }
         var left = Self.timersPerTurn
         while left > 0, let action = timers.popDue(at: now, insertedBefore: limit) {
             left -= 1
@@ -67,8 +73,9 @@ extension Reactor {
     ///
     /// When the earliest has moved later the old arming stays: one wake-up too many then, instead of a system call with each
     /// cancelled timeout now.
-    func armTimer(_ earliest: Int64) {
-        guard earliest < armedDeadline else { return }
+    func armTimer(_ earliest: Int64, now: Int64) {
+        // An arming whose instant has passed is spent, whether its event was seen or not.
+        guard earliest < armedDeadline || armedDeadline <= now else { return }
         let result = kernel.timerSet(timer, MonotonicInstant(nanoseconds: earliest))
         precondition(result >= 0, "\(SystemError(result: result, .timerfd_settime, "timer \(timer)"))")
         armedDeadline = earliest

@@ -20,6 +20,10 @@ extension Reactor {
     @inline(__always)
     package func turn(until deadline: MonotonicInstant?, _ failure: inout (any Error)?) -> Int {
         counts.turns &+= 1
+        if _slowPath(isPolledOutside) {
+            isPolledOutside = false
+            waker.endSleep()
+        }
         let firedBefore = counts.timersFired
         let timeout: PollTimeout = deadline == nil ? .immediate : blockingTimeout(until: deadline!.nanoseconds)
         let received = kernel.epollWait(epoll, events, timeout)
@@ -41,7 +45,7 @@ extension Reactor {
             now = kernel.now().nanoseconds
             // Due already: it never reaches the timerfd, where a deadline of zero would mean "never".
             if earliest <= now! { return .immediate }
-            if earliest < deadline { armTimer(earliest) }
+            if earliest < deadline { armTimer(earliest, now: now!) }
         }
         var timeout = PollTimeout.never
         if deadline != .max {
@@ -124,8 +128,13 @@ extension Reactor {
     }
 
     /// Prepares for somebody else's poll: arms the timer, and makes the descriptor readable if there is work already.
-    package func prepareForForeignPoll(hasWork: Bool) {
-        if let earliest = timers.earliest { armTimer(earliest) }
-        if hasWork { waker.announceWork() }
+    ///
+    /// Until the next turn the reactor counts as asleep, so that a wake-up makes the descriptor readable.
+    ///
+    /// - Parameter hasWork: whether the caller has something to do beside the reactor's own events and timers.
+    public func prepareForForeignPoll(hasWork: Bool = false) {
+        if let earliest = timers.earliest { armTimer(earliest, now: kernel.now().nanoseconds) }
+        isPolledOutside = !hasWork && (isPolledOutside || waker.beginSleep())
+        if !isPolledOutside { waker.announceWork() }
     }
 }

@@ -27,17 +27,23 @@ public final class Reactor {
     let timer: Int32
     public let waker: Waker
     let events: EventBuffer
-    var table = RegistrationTable()
-    var lent: [Int32: Registration] = [:]
-    var timers = TimerQueue()
-    /// The deadline that the timerfd is armed for.
-    var armedDeadline = Int64.max
     var isClosed = false
-    var counts = Counts()
-    /// What resumes parked tasks: the layer above.
-    package unowned(unsafe) var client: any ReactorClient
-    // SAFETY: `unowned(unsafe)` because the hot path must not count references. The client is either `NullClient.shared`,
-    // which lives for ever, or the loop that owns this reactor and therefore outlives it.
+    /// What changes with each turn, behind a pointer: as properties of the object each use would be checked for exclusive
+    /// access at run time.
+    let state: UnsafeMutablePointer<State>
+
+    struct State: ~Copyable {
+        var table = RegistrationTable()
+        var lent: [Int32: Registration] = [:]
+        var timers = TimerQueue()
+        /// The deadline that the timerfd is armed for.
+        var armedDeadline = Int64.max
+        /// Asleep in somebody else's poll: see ``prepareForForeignPoll(hasWork:)``.
+        var isPolledOutside = false
+        var counts = Counts()
+        /// What resumes parked tasks: the layer above.
+        var client: any ReactorClient = NullClient()
+    }
 
     struct Counts {
         var turns: UInt64 = 0
@@ -67,11 +73,14 @@ public final class Reactor {
         timer = descriptors.timer
         waker = Waker(descriptor: descriptors.wake, backend: backend)
         events = EventBuffer(capacity: eventCapacity)
-        client = NullClient.shared
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
     }
 
     deinit {
         close()
+        state.deinitialize(count: 1)
+        state.deallocate()
         events.deallocate()
         kernel.deallocate()
     }
@@ -112,12 +121,16 @@ public final class Reactor {
         table.forEach { all.append($0.id) }
         for id in all { remove(id) }
         lent.removeAll()
-        timers = TimerQueue()
+        // Freed when this returns, not while `timers` is being assigned: what a callback holds may cancel a timer then.
+        var forgotten = TimerQueue()
+        swap(&forgotten, &timers)
         kernel.close(epoll)
         kernel.close(timer)
     }
 
     /// The epoll instance: readable when the reactor has something to do, so that another loop can poll it (epoll(7)).
+    ///
+    /// Call ``prepareForForeignPoll(hasWork:)`` before each such poll, or timers and wake-ups go unnoticed.
     public var fileDescriptor: Int32 { epoll }
 
     /// Ends the current or the next sleep of the reactor.
@@ -134,7 +147,7 @@ public final class Reactor {
 }
 
 /// What a reactor tells the layer above.
-package protocol ReactorClient: AnyObject {
+package protocol ReactorClient {
     /// The descriptor, or the deadline, that a waiter waited for has come.
     func resume(_ waiter: UInt, _ wake: Wake)
 }
@@ -145,9 +158,50 @@ package enum Wake: UInt8, Sendable {
 }
 
 /// A reactor that is used with callbacks only has no waiters.
-private final class NullClient: ReactorClient, Sendable {
-    static let shared = NullClient()
+private struct NullClient: ReactorClient {
     func resume(_ waiter: UInt, _ wake: Wake) {
         preconditionFailure("waiter \(waiter) belongs to nobody")
+    }
+}
+
+// The state by its names. Addressors rather than `_read` and `_modify`: those are coroutines, and where one is not inlined its
+// frame is taken from the heap, once per turn. `Benchmarks/eddy-bench check` counts.
+//
+// SAFETY: the state is on the heap until the reactor is freed, and stored properties are where they are: the address outlives
+// the access.
+extension Reactor {
+    var table: RegistrationTable {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.table) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.table) { $0 } }
+    }
+
+    var lent: [Int32: Registration] {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.lent) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.lent) { $0 } }
+    }
+
+    var timers: TimerQueue {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.timers) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.timers) { $0 } }
+    }
+
+    var armedDeadline: Int64 {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { $0 } }
+    }
+
+    var isPolledOutside: Bool {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { $0 } }
+    }
+
+    var counts: Counts {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.counts) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.counts) { $0 } }
+    }
+
+    package var client: any ReactorClient {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.client) { UnsafePointer($0) } }
+        @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.client) { $0 } }
     }
 }

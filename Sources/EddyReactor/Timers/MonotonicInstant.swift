@@ -25,6 +25,21 @@ public struct MonotonicInstant: InstantProtocol, Sendable, Hashable, CustomStrin
         return MonotonicInstant(nanoseconds: duration < .zero ? .min : .max)
     }
 
+    // The standard library gives its own instants these operators, and InstantProtocol none: without them, `.now + .seconds(1)`
+    // does not compile.
+
+    @inlinable
+    public static func + (left: Self, right: Duration) -> Self { left.advanced(by: right) }
+
+    @inlinable
+    public static func - (left: Self, right: Duration) -> Self { left.advanced(by: .zero - right) }
+
+    @inlinable
+    public static func - (left: Self, right: Self) -> Duration { right.duration(to: left) }
+
+    @inlinable
+    public static func += (left: inout Self, right: Duration) { left = left + right }
+
     public func duration(to other: MonotonicInstant) -> Duration {
         let (difference, overflow) = other.nanoseconds.subtractingReportingOverflow(nanoseconds)
         guard overflow else { return .nanoseconds(difference) }

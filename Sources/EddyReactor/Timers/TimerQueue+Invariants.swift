@@ -13,4 +13,9 @@ extension TimerQueue {
                 Int(slots[Int(node.slot)].position) == position, "timer slot \(node.slot) has lost its place in the heap")
         }
     }
+
+    /// For tests: as if so many timers had been inserted.
+    mutating func setNextOrder(_ order: UInt32) {
+        nextOrder = order
+    }
 }

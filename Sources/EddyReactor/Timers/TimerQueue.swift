@@ -58,12 +58,15 @@ struct TimerQueue: ~Copyable {
 
     private(set) var nodes: UnsafeMutablePointer<Node>
     private(set) var count = 0
-    private var nodeCapacity = 64
+    private(set) var nodeCapacity = 64
     private(set) var slots: UnsafeMutablePointer<Slot>
     private var slotCapacity = 64
     private var slotsUsed: UInt32 = 0
     private var firstFree = UInt32.max
-    private(set) var nextOrder: UInt32 = 0
+    var nextOrder: UInt32 = 0
+    /// While timers fire: no new one sorts before those that are due already, or one that re-arms itself for an instant
+    /// long past would stand in front of them, waiting for the next turn, in every turn.
+    var floor = Int64.min
 
     init() {
         nodes = .allocate(capacity: nodeCapacity)
@@ -94,7 +97,7 @@ struct TimerQueue: ~Copyable {
         slots[Int(index)].waiter = waiter
         if let callback { slots[Int(index)].callback = callback }
         if count == nodeCapacity { resizeNodes(to: nodeCapacity * 2) }
-        let node = Node(deadline: deadline, order: nextOrder, slot: index)
+        let node = Node(deadline: max(deadline, floor), order: nextOrder, slot: index)
         nextOrder &+= 1
         count += 1
         siftUp(node, from: count - 1)
@@ -103,10 +106,14 @@ struct TimerQueue: ~Copyable {
 
     /// Takes a timer out, wherever it stands.
     ///
+    /// Its callback is handed out rather than freed here: what it holds may cancel another timer when it is freed, and
+    /// that must find the queue at rest.
+    ///
     /// - Returns: false when it has fired or was removed before.
-    mutating func remove(_ id: TimerID) -> Bool {
+    mutating func remove(_ id: TimerID, callback: inout (() throws -> Void)?) -> Bool {
         guard id.slot < slotsUsed, slots[Int(id.slot)].generation == id.generation else { return false }
         removeNode(at: Int(slots[Int(id.slot)].position))
+        callback = slots[Int(id.slot)].callback
         freeSlot(id.slot)
         return true
     }
@@ -118,9 +125,9 @@ struct TimerQueue: ~Copyable {
     /// Takes out the earliest timer if it is due and was inserted before the given order: a timer that another one's firing
     /// inserted waits for the next turn, or a zero delay that re-arms itself would never let go of the thread.
     mutating func popDue(at now: Int64, insertedBefore limit: UInt32) -> TimerAction? {
-        guard count > 0, nodes[0].deadline <= now,
-            Int32(truncatingIfNeeded: nodes[0].order &- limit) < 0
-        else { return nil }
+        // Insertion numbers wrap, so "since the limit" is the stretch from there to the next number. Everything outside
+        // it is older, however long it has been pending.
+        guard count > 0, nodes[0].deadline <= now, nodes[0].order &- limit >= nextOrder &- limit else { return nil }
         let index = nodes[0].slot
         removeNode(at: 0)
         let slot = slots + Int(index)

@@ -1,5 +1,4 @@
 public import EddyReactor
-import Synchronization
 
 /// A kernel that notes every call and passes it on.
 ///
@@ -27,9 +26,10 @@ public final class CountingKernel: KernelBackend {
     private struct State {
         var counts: [SystemCall.Name: Int] = [:]
         var trace: [Entry] = []
+        var open: Set<Int32> = []
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let next: any KernelBackend
     private let keepsTrace: Bool
 
@@ -42,10 +42,13 @@ public final class CountingKernel: KernelBackend {
     }
 
     public func perform(_ call: SystemCall) -> Int {
-        let result = next.perform(call)
         let name = call.name
+        // Before the call: once the kernel has freed a number, another thread may be given it.
+        if case .close(let descriptor) = call { state.withLock { _ = $0.open.remove(descriptor) } }
+        let result = next.perform(call)
         state.withLock { state in
             state.counts[name, default: 0] += 1
+            if result >= 0 { Self.noteOpened(by: call, result, &state.open) }
             if keepsTrace, name != .clock_gettime {
                 state.trace.append(Entry(name: name, descriptor: call.descriptor, result: result))
             }
@@ -61,8 +64,25 @@ public final class CountingKernel: KernelBackend {
     /// All calls in their order, without readings of the clock.
     public var trace: [Entry] { state.withLock { $0.trace } }
 
-    /// Forgets what was counted so far.
+    /// The descriptors that were opened through this kernel and not closed through it.
+    public var openDescriptors: Set<Int32> { state.withLock { $0.open } }
+
+    /// Forgets what was counted so far. Open descriptors stay known.
     public func reset() {
-        state.withLock { $0 = State() }
+        state.withLock { state in
+            state.counts = [:]
+            state.trace = []
+        }
+    }
+
+    private static func noteOpened(by call: SystemCall, _ result: Int, _ open: inout Set<Int32>) {
+        switch call {
+        case .epollCreate, .timerCreate, .eventCreate, .socket, .accept:
+            open.insert(Int32(result))
+        case .pipe(let ends), .socketPair(let ends):
+            open.formUnion([ends[0], ends[1]])
+        default:
+            break
+        }
     }
 }

@@ -1,5 +1,4 @@
 public import EddyReactor
-import Synchronization
 
 /// A kernel that fails when it is told to, and passes everything else on.
 ///
@@ -28,7 +27,15 @@ public final class FaultPlan: KernelBackend {
         case noEvents
     }
 
-    private let rules = Mutex<[Rule]>([])
+    /// How a descriptor was last put into epoll.
+    private struct Watch {
+        let epoll: Int32
+        let events: UInt32
+        let tag: UInt64
+    }
+
+    private let rules = Guarded<[Rule]>([])
+    private let watches = Guarded<[Int32: Watch]>([:])
     private let next: any KernelBackend
 
     public init(over next: any KernelBackend = LinuxKernel.shared) {
@@ -49,7 +56,8 @@ public final class FaultPlan: KernelBackend {
         add(Rule(name: name, descriptor: descriptor, skip: skip, times: times, answer: .result(-Int(code))))
     }
 
-    /// Makes reads or writes short.
+    /// Makes reads or writes short. The descriptor stays ready, and epoll reports that as a new edge: as if more had come, or
+    /// room had been made, right after the call.
     public func shorten(
         _ name: SystemCall.Name, to bytes: Int, on descriptor: Int32? = nil, after skip: Int = 0, times: Int = 1
     ) {
@@ -69,12 +77,27 @@ public final class FaultPlan: KernelBackend {
     public var remaining: Int { rules.withLock { $0.reduce(0) { $0 + $1.times } } }
 
     public func perform(_ call: SystemCall) -> Int {
+        if case .epollControl(let epoll, let operation, let descriptor, let events, let tag) = call {
+            let watch = operation == .delete ? nil : Watch(epoll: epoll, events: events, tag: tag)
+            watches.withLock { $0[descriptor] = watch }
+        }
         switch answer(to: call) {
         case nil: return next.perform(call)
         case .result(let result): return result
         case .noEvents: return min(next.perform(call), 0)
-        case .atMost(let bytes): return next.perform(Self.shortened(call, to: bytes))
+        case .atMost(let bytes):
+            let result = next.perform(Self.shortened(call, to: bytes))
+            makeEdge(call.descriptor)
+            return result
         }
+    }
+
+    /// A modification makes epoll look at the descriptor again, and report what it is ready for (epoll_ctl(2)).
+    private func makeEdge(_ descriptor: Int32?) {
+        guard let descriptor, let watch = watches.withLock({ $0[descriptor] }) else { return }
+        _ = next.perform(
+            .epollControl(
+                epoll: watch.epoll, operation: .modify, descriptor: descriptor, events: watch.events, tag: watch.tag))
     }
 
     private func answer(to call: SystemCall) -> Answer? {

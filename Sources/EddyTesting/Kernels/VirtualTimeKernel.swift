@@ -1,5 +1,4 @@
 public import EddyReactor
-import Synchronization
 
 /// A kernel whose time stands still while anything is ready, and jumps to the next deadline when nothing is.
 ///
@@ -11,15 +10,24 @@ public final class VirtualTimeKernel: KernelBackend {
     private struct State {
         var now: Int64
         var armed: Int64?
+        var isStalled = false
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
     private let next: any KernelBackend
+    private let patience: Duration
 
-    /// - Parameter start: what the clock shows at first, in nanoseconds.
-    public init(over next: any KernelBackend = LinuxKernel.shared, start: Int64 = 1_000_000_000) {
+    /// - Parameters:
+    ///   - start: what the clock shows at first, in nanoseconds.
+    ///   - patience: when no deadline is left, how long to wait, really, for another thread or a descriptor to bring something.
+    ///     Then the loop counts as stalled.
+    public init(
+        over next: any KernelBackend = LinuxKernel.shared, start: Int64 = 1_000_000_000,
+        patience: Duration = .seconds(10)
+    ) {
         self.next = next
-        state = Mutex(State(now: start))
+        self.patience = patience
+        state = Guarded(State(now: start))
     }
 
     /// What the clock shows.
@@ -58,7 +66,14 @@ public final class VirtualTimeKernel: KernelBackend {
             if let armed = state.armed, armed <= state.now { state.armed = nil }
             return true
         }
+        if jumped { return 0 }
         // Nothing is due, ever: only a real event can end this, for instance another thread's wake-up.
-        return jumped ? 0 : next.perform(.epollWait(epoll: epoll, events: events, timeout: timeout))
+        let limit = PollTimeout.nanoseconds(Int64(patience / .nanoseconds(1)))
+        let result = next.perform(.epollWait(epoll: epoll, events: events, timeout: limit))
+        state.withLock { $0.isStalled = result == 0 }
+        return result
     }
+
+    /// Nothing was ready, no deadline was left, and nothing came from outside for as long as the patience lasts.
+    public var isStalled: Bool { state.withLock { $0.isStalled } }
 }

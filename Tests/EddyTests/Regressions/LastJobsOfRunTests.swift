@@ -13,7 +13,7 @@ private final class SleeplessKernel: KernelBackend {
     }
 }
 
-@Suite struct EndOfRun {
+@Suite struct LastJobsOfARun {
     /// The run looked whether its body had ended, ran up to 64 more jobs, and then blocked for ever if it had ended in those.
     @Test(arguments: [0, 63, 64, 65, 100, 127, 128, 200])
     func aBodyThatEndsBehindManyReadyJobsEndsTheRun(jobs: Int) throws {

@@ -1,0 +1,103 @@
+import CAllocationCounter
+import Eddy
+import Glibc
+
+/// CLOCK_MONOTONIC.
+func nanoseconds() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}
+
+/// What was found out about a subject.
+struct Measurement: Sendable {
+    let subject: Subject
+    let count: Int
+    /// Nanoseconds per operation, one per repetition, in ascending order.
+    var samples: [Double]
+    var extras: [(name: String, value: Double)] = []
+    var allocations: Double?
+
+    /// The one line that the program prints.
+    var json: String {
+        var fields = [
+            "\"peer\":\"eddy-\(Mode.current.rawValue)\"", "\"bench\":\"\(subject.name)\"", "\"n\":\(count)",
+            "\"reps\":\(samples.count)", "\"ns\":\(samples[samples.count / 2])", "\"ns_min\":\(samples[0])",
+            "\"ns_max\":\(samples[samples.count - 1])", "\"operations\":\(count * subject.operationsPerCount)",
+        ]
+        for extra in extras { fields.append("\"\(extra.name)\":\(extra.value)") }
+        if let allocations { fields.append("\"allocations\":\(allocations)") }
+        return "{" + fields.joined(separator: ",") + "}"
+    }
+}
+
+extension Subject {
+    /// Times the subject, then counts its allocations.
+    ///
+    /// - Parameter isBrief: one repetition and nothing else, for whoever counts instructions.
+    func measure(_ count: Int, isBrief: Bool = false) async throws -> Measurement {
+        let body = try prepare()
+        let residentBefore = ProcessStatus.bytes("VmRSS")
+        var samples: [Double] = []
+        var extra: [(name: String, value: Double)] = []
+        for repetition in 0..<(isBrief ? 1 : repetitions) {
+            let start = nanoseconds()
+            let own = try await body(count)
+            let elapsed = Double(nanoseconds() - start)
+            if let own {
+                let mean = own.reduce(0, +) / Double(count)
+                samples.append(mean)
+                extra = [("mean_us", mean / 1_000), ("p99_us", own.sorted()[count * 99 / 100] / 1_000)]
+            } else {
+                samples.append(elapsed / Double(count * operationsPerCount))
+            }
+            if extras == .memory, repetition == 0 {
+                extra = [("rss_per_task", (ProcessStatus.bytes("VmHWM") - residentBefore) / Double(count))]
+            }
+        }
+        samples.sort()
+        if extras == .memory {
+            extra.append(("wall_ms", samples[samples.count / 2] * Double(count) / 1_000_000))
+        }
+        var measurement = Measurement(subject: self, count: count, samples: samples, extras: extra)
+        if !isBrief, eddy_allocations_available() != 0 {
+            measurement.allocations =
+                Double(try await additionalAllocations(body)) / Double(allocationCount * operationsPerCount)
+        }
+        return measurement
+    }
+
+    /// How many allocations `allocationCount` more of N cost, start and end taken out: the allocations of a run with twice
+    /// that count, less those of a run with it. Pools and queues have grown to their size before.
+    func additionalAllocations(_ body: Body) async throws -> Int {
+        _ = try await body(2 * allocationCount)
+        let few = try await allocations { _ = try await body(allocationCount) }
+        let many = try await allocations { _ = try await body(2 * allocationCount) }
+        return many - few
+    }
+
+    private func allocations(_ body: () async throws -> Void) async throws -> Int {
+        eddy_allocations_begin()
+        do { try await body() } catch {
+            _ = eddy_allocations_end()
+            throw error
+        }
+        return Int(eddy_allocations_end())
+    }
+}
+
+/// proc_pid_status(5)
+private enum ProcessStatus {
+    static func bytes(_ key: String) -> Double {
+        guard let file = fopen("/proc/self/status", "r") else { return 0 }
+        defer { fclose(file) }
+        var line: [CChar] = Array(repeating: 0, count: 256)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            guard text.hasPrefix(key + ":") else { continue }
+            let number = text.drop { !$0.isNumber }.prefix { $0.isNumber }
+            return (Double(number) ?? 0) * 1_024
+        }
+        return 0
+    }
+}

@@ -1,0 +1,157 @@
+import EddyReactor
+
+/// Everything that a loop keeps on its own thread.
+struct LoopState: ~Copyable {
+    let reactor: Reactor
+    /// The reactor's gate to the kernel.
+    let kernel: Kernel
+    let waker: Waker
+    let inbox: Inbox
+    /// The loop as the executor of tasks and actors.
+    // SAFETY: unowned(unsafe): the loop owns its core.
+    unowned(unsafe) let loop: EventLoop
+    let taskExecutor: UnownedTaskExecutor
+    let serialExecutor: UnownedSerialExecutor
+
+    var ready = ReadyQueue()
+    var waiters = WaiterPool()
+    /// An array whose memory is used again for each delivery.
+    var messages: [Inbox.Message] = []
+    /// The waiter of the task that is just being parked.
+    var parking: WaiterPointer?
+    /// The identity of nonisolated code that runs on this loop: generic while the loop hosts the process.
+    var nonisolatedIdentity = JobIdentity.task
+    /// The record of the task whose job is running, while it is known. Believed only for the task it names.
+    var runningRecord: Unmanaged<TaskRecord>?
+    var operationsLeft = LoopCore.operationsPerJob
+    /// The covered tasks that are alive: a list through their records.
+    // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
+    unowned(unsafe) var firstRecord: TaskRecord?
+    var recordCount = 0
+    var rootCount = 0
+    /// Tasks parked on a descriptor.
+    var descriptorWaits = 0
+    var parkCount: UInt64 = 0
+    var jobCount: UInt64 = 0
+    var phase = Phase.open
+    /// Is the loop the executor of the whole process?
+    var isHost = false
+    var stockSleeps = StockSleeps()
+    var signals: InterruptWatch?
+
+    /// open → ending (tasks are being cancelled) → shutDown (every wait throws) → open again, or closed for good.
+    enum Phase: UInt8 {
+        case open, ending, shutDown, closed
+    }
+
+    /// The identity of nonisolated code: two zero words, as the runtime has it.
+    static var genericExecutor: UnownedSerialExecutor {
+        @inline(__always) get { unsafe unsafeBitCast((0, 0), to: UnownedSerialExecutor.self) }
+    }
+
+    init(_ loop: EventLoop, _ reactor: Reactor) {
+        self.loop = loop
+        self.reactor = reactor
+        kernel = reactor.kernel
+        waker = reactor.waker
+        inbox = Inbox(waker: reactor.waker)
+        taskExecutor = loop.asUnownedTaskExecutor()
+        serialExecutor = loop.asUnownedSerialExecutor()
+    }
+}
+
+// The state by its names, through the pointer: no reference is counted, no exclusivity is checked at run time. Addressors rather
+// than `_read` and `_modify`: those are coroutines, and where one is not inlined its frame comes from the heap.
+extension LoopCore {
+    @inline(__always)
+    var reactor: Reactor { state.pointee.reactor }
+
+    @inline(__always)
+    var kernel: Kernel { state.pointee.kernel }
+
+    @inline(__always)
+    var inbox: Inbox { state.pointee.inbox }
+
+    @inline(__always)
+    var loop: EventLoop { state.pointee.loop }
+
+    var ready: ReadyQueue {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.ready) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.ready) { $0 } }
+    }
+
+    var waiters: WaiterPool {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.waiters) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.waiters) { $0 } }
+    }
+
+    var phase: LoopState.Phase {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.phase) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.phase) { $0 } }
+    }
+
+    var stockSleeps: StockSleeps {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.stockSleeps) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.stockSleeps) { $0 } }
+    }
+
+    var parking: WaiterPointer? {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.parking) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.parking) { $0 } }
+    }
+
+    var nonisolatedIdentity: JobIdentity {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.nonisolatedIdentity) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.nonisolatedIdentity) { $0 } }
+    }
+
+    var runningRecord: Unmanaged<TaskRecord>? {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.runningRecord) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.runningRecord) { $0 } }
+    }
+
+    var operationsLeft: Int {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.operationsLeft) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.operationsLeft) { $0 } }
+    }
+
+    var firstRecord: TaskRecord? {
+        @inline(__always) get { state.pointee.firstRecord }
+        @inline(__always) nonmutating set { state.pointee.firstRecord = newValue }
+    }
+
+    var recordCount: Int {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.recordCount) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.recordCount) { $0 } }
+    }
+
+    var rootCount: Int {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.rootCount) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.rootCount) { $0 } }
+    }
+
+    var descriptorWaits: Int {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { $0 } }
+    }
+
+    var parkCount: UInt64 {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.parkCount) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.parkCount) { $0 } }
+    }
+
+    var jobCount: UInt64 {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.jobCount) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.jobCount) { $0 } }
+    }
+
+    var isHost: Bool {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.isHost) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.isHost) { $0 } }
+    }
+
+    var signals: InterruptWatch? {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.signals) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.signals) { $0 } }
+    }
+}

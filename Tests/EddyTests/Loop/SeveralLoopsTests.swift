@@ -1,0 +1,113 @@
+@testable import Eddy
+import EddyReactor
+import EddyTesting
+import Testing
+
+@Suite struct SeveralLoops {
+    @Test("H9: two loops on two threads wake each other's tasks")
+    func twoLoopsTalk() throws {
+        let there = AsyncEvent()
+        let back = AsyncEvent()
+        let thread = TestThread {
+            try? onLoop { _ in
+                try await there.wait()
+                back.set()
+            }
+        }
+        try onLoop { _ in
+            there.set()
+            try await back.wait()
+        }
+        thread.join()
+    }
+
+    @Test("H9: a loop made on one thread runs on another")
+    func aLoopMovesToAnotherThread() async throws {
+        let loop = try makeLoop()
+        let value = try await onThread {
+            try loop.run {
+                try await sleep(for: .zero)
+                return 7
+            }
+        }
+        #expect(value == 7)
+        #expect(try loop.run { 8 } == 8)
+        loop.close()
+    }
+
+    @Test("H9: a loop that never runs gives its descriptors back")
+    func anUnusedLoopClosesItsDescriptors() throws {
+        let kernel = CountingKernel()
+        var loop: EventLoop? = try makeLoop(kernel)
+        weak let gone = loop
+        loop = nil
+        #expect(gone == nil)
+        let opened = kernel.trace.filter { [.epoll_create1, .eventfd, .timerfd_create].contains($0.name) }.map(\.result)
+        let closed = kernel.trace.filter { $0.name == .close }.compactMap(\.descriptor).map(Int.init)
+        #expect(opened.count == 3)
+        #expect(Set(opened) == Set(closed))
+    }
+
+    @Test("H9: a loop is freed after its run")
+    func aLoopIsFreedAfterItsRun() throws {
+        var loop: EventLoop? = try makeLoop()
+        weak let gone = loop
+        try loop?.run {
+            let pair = DescriptorPair.sockets()
+            let stream = try pair.takeStream(on: try #require(EventLoop.current))
+            try await stream.write([1])
+            try await sleep(for: .zero)
+        }
+        loop = nil
+        #expect(gone == nil)
+    }
+
+    @Test("E9: a loop that another thread runs can't be run again at the same time")
+    func runningOnTwoThreadsIsAnError() throws {
+        try onLoop { loop in
+            let errors = Log<EventLoopError>()
+            TestThread {
+                do { try loop.run {} } catch { if let error = error as? EventLoopError { errors.add(error) } }
+                do { try loop.runOnce() } catch { if let error = error as? EventLoopError { errors.add(error) } }
+            }.join()
+            #expect(errors.all == [.alreadyRunning, .alreadyRunning])
+        }
+    }
+
+    @Test("E9: run inside run ends the process with a text")
+    func runInsideRunEndsTheProcess() async throws {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let loop = try makeLoop()
+            try loop.run { try loop.run {} }
+        }
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("not recursive"))
+    }
+
+    @Test("E9: a static run inside a run ends the process, too")
+    func staticRunInsideRunEndsTheProcess() async throws {
+        await #expect(processExitsWith: .failure) {
+            let loop = try makeLoop()
+            try loop.run { try EventLoop.run {} }
+        }
+    }
+
+    @Test("E7: closing a loop from inside its run ends the process with a text")
+    func closingARunningLoopEndsTheProcess() async throws {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let loop = try makeLoop()
+            try loop.run { loop.close() }
+        }
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("can't be closed from inside its own run"))
+    }
+
+    @Test("E7: running a closed loop ends the process")
+    func runningAClosedLoopEndsTheProcess() async throws {
+        await #expect(processExitsWith: .failure) {
+            let loop = try makeLoop()
+            loop.close()
+            try loop.run {}
+        }
+    }
+}

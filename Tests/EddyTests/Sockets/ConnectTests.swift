@@ -1,0 +1,107 @@
+@testable import Eddy
+import EddyReactor
+import EddyTesting
+import Glibc
+import Testing
+
+@Suite struct Connecting {
+    @Test("B5: a connection that is being made is waited for, and SO_ERROR is read once")
+    func connectingSucceeds() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            let (client, server) = try await connectedStreams()
+            let results = kernel.trace.filter { $0.name == .connect }.map(\.result)
+            #expect(results == [-Int(EINPROGRESS)])
+            #expect(kernel.count(.getsockopt) == 1)
+            #expect(client.remoteAddress == server.localAddress)
+            #expect(client.localAddress == server.remoteAddress)
+            try await client.write([1, 2])
+            #expect(try await server.read(atMost: 10) == [1, 2])
+        }
+    }
+
+    @Test("B5: a refused connection throws ECONNREFUSED and leaves nothing")
+    func connectingToAClosedPortIsRefused() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            // Bound, but nobody listens: no other test can get the port.
+            let bound = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let port = bound.localAddress.port
+            bound.close()
+            let error = await errorOf { try await TCPStream.connect(host: "127.0.0.1", port: port) } as? SystemError
+            #expect(error?.code == ECONNREFUSED)
+            #expect(error?.operation == .connect)
+            #expect(loop.statistics.reactor.registrations == 0)
+            #expect(kernel.count(.close) == kernel.count(.socket))
+        }
+    }
+
+    @Test("B5: an interrupted connect goes on being made")
+    func anInterruptedConnectGoesOn() throws {
+        let kernel = HookKernel { call, next in
+            guard case .connect = call else { return nil }
+            _ = next.perform(call)
+            return -Int(EINTR)
+        }
+        try onLoop(kernel) { _ in
+            let (client, server) = try await connectedStreams()
+            try await server.write([5])
+            #expect(try await client.read(atMost: 1) == [5])
+        }
+    }
+
+    @Test("B5: a connect that succeeds at once does not wait")
+    func anImmediateConnectDoesNotWait() throws {
+        let kernel = HookKernel { call, next in
+            guard case .connect = call else { return nil }
+            let result = next.perform(call)
+            return result == -Int(EINPROGRESS) ? 0 : result
+        }
+        try onLoop(kernel) { loop in
+            let (client, server) = try await connectedStreams()
+            try await client.write([5])
+            #expect(try await server.read(atMost: 1) == [5])
+        }
+    }
+
+    @Test func aCancelledConnectClosesItsSocket() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let task = loop.spawn {
+                // Cancelled when it waits: the handshake over the loopback has not been reported yet.
+                withUnsafeCurrentTask { $0?.cancel() }
+                _ = try await TCPStream.connect(to: listener.localAddress)
+            }
+            #expect(await errorOf(task) is CancellationError)
+            listener.close()
+            #expect(kernel.count(.close) == kernel.count(.socket))
+        }
+    }
+
+    @Test func aPortInUseIsRefused() throws {
+        try onLoop { loop in
+            let first = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let error = await errorOf {
+                try await TCPListener.bind(host: "127.0.0.1", port: first.localAddress.port)
+            } as? SystemError
+            #expect(error?.code == EADDRINUSE)
+            #expect(error?.operation == .bind)
+            #expect(error?.description.contains("EADDRINUSE") == true)
+            #expect(loop.statistics.reactor.registrations == 1)
+        }
+    }
+
+    @Test func severalListenersMayShareAPort() throws {
+        try onLoop { _ in
+            let first = try await TCPListener.bind(host: "127.0.0.1", port: 0, reusePort: true)
+            let second = try await TCPListener.bind(host: "127.0.0.1", port: first.localAddress.port, reusePort: true)
+            #expect(first.localAddress == second.localAddress)
+        }
+    }
+
+    @Test func offAnyLoopThereIsNothingToConnectOn() async {
+        #expect(await errorOf { try await TCPStream.connect(host: "127.0.0.1", port: 1) } as? EventLoopError == .noLoop)
+        #expect(await errorOf { try await TCPListener.bind(host: "127.0.0.1", port: 0) } as? EventLoopError == .noLoop)
+    }
+}

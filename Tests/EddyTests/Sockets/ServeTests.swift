@@ -1,0 +1,175 @@
+@testable import Eddy
+import EddyReactor
+import EddyTesting
+import Glibc
+import Testing
+
+private struct HandlerError: Error {}
+
+@Suite struct Serving {
+    @Test func everyConnectionIsServed() throws {
+        try onLoop { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = loop.spawn { try await listener.serve(TCPListener.echo) }
+            for number in 0..<20 {
+                let client = try await TCPStream.connect(to: listener.localAddress)
+                try await client.write([UInt8(number)])
+                #expect(try await client.read(atMost: 1) == [UInt8(number)])
+            }
+            listener.close()
+            try await server.value
+            #expect(loop.statistics.tasks == 1)
+        }
+    }
+
+    @Test func cancellingAServerEndsItsHandlers() throws {
+        try onLoop { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = loop.spawn { try await listener.serve(onError: { _ in }, TCPListener.echo) }
+            let client = try await TCPStream.connect(to: listener.localAddress)
+            try await client.write([1])
+            #expect(try await client.read(atMost: 1) == [1])
+            server.cancel()
+            #expect(await errorOf(server) is CancellationError)
+            #expect(try await client.read(atMost: 1).isEmpty)
+        }
+    }
+
+    @Test func aHandlerThatThrowsClosesItsConnectionAndDisturbsNoOther() throws {
+        try onLoop { loop in
+            let errors = Log<String>()
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = loop.spawn {
+                try await listener.serve(onError: { errors.add("\(type(of: $0))") }) { stream in
+                    let bytes = try await stream.read(atMost: 1)
+                    if bytes == [0] { throw HandlerError() }
+                    try await stream.write(bytes)
+                }
+            }
+            let bad = try await TCPStream.connect(to: listener.localAddress)
+            let good = try await TCPStream.connect(to: listener.localAddress)
+            try await bad.write([0])
+            #expect(try await bad.read(atMost: 1).isEmpty)
+            try await good.write([1])
+            #expect(try await good.read(atMost: 1) == [1])
+            #expect(errors.all == ["HandlerError"])
+            server.cancel()
+            _ = await server.result
+        }
+    }
+
+    @Test func aServerThatHasReachedItsDescriptorLimitBacksOffAndGoesOn() throws {
+        let plan = FaultPlan(over: VirtualTimeKernel())
+        plan.fail(.accept4, with: EMFILE, times: 3)
+        let kernel = CountingKernel(over: plan)
+        try onLoop(kernel) { loop in
+            let errors = Log<Int32>()
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let start = MonotonicInstant.now
+            let server = loop.spawn {
+                try await listener.serve(onError: { errors.add(($0 as? SystemError)?.code ?? 0) }, TCPListener.echo)
+            }
+            let client = try await TCPStream.connect(to: listener.localAddress)
+            try await client.write([1])
+            #expect(try await client.read(atMost: 1) == [1])
+            #expect(errors.all == [EMFILE, EMFILE, EMFILE])
+            #expect(start.duration(to: .now) == .milliseconds(10 + 20 + 40))
+            #expect(kernel.count(.accept4) <= 6)
+            server.cancel()
+            _ = await server.result
+        }
+    }
+
+    @Test(arguments: [ECONNABORTED, EPROTO, EPERM, ENETDOWN])
+    func aConnectionThatBrokeBeforeItWasAcceptedIsPassedOver(code: Int32) throws {
+        let plan = FaultPlan()
+        plan.fail(.accept4, with: code, times: 2)
+        try onLoop(plan) { _ in
+            let (client, server) = try await connectedStreams()
+            try await client.write([1])
+            #expect(try await server.read(atMost: 1) == [1])
+            #expect(plan.remaining == 0)
+        }
+    }
+
+    @Test func noMoreConnectionsAreServedThanAllowed() throws {
+        try onLoop { loop in
+            let (now, most) = (Counter(), Counter())
+            let gate = AsyncEvent()
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = loop.spawn {
+                try await listener.serve(maxConnections: 3) { stream in
+                    now.add()
+                    if now.value > most.value { most.add() }
+                    try await gate.wait()
+                    now.add(-1)
+                    try await stream.write([1])
+                }
+            }
+            var clients: [TCPStream] = []
+            for _ in 0..<8 { clients.append(try await TCPStream.connect(to: listener.localAddress)) }
+            for _ in 0..<20 { try await sleep(for: .zero) }
+            #expect(now.value == 3)
+            gate.set()
+            for client in clients { #expect(try await client.read(atMost: 1) == [1]) }
+            #expect(most.value == 3)
+            server.cancel()
+            _ = await server.result
+        }
+    }
+
+    @Test func aPeerThatResetsEndsOnlyItsOwnHandler() throws {
+        try onLoop { loop in
+            let errors = Log<Int32>()
+            let failed = AsyncEvent()
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = loop.spawn {
+                try await listener.serve(onError: {
+                    errors.add(($0 as? SystemError)?.code ?? 0)
+                    failed.set()
+                }, TCPListener.echo)
+            }
+            RawClient(port: listener.localAddress.port).reset()
+            let other = try await TCPStream.connect(to: listener.localAddress)
+            try await other.write([1])
+            #expect(try await other.read(atMost: 1) == [1])
+            try await failed.wait()
+            #expect(errors.all == [ECONNRESET])
+            server.cancel()
+            _ = await server.result
+        }
+    }
+
+    @Test func aListenerIsASequenceThatEndsWhenItIsClosed() throws {
+        try onLoop { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let counting = loop.spawn {
+                var count = 0
+                for try await _ in listener { count += 1 }
+                return count
+            }
+            for _ in 0..<3 { _ = try await TCPStream.connect(to: listener.localAddress) }
+            for _ in 0..<20 { try await sleep(for: .zero) }
+            listener.close()
+            #expect(try await counting.value == 3)
+        }
+    }
+
+    @Test("C4: an accept that is cancelled after its connection came delivers it")
+    func aCancelledAcceptLosesNoConnection() throws {
+        try onLoop { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            for round in 0..<100 {
+                let accepting = loop.spawn { try await listener.accept() }
+                try await untilParked(1)
+                let client = RawClient(port: listener.localAddress.port)
+                await settle(round % 3)
+                accepting.cancel()
+                // Either this one got the connection, or the next one does.
+                if case .failure = await accepting.result { _ = try await listener.accept() }
+                client.close()
+            }
+            #expect(loop.statistics.reactor.registrations == 1)
+        }
+    }
+}

@@ -1,0 +1,42 @@
+import Glibc
+import Synchronization
+
+/// A thread of its own, for what must block, or must come from outside the loop.
+struct TestThread: @unchecked Sendable {
+    // SAFETY: the identifier is only handed to `pthread_join`, once.
+    private let thread: pthread_t
+
+    private final class Start: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+
+    init(_ body: @escaping @Sendable () -> Void) {
+        var thread = pthread_t()
+        let result = pthread_create(
+            &thread, nil,
+            { argument in
+                Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+                return nil
+            }, Unmanaged.passRetained(Start(body)).toOpaque())
+        precondition(result == 0, "no thread for a test: error \(result)")
+        self.thread = thread
+    }
+
+    /// Blocks until the thread has ended.
+    func join() {
+        pthread_join(thread, nil)
+    }
+
+    /// Nobody will join it.
+    func detach() {
+        pthread_detach(thread)
+    }
+}
+
+/// Runs a body on a thread of its own, without blocking the caller's.
+func onThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+    try await withUnsafeThrowingContinuation { continuation in
+        TestThread { continuation.resume(with: Result { try body() }) }.detach()
+    }
+}

@@ -1,0 +1,274 @@
+import Eddy
+import EddyReactor
+import EddyTesting
+import Glibc
+
+/// Programs that need a process of their own, because a loop hosts it. `HostTests` runs them by name and looks at what they
+/// print and how they end.
+@main
+struct HostFixture {
+    static func main() {
+        let name = CommandLine.arguments.dropFirst().first ?? ""
+        guard let scenario = scenarios[name] else {
+            print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
+            exit(64)
+        }
+        // A scenario that hangs ends by SIGALRM. A parent that ignores or blocks Ctrl-C would have us inherit that.
+        alarm(60)
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGINT)
+        sigprocmask(SIG_UNBLOCK, &signals, nil)
+        signal(SIGINT, SIG_DFL)
+        do {
+            try scenario()
+        } catch {
+            print("thrown \(type(of: error)): \(error)")
+            exit(1)
+        }
+    }
+}
+
+/// Prints past the C library's buffer: what was printed must be seen even when the process ends by a signal.
+func print(_ items: Any...) {
+    let line = items.map { "\($0)" }.joined(separator: " ") + "\n"
+    _ = line.utf8CString.withUnsafeBytes { write(1, $0.baseAddress, $0.count - 1) }
+}
+
+/// The number of threads in the process.
+func threads() -> Int {
+    guard let directory = opendir("/proc/self/task") else { return -1 }
+    defer { closedir(directory) }
+    var count = 0
+    while let entry = readdir(directory) { count += entry.pointee.d_name.0 == UInt8(ascii: ".") ? 0 : 1 }
+    return count
+}
+
+func openDescriptors() -> [Int32] {
+    (0..<256).filter { fcntl($0, F_GETFD) >= 0 }
+}
+
+actor Counter {
+    var value = 0
+    func increment() async -> Int {
+        value += 1
+        return value
+    }
+}
+
+@MainActor var mainActorValue = 0
+
+nonisolated(unsafe) let scenarios: [String: () throws -> Void] = [
+    // SAFETY: nonisolated(unsafe): a constant that only `main` reads.
+
+    // Everything that Swift's concurrency runs, runs on the loop, in one thread.
+    "one-thread": {
+        try EventLoop.run {
+            let counter = Counter()
+            func expectOneThread(_ where: String) {
+                print("\(`where`): \(threads()) thread, on the loop: \(EventLoop.current?.isCurrent ?? false)")
+            }
+            expectOneThread("body")
+            await Task { expectOneThread("Task") }.value
+            await Task.detached { expectOneThread("detached") }.value
+            _ = await counter.increment()
+            expectOneThread("after a default actor")
+            await MainActor.run { expectOneThread("MainActor") }
+            try await Task.sleep(for: .milliseconds(2))
+            expectOneThread("after Task.sleep")
+            async let child: Void = expectOneThread("async let")
+            await child
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<2 { group.addTask { expectOneThread("group") } }
+            }
+            try await withTimeout(.seconds(5)) { expectOneThread("withTimeout") }
+            try await withTaskCancellationShield { expectOneThread("shield") }
+        }
+    },
+    "value": { print("value \(try EventLoop.run { 42 })") },
+    "error": { try EventLoop.run { throw SystemError(ENOENT, .read, "as asked") } },
+    "twice": {
+        for round in 1...2 {
+            try EventLoop.run {
+                try await Task.sleep(for: .milliseconds(1))
+                await MainActor.run { mainActorValue += 1 }
+                print("round \(round): \(await mainActorValue)")
+            }
+        }
+    },
+    // H5: nothing can ever wake the loop.
+    "deadlock": {
+        try EventLoop.run {
+            let event = AsyncEvent()
+            let waiter = EventLoop.current!.spawn(name: "waits for ever") { try await event.wait() }
+            try await waiter.value
+        }
+    },
+    "virtual-deadlock": { try EventLoop.runVirtual { try await AsyncEvent().wait() } },
+    "interrupt": {
+        try EventLoop.run {
+            do {
+                kill(getpid(), SIGINT)
+                try await sleep(for: .seconds(3600))
+            } catch is CancellationError {
+                print("cancelled by Ctrl-C")
+            }
+        }
+        signalDisposition()
+    },
+    "interrupt-twice": {
+        try EventLoop.run {
+            kill(getpid(), SIGINT)
+            await withTaskCancellationShieldIgnoringErrors {
+                kill(getpid(), SIGINT)
+                try await sleep(for: .seconds(3600))
+            }
+        }
+    },
+    "leftovers": {
+        var configuration = EventLoop.Configuration()
+        configuration.gracePeriod = .milliseconds(20)
+        try EventLoop.runVirtual(configuration: configuration) {
+            EventLoop.current!.spawn(name: "stubborn") {
+                try await withTaskCancellationShield { try await sleep(for: .seconds(100_000)) }
+            }
+            await EventLoop.yield()
+        }
+    },
+    // Nothing leaks: the same descriptors before and after.
+    "descriptors": {
+        let before = openDescriptors()
+        try EventLoop.run {
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = EventLoop.current!.spawn {
+                try await listener.serve { connection in
+                    while case let bytes = try await connection.read(atMost: 100), !bytes.isEmpty {
+                        try await connection.write(bytes)
+                    }
+                }
+            }
+            let stream = try await TCPStream.connect(host: "127.0.0.1", port: listener.localAddress.port)
+            try await stream.write("hello")
+            print(String(decoding: try await stream.read(atMost: 100), as: UTF8.self))
+            Task { try await Task.sleep(for: .seconds(3600)) }
+            server.cancel()
+        }
+        print(openDescriptors() == before ? "same descriptors" : "\(before) became \(openDescriptors())")
+    },
+    "guest-main-actor": {
+        var configuration = EventLoop.Configuration()
+        configuration.mode = .guest
+        try EventLoop.run(configuration: configuration) {
+            await MainActor.run { mainActorValue += 1 }
+            print("main actor on the main thread: \(await MainActor.run { isMainThread() })")
+            await Task { @MainActor in print("task of the main actor ran") }.value
+            try await Task.sleep(for: .milliseconds(1))
+            print("back on the loop: \(EventLoop.current?.isCurrent ?? false)")
+        }
+    },
+    "virtual-day": {
+        let start = ContinuousClock.now
+        try EventLoop.runVirtual {
+            let begin = LoopClock.Instant.now
+            for _ in 1...12 {
+                try await sleep(for: .seconds(3600))
+                try await Task.sleep(for: .seconds(3600))
+            }
+            print("slept \((begin.duration(to: .now).components.seconds + 60) / 3600) hours")
+        }
+        print(ContinuousClock.now - start < .seconds(60) ? "in less than a minute" : "too slowly")
+    },
+    "nested": { try EventLoop.run { try EventLoop.run { print("never here") } } },
+    // A detached task in a stock sleep is cancelled at the end of the run.
+    "stock-sleepers": {
+        try EventLoop.run {
+            for number in 1...3 {
+                Task.detached {
+                    do { try await Task.sleep(for: .seconds(3600)) } catch { print("sleeper \(number): \(error)") }
+                }
+            }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    },
+    // A12: with standard input closed, a socket gets number 0, and that is a number like any other.
+    "descriptor-zero": {
+        close(0)
+        try EventLoop.run {
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = EventLoop.current!.spawn {
+                let connection = try await listener.accept()
+                try await connection.write(try await connection.read(atMost: 10))
+            }
+            let stream = try await TCPStream.connect(host: "127.0.0.1", port: listener.localAddress.port)
+            try await stream.write("zero")
+            print(String(decoding: try await stream.read(atMost: 10), as: UTF8.self), openDescriptors().contains(0))
+            try await server.value
+        }
+    },
+    // A15: waiting on an inherited descriptor leaves its flags alone.
+    "inherited-flags": {
+        let before = fcntl(0, F_GETFL)
+        try EventLoop.run {
+            try await waitUntilReadable(0)
+            var byte: UInt8 = 0
+            print("read", read(0, &byte, 1), fcntl(0, F_GETFL) == before ? "flags unchanged" : "flags changed")
+        }
+    },
+    // E12: hops between actors do not multiply: a job each way, no more.
+    "actor-hops": {
+        try EventLoop.run {
+            let loop = EventLoop.current!
+            let session = Session(loop: loop)
+            let before = loop.statistics.jobs
+            for _ in 0..<10 { await session.touch() }
+            let jobs = loop.statistics.jobs - before
+            print(jobs <= 20 ? "at most two jobs a hop" : "\(jobs) jobs for 10 hops")
+        }
+    },
+    // Main-actor code waits and comes back to the main actor.
+    "main-actor-waits": {
+        try EventLoop.run {
+            let before = EventLoop.current!.statistics.jobs
+            try await mainActorSleeps()
+            print(EventLoop.current!.statistics.jobs - before <= 8 ? "few jobs" : "many jobs")
+        }
+    },
+]
+
+@MainActor func mainActorSleeps() async throws {
+    MainActor.assertIsolated()
+    try await sleep(for: .milliseconds(1))
+    MainActor.assertIsolated()
+    try await sleep(for: .milliseconds(1))
+    MainActor.assertIsolated()
+    print("still on the main actor")
+}
+
+actor Session {
+    let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    private var touched = 0
+
+    init(loop: EventLoop) {
+        self.loop = loop
+    }
+
+    func touch() {
+        touched += 1
+        loop.assertIsolated()
+    }
+}
+
+func isMainThread() -> Bool {
+    ThreadSlot.isMain
+}
+
+func signalDisposition() {
+    var action = sigaction()
+    sigaction(SIGINT, nil, &action)
+    print(unsafeBitCast(action.__sigaction_handler, to: Int.self) == 0 ? "handler restored" : "handler left behind")
+}
+
+func withTaskCancellationShieldIgnoringErrors(_ body: () async throws -> Void) async {
+    do { try await withTaskCancellationShield(body) } catch { print("thrown \(error)") }
+}

@@ -1,0 +1,137 @@
+import Foundation
+import Testing
+
+/// A program of `Tests/HostFixture`, run to its end.
+struct FixtureRun {
+    let output: String
+    let status: Int32
+    let signal: Int32?
+
+    init(_ scenario: String, of fixture: String = "HostFixture", input: String? = nil) throws {
+        let process = Process()
+        process.executableURL = Self.directory.appendingPathComponent(fixture)
+        process.arguments = [scenario]
+        let (out, inside) = (Pipe(), Pipe())
+        process.standardOutput = out
+        process.standardError = out
+        process.standardInput = inside
+        process.environment = ProcessInfo.processInfo.environment.merging(
+            ["SWIFT_BACKTRACE": "enable=no"], uniquingKeysWith: { _, new in new })
+        try process.run()
+        if let input { inside.fileHandleForWriting.write(Data(input.utf8)) }
+        try? inside.fileHandleForWriting.close()
+        output = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        status = process.terminationStatus
+        signal = process.terminationReason == .uncaughtSignal ? process.terminationStatus : nil
+    }
+
+    /// Beside the test bundle, where SwiftPM puts the package's executables.
+    private static let directory: URL = {
+        let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL
+        return bundle?.deletingLastPathComponent()
+            ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+    }()
+}
+
+/// The loop as host of a process of its own.
+@Suite struct HostMode {
+    @Test func everythingRunsOnTheLoopInOneThread() throws {
+        let run = try FixtureRun("one-thread")
+        let lines = run.output.split(separator: "\n")
+        #expect(lines.count == 11, "\(run.output)")
+        for line in lines { #expect(line.hasSuffix(": 1 thread, on the loop: true")) }
+        #expect(run.status == 0)
+    }
+
+    @Test func runReturnsTheBodysValue() throws {
+        #expect(try FixtureRun("value").output == "value 42\n")
+    }
+
+    @Test func runThrowsTheBodysError() throws {
+        let run = try FixtureRun("error")
+        #expect(run.output.contains("thrown SystemError: read: ENOENT"))
+        #expect(run.status == 1)
+    }
+
+    @Test func aProcessCanBeHostedTwice() throws {
+        #expect(try FixtureRun("twice").output == "round 1: 1\nround 2: 2\n")
+    }
+
+    @Test("H5: a loop that nothing can wake names the tasks that wait")
+    func aDeadlockIsDiagnosed() throws {
+        let run = try FixtureRun("deadlock")
+        #expect(run.output.contains("thrown DeadlockError"))
+        #expect(run.output.contains("'waits for ever' (waiting for an event)"))
+        #expect(try FixtureRun("virtual-deadlock").output.contains("thrown DeadlockError"))
+    }
+
+    @Test func controlCCancelsTheMainTaskAndTheHandlerIsRestored() throws {
+        #expect(try FixtureRun("interrupt").output == "cancelled by Ctrl-C\nhandler restored\n")
+    }
+
+    @Test func aSecondControlCEndsTheProcess() throws {
+        let run = try FixtureRun("interrupt-twice")
+        #expect(run.signal == 2, "\(run.output)")
+    }
+
+    @Test func tasksThatIgnoreCancellationAreNamed() throws {
+        let run = try FixtureRun("leftovers")
+        #expect(run.output.contains("thrown LeftoverTasksError"))
+        #expect(run.output.contains("'stubborn'"))
+    }
+
+    @Test func theSameDescriptorsAreOpenBeforeAndAfter() throws {
+        #expect(try FixtureRun("descriptors").output == "hello\nsame descriptors\n")
+    }
+
+    @Test func theDispatchMainQueueIsServed() throws {
+        #expect(try FixtureRun("", of: "DispatchFixture").output == "main queue answered 7\n")
+    }
+
+    @Test func aGuestOnTheMainThreadServesTheMainActor() throws {
+        #expect(
+            try FixtureRun("guest-main-actor").output == """
+                main actor on the main thread: true
+                task of the main actor ran
+                back on the loop: true
+
+                """)
+    }
+
+    @Test func aDayOfStockSleepsTakesNoTime() throws {
+        #expect(try FixtureRun("virtual-day").output == "slept 24 hours\nin less than a minute\n")
+    }
+
+    @Test("E9: run inside run is refused with advice")
+    func nestedRunsAreRefused() throws {
+        let run = try FixtureRun("nested")
+        #expect(run.signal != nil)
+        #expect(run.output.contains("an event loop is not recursive"))
+    }
+
+    @Test func theEndOfARunCancelsStockSleepers() throws {
+        let run = try FixtureRun("stock-sleepers")
+        #expect(run.output.split(separator: "\n").filter { $0.hasSuffix("CancellationError()") }.count == 3)
+        #expect(run.status == 0)
+    }
+
+    @Test("A12: descriptor 0 is a number like any other")
+    func descriptorZeroCanBeASocket() throws {
+        #expect(try FixtureRun("descriptor-zero").output == "zero true\n")
+    }
+
+    @Test("A15: a descriptor that was inherited keeps its flags")
+    func inheritedDescriptorsStayBlocking() throws {
+        #expect(try FixtureRun("inherited-flags", input: "x").output == "read 1 flags unchanged\n")
+    }
+
+    @Test("E12: a hop to an actor on the loop costs a job each way")
+    func actorHopsDoNotMultiply() throws {
+        #expect(try FixtureRun("actor-hops").output == "at most two jobs a hop\n")
+    }
+
+    @Test func mainActorCodeComesBackToTheMainActor() throws {
+        #expect(try FixtureRun("main-actor-waits").output == "still on the main actor\nfew jobs\n")
+    }
+}
