@@ -118,6 +118,14 @@ public final class EventLoop: Sendable {
     /// - Precondition: the loop is not running.
     /// - Note: *Thread:* any. Closing twice is fine.
     public func close() {
+        precondition(
+            ThreadSlot.current == nil || !core.isCurrent,
+            "an event loop can't be closed from inside its own run: let the run end first")
+        // Also takes over what the last run did on another thread.
+        precondition(
+            running.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged,
+            "an event loop can't be closed while another thread runs it: let that run end first")
+        defer { running.store(false, ordering: .releasing) }
         core.close()
     }
 
