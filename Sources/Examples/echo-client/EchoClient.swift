@@ -36,12 +36,23 @@ struct EchoClient: ParsableCommand {
     private func exchange() async throws {
         let stream = try await TCPStream.connect(host: host, port: port)
         defer { stream.close() }
-        try await withThrowingTaskGroup { group in
-            group.addTask { try await send(to: stream) }
-            try await receive(from: stream)
-            // The server has closed: nobody wants the rest of the input.
+        try await withThrowingTaskGroup(of: Half.self) { group in
+            group.addTask {
+                try await send(to: stream)
+                return .sending
+            }
+            group.addTask {
+                try await receive(from: stream)
+                return .receiving
+            }
+            // When the server has closed, nobody wants the rest of the input.
+            while try await group.next() == .sending {}
             group.cancelAll()
         }
+    }
+
+    private enum Half {
+        case sending, receiving
     }
 
     private func send(to stream: TCPStream) async throws {

@@ -1,0 +1,53 @@
+# What a contributor and the continuous integration call. `make` alone lists the targets.
+
+SHELL := /bin/bash
+FORMATTED := Sources Tests Package.swift $(wildcard Benchmarks/Sources Benchmarks/Package.swift)
+# Each kind of build has a directory of its own, so that they do not rebuild each other's work.
+STRICT := --scratch-path .build-strict -Xswiftc -warnings-as-errors
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test bench check format docs clean
+
+help:
+	@echo "make setup    install what is missing, with apt: C headers, a linker, nc, valgrind"
+	@echo "make build    build everything, in debug and in release mode"
+	@echo "make demo     run the examples on real input: hello, a million sleepers, an echo server"
+	@echo "make test     run every test"
+	@echo "make bench    run the benchmarks, in release mode"
+	@echo "make check    formatting, rules, warnings as errors, tests under the thread and address sanitizers"
+	@echo "make docs     build the documentation archive, .build/docs/Eddy.doccarchive"
+	@echo "make format   format the sources in place"
+	@echo "make clean    delete everything that was built"
+
+setup:
+	@Scripts/setup.sh
+
+build:
+	swift build
+	swift build -c release
+
+demo:
+	swift build -c release
+	@Scripts/demo.sh
+
+test:
+	swift test
+
+bench:
+	Benchmarks/run.sh
+
+check:
+	swift format lint --strict --recursive $(FORMATTED)
+	Scripts/check-rules.sh
+	swift build --build-tests $(STRICT)
+	swift test --sanitize=thread --scratch-path .build-tsan
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp swift test --sanitize=address --scratch-path .build-asan
+
+format:
+	swift format format --in-place --recursive $(FORMATTED)
+
+docs:
+	@Scripts/docs.sh
+
+clean:
+	rm -rf .build .build-strict .build-tsan .build-asan Benchmarks/.build

@@ -1,0 +1,24 @@
+#!/bin/bash
+# Builds the documentation archive of Eddy with the toolchain's own docc.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+output=.build/docs
+graphs=$output/symbol-graphs
+
+# docc is a part of the toolchain, but swiftly and some images put only swift itself into PATH.
+docc=$(command -v docc || true)
+[ -n "$docc" ] || docc=$(dirname "$(readlink -f "$(command -v swift)")")/docc
+[ -x "$docc" ] || { echo "docs: this toolchain has no docc" >&2; exit 1; }
+
+rm -rf "$output"
+mkdir -p "$graphs"
+swift package dump-symbol-graph --minimum-access-level public --skip-synthesized-members >"$output/log" 2>&1 \
+    || { cat "$output/log" >&2; exit 1; }
+emitted=$(sed -n 's/^Files written to //p' "$output/log" | tail -1)
+cp "$emitted"/Eddy.symbols.json "$emitted"/Eddy@*.symbols.json "$graphs"
+
+"$docc" convert Sources/Eddy/Eddy.docc \
+    --additional-symbol-graph-dir "$graphs" \
+    --fallback-display-name Eddy --fallback-bundle-identifier eddy.Eddy \
+    --output-path "$output/Eddy.doccarchive" "$@"
+echo "docs: $output/Eddy.doccarchive; read it with: $docc preview, or any web server"
