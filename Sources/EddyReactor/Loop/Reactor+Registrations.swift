@@ -75,6 +75,7 @@ extension Reactor {
         switch result {
         case 0...:
             registration.slot.pointee.isInKernel = true
+            if !lent.isEmpty { forgetStaleLending(descriptor) }
         case -ErrorNumber.notPermitted:
             registration.slot.pointee.isAlwaysReady = true
             registration.slot.pointee.isReadable = true
@@ -84,6 +85,14 @@ extension Reactor {
             throw Self.registrationError(result, descriptor)
         }
         return registration
+    }
+
+    /// A number that could be added is not in epoll any more under what was lent by it: that file was closed. Its entry must
+    /// not be taken out later, for it would be the new owner's.
+    private func forgetStaleLending(_ descriptor: Int32) {
+        guard let stale = lent[descriptor] else { return }
+        stale.slot.pointee.isInKernel = false
+        remove(stale.id)
     }
 
     static func registrationError(_ result: Int, _ descriptor: Int32) -> SystemError {

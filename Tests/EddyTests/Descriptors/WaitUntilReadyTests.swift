@@ -115,6 +115,30 @@ import Testing
         }
     }
 
+    @Test("A7: a wait on a number that became a stream's does not take the stream out of epoll when it is cancelled")
+    func aStaleWaitDoesNotDisturbTheNumbersNewOwner() throws {
+        try onLoop { loop in
+            let lent = DescriptorPair.pipe()
+            let pair = DescriptorPair.sockets()
+            let waiting = loop.spawn { try await waitUntilReadable(lent.first) }
+            try await untilParked(1)
+            // The number is the socket's now, and epoll has forgotten the pipe.
+            #expect(dup2(pair.first, lent.first) == lent.first)
+            let owned = OwnedDescriptor(owning: lent.first)
+            lent.forgetFirst()
+            let stream = TCPStream(try LoopDescriptor(owned, on: loop.core))
+            waiting.cancel()
+            #expect(await errorOf(waiting) != nil)
+            let reader = loop.spawn { try await stream.read(atMost: 1) }
+            try await untilParked(1)
+            pair.send([4])
+            for _ in 0..<5 { try await sleep(for: .zero) }
+            #expect(loop.statistics.waiters == 0)
+            reader.cancel()
+            _ = await reader.result
+        }
+    }
+
     @Test func offAnyLoopThereIsNoLoopToWaitOn() async {
         #expect(await errorOf { try await waitUntilReadable(0) } as? EventLoopError == .noLoop)
     }

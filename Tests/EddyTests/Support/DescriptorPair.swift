@@ -27,6 +27,9 @@ final class DescriptorPair: Sendable {
         closeSecond()
     }
 
+    /// The first end is somebody else's from here on.
+    func forgetFirst() { _ = disown(0) }
+
     func closeFirst() { if disown(0) { Glibc.close(first) } }
     func closeSecond() { if disown(1) { Glibc.close(second) } }
 
