@@ -50,6 +50,12 @@ private enum Request {
         }
     }
 
+    @Test("E10: a task of the global pool may wait in an actor on the loop")
+    func aPoolTaskMayWaitInAnActorOnTheLoop() async throws {
+        let isOnLoop = try await offPool { loop in try await Task.detached { try await Resident(loop).sleepHere() }.value }
+        #expect(isOnLoop)
+    }
+
     @Test("E14: low and high priorities are served first come, first served")
     func prioritiesAreNotReordered() throws {
         try onLoop { loop in
