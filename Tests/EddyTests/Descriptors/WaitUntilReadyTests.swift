@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 @Suite struct LentDescriptors {
     @Test func aByteInThePipeEndsTheWait() throws {
@@ -43,7 +44,9 @@ import Testing
         }
     }
 
-    @Test("A8: a closed or negative descriptor is EBADF, leaves nothing, and the loop goes on", arguments: [1_000_000, -1])
+    @Test(
+        "A8: a closed or negative descriptor is EBADF, leaves nothing, and the loop goes on",
+        arguments: [1_000_000, -1])
     func aDescriptorThatIsNotOpenIsRefused(descriptor: Int32) throws {
         try onLoop { loop in
             for wait in [waitUntilReadable, waitUntilWritable] {

@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Synchronization
 import Testing
+
+@testable import Eddy
 
 /// An actor that lives on a loop.
 private actor Resident {
@@ -52,7 +53,9 @@ private enum Request {
 
     @Test("E10: a task of the global pool may wait in an actor on the loop")
     func aPoolTaskMayWaitInAnActorOnTheLoop() async throws {
-        let isOnLoop = try await offPool { loop in try await Task.detached { try await Resident(loop).sleepHere() }.value }
+        let isOnLoop = try await offPool { loop in
+            try await Task.detached { try await Resident(loop).sleepHere() }.value
+        }
         #expect(isOnLoop)
     }
 

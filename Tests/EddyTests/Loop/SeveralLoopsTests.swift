@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 @Suite struct SeveralLoops {
     @Test("H9: two loops on two threads wake each other's tasks")

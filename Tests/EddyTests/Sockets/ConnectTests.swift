@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 @Suite struct Connecting {
     @Test("B5: a connection that is being made is waited for, and SO_ERROR is read once")
@@ -82,9 +83,10 @@ import Testing
     @Test func aPortInUseIsRefused() throws {
         try onLoop { loop in
             let first = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-            let error = await errorOf {
-                try await TCPListener.bind(host: "127.0.0.1", port: first.localAddress.port)
-            } as? SystemError
+            let error =
+                await errorOf {
+                    try await TCPListener.bind(host: "127.0.0.1", port: first.localAddress.port)
+                } as? SystemError
             #expect(error?.code == EADDRINUSE)
             #expect(error?.operation == .bind)
             #expect(error?.description.contains("EADDRINUSE") == true)

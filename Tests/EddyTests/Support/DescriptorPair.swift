@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import Glibc
 import Synchronization
+
+@testable import Eddy
 
 /// Two connected descriptors, non-blocking: a pipe or a pair of stream sockets. Closed at the end.
 final class DescriptorPair: Sendable {

@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 private struct Failure: Error, Equatable {
     let number: Int

@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 private struct BodyError: Error {}
 
@@ -146,7 +147,9 @@ private actor Account {
     }
 
     @Test func offAnyLoopTimeoutsWorkToo() async throws {
-        let error = await errorOf { try await withTimeout(.nanoseconds(1)) { try await Task.sleep(for: .seconds(3600)) } }
+        let error = await errorOf {
+            try await withTimeout(.nanoseconds(1)) { try await Task.sleep(for: .seconds(3600)) }
+        }
         #expect(error is TimeoutError)
         #expect(try await withTimeout(.seconds(3600)) { 3 } == 3)
     }
