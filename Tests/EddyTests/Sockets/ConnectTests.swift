@@ -65,6 +65,25 @@ import Testing
         }
     }
 
+    @Test("E10: an immediate task of the pool, which leaves the loop when it waits, connects on the loop all the same")
+    func anImmediateTaskConnectsOnTheLoop() async throws {
+        let isOnLoop = Log<Bool>()
+        let kernel = HookKernel { call, _ in
+            switch call {
+            case .getOption, .setOption, .socketName: isOnLoop.add(EventLoop.current?.isCurrent ?? false)
+            default: break
+            }
+            return nil
+        }
+        try await offPool(kernel) { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let connecting = Task.immediate { try await TCPStream.connect(to: listener.localAddress) }
+            _ = try await connecting.value
+        }
+        #expect(isOnLoop.count >= 5)
+        #expect(isOnLoop.all.allSatisfy { $0 })
+    }
+
     @Test func aCancelledConnectClosesItsSocket() throws {
         let kernel = CountingKernel()
         try onLoop(kernel) { loop in
