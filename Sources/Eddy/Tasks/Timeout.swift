@@ -88,6 +88,8 @@ private func runLimited<T>(
     try await withoutActuallyEscaping(body) { body in
         let state = DeadlineState()
         let core = LoopCore.current
+        // Said again in a guest: in an optimised build (Swift 6.3.1) the immediate child has lost its parent's preference here.
+        let loop = core.flatMap { $0.isHost ? nil : $0.loop }
         let timer = core?.reactor.schedule(at: deadline) { state.expire() }
         defer {
             if let core, let timer {
@@ -96,7 +98,7 @@ private func runLimited<T>(
         }
         let result = await withTaskGroup(of: Result<Unchecked<T>, any Error>?.self) { group in
             // Immediately: a body that does not wait costs no turn.
-            group.addImmediateTask {
+            group.addImmediateTask(executorPreference: loop) {
                 state.begin()
                 defer { state.end() }
                 do { return .success(try await covered { try await body() }) } catch { return .failure(error) }

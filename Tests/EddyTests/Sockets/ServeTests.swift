@@ -43,6 +43,7 @@ private struct HandlerError: Error {}
             let server = loop.spawn {
                 try await listener.serve(onError: { errors.add("\(type(of: $0))") }) { stream in
                     let bytes = try await stream.read(atMost: 1)
+                    #expect(loop.isCurrent)
                     if bytes == [0] { throw HandlerError() }
                     try await stream.write(bytes)
                 }

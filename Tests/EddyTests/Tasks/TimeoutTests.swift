@@ -141,6 +141,23 @@ private actor Account {
         }
     }
 
+    @Test func theBodyIsOnTheLoopAfterEachOfItsWaits() throws {
+        try onLoop { loop in
+            try await withTimeout(.seconds(3600)) {
+                #expect(loop.isCurrent)
+                try await sleep(for: .zero)
+                #expect(loop.isCurrent)
+                try await withTimeout(.seconds(3600)) { await EventLoop.yield() }
+                #expect(loop.isCurrent)
+            }
+            try await withTaskCancellationShield {
+                try await sleep(for: .zero)
+                #expect(loop.isCurrent)
+            }
+            #expect(loop.isCurrent)
+        }
+    }
+
     @Test func theBodyRunsInItsCallersIsolation() throws {
         let balance = try onLoop { _ in try await Account().deposit() }
         #expect(balance == 3)
