@@ -92,17 +92,24 @@ public final class TCPListener: Sendable {
                     }
                     return result
                 }
-                return try adopt(io.core.kernel.own(accepted), address)
+                guard io.core.isCurrent else {
+                    let (descriptor, remote) = (Int(accepted), address)
+                    return try await io.loop.anchor.run { try self.adopt(descriptor, remote) }
+                }
+                return try adopt(accepted, address)
             } catch let error as SystemError where AcceptFailure(error) == .passing {
-                continue
+                if !io.core.mayContinue() { await EventLoop.yield() }
             } catch is LoopDescriptor.MovedAway {
                 return try await io.loop.anchor.run { try await self.accept() }
             }
         }
     }
 
-    private func adopt(_ socket: consuming OwnedDescriptor, _ address: SocketAddress?) throws -> TCPStream {
-        let connection = try LoopDescriptor(socket, on: io.core)
+    /// Makes a stream of an accepted descriptor, which is closed when that fails.
+    ///
+    /// - Note: *Thread:* the loop's.
+    private func adopt(_ descriptor: Int, _ address: SocketAddress?) throws -> TCPStream {
+        let connection = try LoopDescriptor(io.core.kernel.own(descriptor), on: io.core)
         Sockets.setNoDelay(connection)
         return TCPStream(connection, remoteAddress: address)
     }

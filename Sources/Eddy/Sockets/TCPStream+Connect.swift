@@ -33,9 +33,10 @@ extension TCPStream {
             throw SystemError(result: result, .connect, "\(address)")
         }
         // Only now: an unconnected socket reports a hang-up as soon as it is registered.
-        let io = try LoopDescriptor(socket, on: core)
+        let isConnecting = result < 0 && result != -ErrorNumber.isConnected
+        let io = try LoopDescriptor(socket, on: core, isConnecting: isConnecting)
         do {
-            if result < 0, result != -ErrorNumber.isConnected {
+            if isConnecting {
                 try await io.waitUntilWritable(#isolation)
                 // A task that was started with `Task.immediate` may have come back on another thread.
                 guard core.isCurrent else {
