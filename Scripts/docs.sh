@@ -21,4 +21,7 @@ cp "$emitted"/Eddy.symbols.json "$emitted"/Eddy@*.symbols.json "$graphs"
     --additional-symbol-graph-dir "$graphs" \
     --fallback-display-name Eddy --fallback-bundle-identifier eddy.Eddy \
     --output-path "$output/Eddy.doccarchive" "$@"
+swift Scripts/undocumented.swift "$emitted"/Eddy.symbols.json "$emitted"/EddyReactor.symbols.json "$emitted"/EddyTesting.symbols.json \
+    >"$output/undocumented"
+echo "docs: $(tail -1 "$output/undocumented"), listed in $output/undocumented"
 echo "docs: $output/Eddy.doccarchive; read it with: $docc preview, or any web server"
