@@ -70,7 +70,8 @@ extension EventLoop {
     private func exclusively<T>(_ body: () throws -> T) throws -> T {
         expectUsage(
             !core.isCurrent,
-            "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead")
+            "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead"
+        )
         guard running.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged else {
             throw EventLoopError.alreadyRunning
         }

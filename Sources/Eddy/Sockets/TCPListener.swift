@@ -58,7 +58,9 @@ public final class TCPListener: Sendable {
         let socket = try Sockets.open(address, on: core)
         // A server that is started again must not wait until the connections of the last one have left TIME_WAIT.
         var result = Sockets.set(socket.rawValue, level: SOL_SOCKET, SO_REUSEADDR, to: 1, on: core)
-        if result >= 0, reusePort { result = Sockets.set(socket.rawValue, level: SOL_SOCKET, SO_REUSEPORT, to: 1, on: core) }
+        if result >= 0, reusePort {
+            result = Sockets.set(socket.rawValue, level: SOL_SOCKET, SO_REUSEPORT, to: 1, on: core)
+        }
         guard result >= 0 else { throw SystemError(result: result, .setsockopt, "\(address)") }
         result = address.withPointer { kernel.bind(socket.rawValue, $0, $1) }
         guard result >= 0 else { throw SystemError(result: result, .bind, "\(address)") }

@@ -1,6 +1,5 @@
 import EddyReactor
 
-
 /// Runs operations at the same time and waits for all of them. asyncio's `gather`.
 ///
 /// ```swift

@@ -186,12 +186,16 @@ extension Reactor {
     }
 
     var armedDeadline: Int64 {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { UnsafePointer($0) } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { UnsafePointer($0) }
+        }
         @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { $0 } }
     }
 
     var isPolledOutside: Bool {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { UnsafePointer($0) } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { UnsafePointer($0) }
+        }
         @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { $0 } }
     }
 

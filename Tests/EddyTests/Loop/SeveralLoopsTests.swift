@@ -83,10 +83,10 @@ import Testing
         }
         // An optimised build leaves out what a precondition says.
         #if DEBUG
-            let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-            #expect(text.contains("not recursive"))
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("not recursive"))
         #else
-            _ = result
+        _ = result
         #endif
     }
 
@@ -106,10 +106,10 @@ import Testing
         }
         // An optimised build leaves out what a precondition says.
         #if DEBUG
-            let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-            #expect(text.contains("can't be closed from inside its own run"))
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("can't be closed from inside its own run"))
         #else
-            _ = result
+        _ = result
         #endif
     }
 
