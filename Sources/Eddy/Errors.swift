@@ -55,7 +55,8 @@ public struct LeftoverTasksError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         let list = tasks.map(\.description).joined(separator: "; ")
         let failure = bodyError.map { " The body had thrown: \($0)." } ?? ""
-        return "\(tasks.count) task\(tasks.count == 1 ? "" : "s") ignored cancellation for the whole grace period: \(list)."
+        return
+            "\(tasks.count) task\(tasks.count == 1 ? "" : "s") ignored cancellation for the whole grace period: \(list)."
             + " Let tasks end when they are cancelled, or give them a longer gracePeriod.\(failure)"
     }
 }
@@ -67,8 +68,10 @@ public struct DeadlockError: Error, Sendable, CustomStringConvertible {
     public let tasks: [ParkedTask]
 
     public var description: String {
-        let list = tasks.isEmpty ? "a continuation that nobody resumes" : tasks.map(\.description).joined(separator: "; ")
-        return "deadlock: no timer, no descriptor and no other thread is left that could wake the main task. Waiting: \(list)."
+        let list =
+            tasks.isEmpty ? "a continuation that nobody resumes" : tasks.map(\.description).joined(separator: "; ")
+        return
+            "deadlock: no timer, no descriptor and no other thread is left that could wake the main task. Waiting: \(list)."
     }
 }
 

@@ -41,10 +41,12 @@ private struct Thread {
     init(_ body: @escaping @Sendable () -> Void) throws {
         var created = pthread_t()
         let argument = Unmanaged.passRetained(Start(body)).toOpaque()
-        let result = pthread_create(&created, nil, { argument in
-            Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
-            return nil
-        }, argument)
+        let result = pthread_create(
+            &created, nil,
+            { argument in
+                Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+                return nil
+            }, argument)
         guard result == 0 else { throw UsageError("pthread_create: \(result)") }
         handle = created
     }

@@ -22,9 +22,13 @@ final class LoopDescriptor: @unchecked Sendable {
     /// Registers a descriptor with the current loop. It is closed when that fails.
     ///
     /// - Note: *Thread:* the loop's.
-    init(_ descriptor: consuming OwnedDescriptor, on core: LoopCore) throws(SystemError) {
+    ///
+    /// - Parameter isConnecting: whether its connection is still being made. All others are taken to be writable, which saves
+    ///   a new stream's first write a turn.
+    init(_ descriptor: consuming OwnedDescriptor, on core: LoopCore, isConnecting: Bool = false) throws(SystemError) {
         // A failed registration closes the descriptor: its owner goes out of scope here.
         registration = try core.reactor.add(descriptor.rawValue)
+        if !isConnecting { registration.slot.pointee.isWritable = true }
         self.descriptor = descriptor.take()
         self.core = core
         loop = core.loop
@@ -63,6 +67,8 @@ final class LoopDescriptor: @unchecked Sendable {
         _ attempt: (Kernel, Int32) -> Int
     ) async throws -> Int {
         let core = core
+        // A task without an executor preference, started with `Task.immediate`, leaves the loop at its first wait.
+        guard _fastPath(core.isCurrent) else { throw MovedAway() }
         let record = try core.checkpoint()
         let slot = registration.slot
         while true {

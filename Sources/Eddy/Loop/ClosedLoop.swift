@@ -18,9 +18,6 @@ extension LoopCore {
     /// Ends the loop for good.
     func close() {
         guard phase != .closed else { return }
-        precondition(
-            ThreadSlot.current == nil || !isCurrent,
-            "an event loop can't be closed from inside its own run: let the run end first")
         // Held until the reactor is closed: whoever sends from here on must not deliver at the same time.
         _ = loop.closing.tryBegin()
         withThread {

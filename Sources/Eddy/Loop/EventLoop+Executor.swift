@@ -51,7 +51,7 @@ final class LoopSerialExecutor: SerialExecutor {
     }
 
     func checkIsolated() {
-        precondition(
+        expectUsage(
             core.isCurrent,
             "expected to be on the event loop, but thread \(ThreadSlot.identifier) is not the loop's: "
                 + "use `loop.post {}` or `loop.spawn {}` to get there")

@@ -21,7 +21,7 @@ extension EventLoop {
         name: String? = nil, configuration: Configuration = Configuration(),
         _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
-        precondition(
+        expectUsage(
             LoopCore.current == nil,
             "EventLoop.run was called inside a run on the same thread: an event loop is not recursive. "
                 + "`await` the work instead, or give the inner loop a thread of its own")
@@ -68,14 +68,16 @@ extension EventLoop {
     public var nextDeadline: MonotonicInstant? { core.reactor.nextDeadline }
 
     private func exclusively<T>(_ body: () throws -> T) throws -> T {
-        precondition(
+        expectUsage(
             !core.isCurrent,
-            "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead")
+            "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead"
+        )
         guard running.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged else {
             throw EventLoopError.alreadyRunning
         }
         defer { running.store(false, ordering: .releasing) }
         checkOpen()
+        core.reactor.endForeignPoll()
         return try core.withThread(body)
     }
 }

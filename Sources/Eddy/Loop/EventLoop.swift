@@ -71,6 +71,8 @@ public final class EventLoop: Sendable {
         serialExecutor.core = core
         core.initialize(self, reactor)
         anchor = LoopAnchor(self)
+        // Whoever polls `fileDescriptor` before the first turn must see what was posted by then.
+        reactor.prepareForForeignPoll()
     }
 
     let configuration: Configuration
@@ -118,12 +120,20 @@ public final class EventLoop: Sendable {
     /// - Precondition: the loop is not running.
     /// - Note: *Thread:* any. Closing twice is fine.
     public func close() {
+        expectUsage(
+            ThreadSlot.current == nil || !core.isCurrent,
+            "an event loop can't be closed from inside its own run: let the run end first")
+        // Also takes over what the last run did on another thread.
+        expectUsage(
+            running.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged,
+            "an event loop can't be closed while another thread runs it: let that run end first")
+        defer { running.store(false, ordering: .releasing) }
         core.close()
     }
 
     @inline(__always)
     func checkOpen() {
-        precondition(
+        expectUsage(
             core.phase != .closed,
             "this event loop is closed: make a new one with EventLoop(), or use it before its run has ended")
     }

@@ -35,7 +35,9 @@ extension LoopCore {
 
     /// Neither a timer nor a descriptor is waited for.
     @inline(__always)
-    var mayBeDeadlocked: Bool { descriptorWaits == 0 && !reactor.hasTimers && (isHost || loop.configuration.isStalled != nil) }
+    var mayBeDeadlocked: Bool {
+        descriptorWaits == 0 && !reactor.hasTimers && (isHost || loop.configuration.isStalled != nil)
+    }
 
     /// The error for a loop that can never be woken again, or nil when it can.
     ///

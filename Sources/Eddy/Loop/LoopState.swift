@@ -82,7 +82,9 @@ extension LoopCore {
 
     var waiters: WaiterPool {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.waiters) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.waiters) { $0 } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.waiters) { $0 }
+        }
     }
 
     var phase: LoopState.Phase {
@@ -91,28 +93,46 @@ extension LoopCore {
     }
 
     var stockSleeps: StockSleeps {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.stockSleeps) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.stockSleeps) { $0 } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.stockSleeps) { UnsafePointer($0) }
+        }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.stockSleeps) { $0 }
+        }
     }
 
     var parking: WaiterPointer? {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.parking) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.parking) { $0 } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.parking) { $0 }
+        }
     }
 
     var nonisolatedIdentity: JobIdentity {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.nonisolatedIdentity) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.nonisolatedIdentity) { $0 } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.nonisolatedIdentity) { UnsafePointer($0) }
+        }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.nonisolatedIdentity) { $0 }
+        }
     }
 
     var runningRecord: Unmanaged<TaskRecord>? {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.runningRecord) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.runningRecord) { $0 } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.runningRecord) { UnsafePointer($0) }
+        }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.runningRecord) { $0 }
+        }
     }
 
     var operationsLeft: Int {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.operationsLeft) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.operationsLeft) { $0 } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.operationsLeft) { UnsafePointer($0) }
+        }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.operationsLeft) { $0 }
+        }
     }
 
     var firstRecord: TaskRecord? {
@@ -121,37 +141,55 @@ extension LoopCore {
     }
 
     var recordCount: Int {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.recordCount) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.recordCount) { $0 } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.recordCount) { UnsafePointer($0) }
+        }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.recordCount) { $0 }
+        }
     }
 
     var rootCount: Int {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.rootCount) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.rootCount) { $0 } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.rootCount) { $0 }
+        }
     }
 
     var descriptorWaits: Int {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { $0 } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { UnsafePointer($0) }
+        }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { $0 }
+        }
     }
 
     var parkCount: UInt64 {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.parkCount) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.parkCount) { $0 } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.parkCount) { $0 }
+        }
     }
 
     var jobCount: UInt64 {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.jobCount) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.jobCount) { $0 } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.jobCount) { $0 }
+        }
     }
 
     var isHost: Bool {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.isHost) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.isHost) { $0 } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.isHost) { $0 }
+        }
     }
 
     var signals: InterruptWatch? {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.signals) { UnsafePointer($0) } }
-        @inline(__always) nonmutating unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.signals) { $0 } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.signals) { $0 }
+        }
     }
 }

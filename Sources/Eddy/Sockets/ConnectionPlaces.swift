@@ -1,4 +1,3 @@
-
 /// So many connections at a time. The one server loop waits here when all places are taken.
 final class ConnectionPlaces: Sendable {
     private let free: Guarded<Int>

@@ -82,7 +82,7 @@ extension TCPListener: AsyncSequence {
         onError: @escaping @Sendable (any Error) -> Void = TCPListener.printError,
         _ handler: @escaping @Sendable (TCPStream) async throws -> Void
     ) async throws {
-        precondition(maxConnections > 0, "a server needs at least one connection: maxConnections is \(maxConnections)")
+        expectUsage(maxConnections > 0, "a server needs at least one connection: maxConnections is \(maxConnections)")
         let places = ConnectionPlaces(maxConnections)
         try await withThrowingDiscardingTaskGroup { group in
             var backOff = BackOff()

@@ -58,7 +58,9 @@ public final class TCPListener: Sendable {
         let socket = try Sockets.open(address, on: core)
         // A server that is started again must not wait until the connections of the last one have left TIME_WAIT.
         var result = Sockets.set(socket.rawValue, level: SOL_SOCKET, SO_REUSEADDR, to: 1, on: core)
-        if result >= 0, reusePort { result = Sockets.set(socket.rawValue, level: SOL_SOCKET, SO_REUSEPORT, to: 1, on: core) }
+        if result >= 0, reusePort {
+            result = Sockets.set(socket.rawValue, level: SOL_SOCKET, SO_REUSEPORT, to: 1, on: core)
+        }
         guard result >= 0 else { throw SystemError(result: result, .setsockopt, "\(address)") }
         result = address.withPointer { kernel.bind(socket.rawValue, $0, $1) }
         guard result >= 0 else { throw SystemError(result: result, .bind, "\(address)") }
@@ -92,17 +94,24 @@ public final class TCPListener: Sendable {
                     }
                     return result
                 }
-                return try adopt(io.core.kernel.own(accepted), address)
+                guard io.core.isCurrent else {
+                    let (descriptor, remote) = (Int(accepted), address)
+                    return try await io.loop.anchor.run { try self.adopt(descriptor, remote) }
+                }
+                return try adopt(accepted, address)
             } catch let error as SystemError where AcceptFailure(error) == .passing {
-                continue
+                if !io.core.mayContinue() { await EventLoop.yield() }
             } catch is LoopDescriptor.MovedAway {
                 return try await io.loop.anchor.run { try await self.accept() }
             }
         }
     }
 
-    private func adopt(_ socket: consuming OwnedDescriptor, _ address: SocketAddress?) throws -> TCPStream {
-        let connection = try LoopDescriptor(socket, on: io.core)
+    /// Makes a stream of an accepted descriptor, which is closed when that fails.
+    ///
+    /// - Note: *Thread:* the loop's.
+    private func adopt(_ descriptor: Int, _ address: SocketAddress?) throws -> TCPStream {
+        let connection = try LoopDescriptor(io.core.kernel.own(descriptor), on: io.core)
         Sockets.setNoDelay(connection)
         return TCPStream(connection, remoteAddress: address)
     }

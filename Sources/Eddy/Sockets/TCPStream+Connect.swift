@@ -33,17 +33,32 @@ extension TCPStream {
             throw SystemError(result: result, .connect, "\(address)")
         }
         // Only now: an unconnected socket reports a hang-up as soon as it is registered.
-        let io = try LoopDescriptor(socket, on: core)
+        let isConnecting = result < 0 && result != -ErrorNumber.isConnected
+        let io = try LoopDescriptor(socket, on: core, isConnecting: isConnecting)
         do {
-            if result < 0, result != -ErrorNumber.isConnected {
+            if isConnecting {
                 try await io.waitUntilWritable(#isolation)
-                try Sockets.checkConnected(io, address)
+                // A task that was started with `Task.immediate` may have come back on another thread.
+                guard core.isCurrent else {
+                    return try await io.loop.anchor.run { try connected(io, address, afterWait: true) }
+                }
+                return try connected(io, address, afterWait: true)
             }
-            Sockets.setNoDelay(io)
-            return TCPStream(io, remoteAddress: address)
+            return try connected(io, address, afterWait: false)
         } catch {
             io.close()
             throw error
         }
+    }
+
+    /// The stream over a socket whose connection was made, if it was.
+    ///
+    /// - Note: *Thread:* the loop's.
+    private static func connected(
+        _ io: LoopDescriptor, _ address: SocketAddress, afterWait: Bool
+    ) throws -> TCPStream {
+        if afterWait { try Sockets.checkConnected(io, address) }
+        Sockets.setNoDelay(io)
+        return TCPStream(io, remoteAddress: address)
     }
 }

@@ -1,3 +1,4 @@
+import EddyReactor
 
 /// Runs operations at the same time and waits for all of them. asyncio's `gather`.
 ///
@@ -78,7 +79,7 @@ public func gatherResults<each T: Sendable>(
 /// - Precondition: there is at least one operation.
 /// - Note: *Cancellation:* reaches every operation.
 public func race<T: Sendable>(_ operations: (@Sendable () async throws -> T)...) async throws -> T {
-    precondition(!operations.isEmpty, "a race needs at least one operation")
+    expectUsage(!operations.isEmpty, "a race needs at least one operation")
     return try await withThrowingTaskGroup(of: T.self) { group in
         for operation in operations {
             group.addTask { try await covered { try await operation() } }

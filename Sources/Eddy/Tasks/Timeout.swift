@@ -15,7 +15,8 @@ public import EddyReactor
 public func withTimeout<T>(
     _ timeout: Duration, _ body: nonisolated(nonsending) () async throws -> T
 ) async throws -> T {
-    try await runLimited(to: MonotonicInstant.now.advanced(by: timeout), TimeoutError(timeout: timeout), #isolation, body)
+    try await runLimited(
+        to: MonotonicInstant.now.advanced(by: timeout), TimeoutError(timeout: timeout), #isolation, body)
 }
 
 /// Runs a body that must finish by an instant. Nested deadlines each hold: the earliest comes first.

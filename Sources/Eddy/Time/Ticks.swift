@@ -2,7 +2,7 @@ public import EddyReactor
 
 /// What happens to ticks that came due while the consumer was still busy with an earlier one.
 public enum MissedTickPolicy: Sendable, Hashable {
-    /// They are left out: the next tick is the next one of the schedule that lies ahead.
+    /// They are left out, but for the latest, which is delivered late; then the schedule goes on.
     case skip
     /// They are made up for: one after the other without a pause, until the schedule is caught up with.
     case burst
@@ -33,7 +33,7 @@ public struct Tick: Sendable, Hashable {
 ///   - missed: what happens when the consumer takes longer than a period.
 /// - Note: *Cancellation:* ends the sequence. *Complexity:* one timer per tick, no allocation.
 public func ticks(every period: Duration, missed: MissedTickPolicy = .skip) -> Ticks {
-    precondition(period.clampedNanoseconds > 0, "ticks need a period of more than zero, not \(period)")
+    expectUsage(period.clampedNanoseconds > 0, "ticks need a period of more than zero, not \(period)")
     return Ticks(period: period.clampedNanoseconds, policy: missed)
 }
 

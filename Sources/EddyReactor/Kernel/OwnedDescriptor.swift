@@ -14,7 +14,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     /// - Parameter backend: the kernel that it was opened with, if that is not Linux itself.
     /// - Precondition: `rawValue` is not negative.
     public init(owning rawValue: Int32, openedBy backend: (any KernelBackend)? = nil) {
-        precondition(rawValue >= 0, "\(rawValue) is no descriptor: own it only after the call that made it succeeded")
+        expectUsage(rawValue >= 0, "\(rawValue) is no descriptor: own it only after the call that made it succeeded")
         self.rawValue = rawValue
         self.backend = backend
     }

@@ -20,10 +20,7 @@ extension Reactor {
     @inline(__always)
     package func turn(until deadline: MonotonicInstant?, _ failure: inout (any Error)?) -> Int {
         counts.turns &+= 1
-        if _slowPath(isPolledOutside) {
-            isPolledOutside = false
-            waker.endSleep()
-        }
+        if _slowPath(isPolledOutside) { endForeignPoll() }
         let firedBefore = counts.timersFired
         let timeout: PollTimeout = deadline == nil ? .immediate : blockingTimeout(until: deadline!.nanoseconds)
         let received = kernel.epollWait(epoll, events, timeout)
@@ -125,6 +122,13 @@ extension Reactor {
         if writable, let callback = table.find(id)?.pointee.onWritable {
             do { try callback() } catch { failure = failure ?? error }
         }
+    }
+
+    /// Somebody else's poll is over, and the reactor is awake.
+    package func endForeignPoll() {
+        guard isPolledOutside else { return }
+        isPolledOutside = false
+        waker.endSleep()
     }
 
     /// Prepares for somebody else's poll: arms the timer, and makes the descriptor readable if there is work already.

@@ -41,7 +41,7 @@ public final class Reactor {
         /// Asleep in somebody else's poll: see ``prepareForForeignPoll(hasWork:)``.
         var isPolledOutside = false
         var counts = Counts()
-        /// What resumes parked tasks: the layer above.
+        /// What resumes parked tasks: the layer above. Kept alive by this reactor if it is an object.
         var client: any ReactorClient = NullClient()
     }
 
@@ -60,7 +60,7 @@ public final class Reactor {
     ///   - eventCapacity: how many events one turn takes from the kernel. What does not fit comes with the next turn.
     /// - Throws: ``SystemError``, for instance EMFILE. Nothing stays open then.
     public init(backend: (any KernelBackend)? = nil, eventCapacity: Int = 256) throws(SystemError) {
-        precondition(eventCapacity > 0, "a turn must be able to take an event: eventCapacity is \(eventCapacity)")
+        expectUsage(eventCapacity > 0, "a turn must be able to take an event: eventCapacity is \(eventCapacity)")
         kernel = Kernel(backend: backend)
         let descriptors: (epoll: Int32, timer: Int32, wake: Int32)
         do {
@@ -142,7 +142,7 @@ public final class Reactor {
 
     @inline(__always)
     func checkOpen() {
-        precondition(!isClosed, "this reactor is closed: make a new one")
+        expectUsage(!isClosed, "this reactor is closed: make a new one")
     }
 }
 
@@ -186,12 +186,16 @@ extension Reactor {
     }
 
     var armedDeadline: Int64 {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { UnsafePointer($0) } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { UnsafePointer($0) }
+        }
         @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.armedDeadline) { $0 } }
     }
 
     var isPolledOutside: Bool {
-        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { UnsafePointer($0) } }
+        @inline(__always) unsafeAddress {
+            withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { UnsafePointer($0) }
+        }
         @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.isPolledOutside) { $0 } }
     }
 

@@ -7,10 +7,12 @@ extension TimerQueue {
             let node = nodes[position]
             if position > 0 {
                 precondition(
-                    !node.isBefore(nodes[(position - 1) >> 2]), "timer \(position) is due before its parent in the heap")
+                    !node.isBefore(nodes[(position - 1) >> 2]), "timer \(position) is due before its parent in the heap"
+                )
             }
             precondition(
-                Int(slots[Int(node.slot)].position) == position, "timer slot \(node.slot) has lost its place in the heap")
+                Int(slots[Int(node.slot)].position) == position,
+                "timer slot \(node.slot) has lost its place in the heap")
         }
     }
 

@@ -132,7 +132,11 @@ struct TimerQueue: ~Copyable {
         removeNode(at: 0)
         let slot = slots + Int(index)
         let action: TimerAction
-        if let callback = slot.pointee.callback { action = .call(callback) } else { action = .resume(slot.pointee.waiter) }
+        if let callback = slot.pointee.callback {
+            action = .call(callback)
+        } else {
+            action = .resume(slot.pointee.waiter)
+        }
         freeSlot(index)
         return action
     }

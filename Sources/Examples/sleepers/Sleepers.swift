@@ -32,8 +32,9 @@ struct Sleepers: ParsableCommand {
         let progress = Progress()
         let report = try EventLoop.run { try await crowd.run(progress) }
         print("coroutines          \(count), all at once, on one thread")
-        print("wall time           \(milliseconds(report.wall)) ms")
-        print("starting them       \(milliseconds(report.starting)) ms of that")
+        print(
+            "wall time           \(milliseconds(report.wall)) ms, of which starting them \(milliseconds(report.starting)) ms"
+        )
         print("mean lateness       \(microseconds(report.meanLateness)) us")
         print("worst lateness      \(microseconds(report.worstLateness)) us")
         print("memory of each      \((peakMemory() - memory) / count) bytes at the peak")

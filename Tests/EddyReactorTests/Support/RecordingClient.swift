@@ -2,8 +2,17 @@ import EddyReactor
 
 /// Stands in for the layer above: notes which waiters were resumed, and why, in their order.
 ///
-/// A reactor does not keep its client alive, so this one closes the reactor before it goes away itself.
-final class RecordingClient: ReactorClient {
+/// The reactor gets a reference that does not keep this alive, so this one closes the reactor before it goes away itself.
+final class RecordingClient {
+    private struct Reference: ReactorClient {
+        // SAFETY: unowned(unsafe): the client closes the reactor, which then resumes nobody, before it goes away.
+        unowned(unsafe) let client: RecordingClient
+
+        func resume(_ waiter: UInt, _ wake: Wake) {
+            client.resume(waiter, wake)
+        }
+    }
+
     struct Resumption: Hashable, CustomStringConvertible {
         let waiter: UInt
         let wake: Wake
@@ -18,7 +27,7 @@ final class RecordingClient: ReactorClient {
 
     init(of reactor: Reactor) {
         self.reactor = reactor
-        reactor.client = self
+        reactor.client = Reference(client: self)
     }
 
     deinit {

@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 @Suite struct LentDescriptors {
     @Test func aByteInThePipeEndsTheWait() throws {
@@ -43,7 +44,9 @@ import Testing
         }
     }
 
-    @Test("A8: a closed or negative descriptor is EBADF, leaves nothing, and the loop goes on", arguments: [1_000_000, -1])
+    @Test(
+        "A8: a closed or negative descriptor is EBADF, leaves nothing, and the loop goes on",
+        arguments: [1_000_000, -1])
     func aDescriptorThatIsNotOpenIsRefused(descriptor: Int32) throws {
         try onLoop { loop in
             for wait in [waitUntilReadable, waitUntilWritable] {
@@ -112,6 +115,30 @@ import Testing
             #expect(loop.statistics.waiters == 1)
             _ = drain(pair.second)
             try await writer.value
+        }
+    }
+
+    @Test("A7: a wait on a number that became a stream's does not take the stream out of epoll when it is cancelled")
+    func aStaleWaitDoesNotDisturbTheNumbersNewOwner() throws {
+        try onLoop { loop in
+            let lent = DescriptorPair.pipe()
+            let pair = DescriptorPair.sockets()
+            let waiting = loop.spawn { try await waitUntilReadable(lent.first) }
+            try await untilParked(1)
+            // The number is the socket's now, and epoll has forgotten the pipe.
+            #expect(dup2(pair.first, lent.first) == lent.first)
+            let owned = OwnedDescriptor(owning: lent.first)
+            lent.forgetFirst()
+            let stream = TCPStream(try LoopDescriptor(owned, on: loop.core))
+            waiting.cancel()
+            #expect(await errorOf(waiting) != nil)
+            let reader = loop.spawn { try await stream.read(atMost: 1) }
+            try await untilParked(1)
+            pair.send([4])
+            for _ in 0..<5 { try await sleep(for: .zero) }
+            #expect(loop.statistics.waiters == 0)
+            reader.cancel()
+            _ = await reader.result
         }
     }
 

@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 @Suite struct EndOfRun {
     @Test("C8: the end of a run with a hundred parked tasks resumes each with an error", arguments: [true, false])
@@ -165,7 +166,9 @@ import Testing
             }
             loop.close()
             for thread in threads { thread.join() }
-            let closed = kernel.trace.filter { $0.name == .close }.compactMap(\.descriptor).filter { numbers.contains($0) }
+            let closed = kernel.trace.filter { $0.name == .close }.compactMap(\.descriptor).filter {
+                numbers.contains($0)
+            }
             #expect(closed.count == numbers.count)
             #expect(Set(closed) == numbers)
         }

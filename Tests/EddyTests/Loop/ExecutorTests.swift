@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Synchronization
 import Testing
+
+@testable import Eddy
 
 /// An actor that lives on a loop.
 private actor Resident {
@@ -48,6 +49,14 @@ private enum Request {
             let isOnLoop = try await Resident(loop).sleepHere()
             #expect(isOnLoop)
         }
+    }
+
+    @Test("E10: a task of the global pool may wait in an actor on the loop")
+    func aPoolTaskMayWaitInAnActorOnTheLoop() async throws {
+        let isOnLoop = try await offPool { loop in
+            try await Task.detached { try await Resident(loop).sleepHere() }.value
+        }
+        #expect(isOnLoop)
     }
 
     @Test("E14: low and high priorities are served first come, first served")

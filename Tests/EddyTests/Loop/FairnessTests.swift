@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Synchronization
 import Testing
+
+@testable import Eddy
 
 @Suite struct Fairness {
     @Test("F1: tasks that never wait keep neither timers nor descriptors waiting for more than a few turns")

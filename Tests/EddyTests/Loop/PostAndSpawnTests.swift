@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 @Suite struct PostAndSpawn {
     @Test func postedClosuresRunInOrderAmongTheJobs() throws {

@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 @Suite struct SeveralLoops {
     @Test("H9: two loops on two threads wake each other's tasks")
@@ -80,8 +81,13 @@ import Testing
             let loop = try makeLoop()
             try loop.run { try loop.run {} }
         }
+        // An optimised build leaves out what a precondition says.
+        #if DEBUG
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(text.contains("not recursive"))
+        #else
+        _ = result
+        #endif
     }
 
     @Test("E9: a static run inside a run ends the process, too")
@@ -98,8 +104,13 @@ import Testing
             let loop = try makeLoop()
             try loop.run { loop.close() }
         }
+        // An optimised build leaves out what a precondition says.
+        #if DEBUG
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(text.contains("can't be closed from inside its own run"))
+        #else
+        _ = result
+        #endif
     }
 
     @Test("E7: running a closed loop ends the process")

@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 @Suite struct Events {
     @Test func anEventThatIsSetLetsEverybodyPassWithoutSuspending() throws {

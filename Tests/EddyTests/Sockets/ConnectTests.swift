@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 @Suite struct Connecting {
     @Test("B5: a connection that is being made is waited for, and SO_ERROR is read once")
@@ -64,6 +65,25 @@ import Testing
         }
     }
 
+    @Test("E10: an immediate task of the pool, which leaves the loop when it waits, connects on the loop all the same")
+    func anImmediateTaskConnectsOnTheLoop() async throws {
+        let isOnLoop = Log<Bool>()
+        let kernel = HookKernel { call, _ in
+            switch call {
+            case .getOption, .setOption, .socketName: isOnLoop.add(EventLoop.current?.isCurrent ?? false)
+            default: break
+            }
+            return nil
+        }
+        try await offPool(kernel) { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let connecting = Task.immediate { try await TCPStream.connect(to: listener.localAddress) }
+            _ = try await connecting.value
+        }
+        #expect(isOnLoop.count >= 5)
+        #expect(isOnLoop.all.allSatisfy { $0 })
+    }
+
     @Test func aCancelledConnectClosesItsSocket() throws {
         let kernel = CountingKernel()
         try onLoop(kernel) { loop in
@@ -82,9 +102,10 @@ import Testing
     @Test func aPortInUseIsRefused() throws {
         try onLoop { loop in
             let first = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-            let error = await errorOf {
-                try await TCPListener.bind(host: "127.0.0.1", port: first.localAddress.port)
-            } as? SystemError
+            let error =
+                await errorOf {
+                    try await TCPListener.bind(host: "127.0.0.1", port: first.localAddress.port)
+                } as? SystemError
             #expect(error?.code == EADDRINUSE)
             #expect(error?.operation == .bind)
             #expect(error?.description.contains("EADDRINUSE") == true)

@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 private struct HandlerError: Error {}
 
@@ -42,6 +43,7 @@ private struct HandlerError: Error {}
             let server = loop.spawn {
                 try await listener.serve(onError: { errors.add("\(type(of: $0))") }) { stream in
                     let bytes = try await stream.read(atMost: 1)
+                    #expect(loop.isCurrent)
                     if bytes == [0] { throw HandlerError() }
                     try await stream.write(bytes)
                 }
@@ -124,10 +126,11 @@ private struct HandlerError: Error {}
             let failed = AsyncEvent()
             let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
             let server = loop.spawn {
-                try await listener.serve(onError: {
-                    errors.add(($0 as? SystemError)?.code ?? 0)
-                    failed.set()
-                }, TCPListener.echo)
+                try await listener.serve(
+                    onError: {
+                        errors.add(($0 as? SystemError)?.code ?? 0)
+                        failed.set()
+                    }, TCPListener.echo)
             }
             RawClient(port: listener.localAddress.port).reset()
             let other = try await TCPStream.connect(to: listener.localAddress)

@@ -1,9 +1,11 @@
-@testable import Eddy
 import Testing
+
+@testable import Eddy
 
 @Suite struct SocketAddresses {
     @Test(arguments: [
-        ("127.0.0.1", 80, "127.0.0.1:80"), ("0.0.0.0", 0, "0.0.0.0:0"), ("255.255.255.255", 65_535, "255.255.255.255:65535"),
+        ("127.0.0.1", 80, "127.0.0.1:80"), ("0.0.0.0", 0, "0.0.0.0:0"),
+        ("255.255.255.255", 65_535, "255.255.255.255:65535"),
         ("::1", 8080, "[::1]:8080"), ("::", 1, "[::]:1"), ("2001:DB8:0:0:0:0:0:1", 443, "[2001:db8::1]:443"),
     ])
     func numericAddressesAreRead(host: String, port: Int, description: String) throws {

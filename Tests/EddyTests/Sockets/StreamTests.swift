@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) } }
 
@@ -109,7 +110,8 @@ private func untilFull(_ descriptor: Int32) async throws {
             let received = drain(pair.second)
             #expect(received.count == error.bytesWritten)
             #expect(received == Array(bytes.prefix(received.count)))
-            #expect((await errorOf { try await stream.write([1]) } as? PartialWriteError)?.bytesWritten == received.count)
+            #expect(
+                (await errorOf { try await stream.write([1]) } as? PartialWriteError)?.bytesWritten == received.count)
             stream.resumeWriting()
             try await stream.write([9])
             #expect(drain(pair.second) == [9])

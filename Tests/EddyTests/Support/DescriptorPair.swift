@@ -1,6 +1,7 @@
-@testable import Eddy
 import EddyReactor
 import Glibc
+
+@testable import Eddy
 
 /// Two connected descriptors, non-blocking: a pipe or a pair of stream sockets. Closed at the end.
 final class DescriptorPair: Sendable {
@@ -25,6 +26,9 @@ final class DescriptorPair: Sendable {
         closeFirst()
         closeSecond()
     }
+
+    /// The first end is somebody else's from here on.
+    func forgetFirst() { _ = disown(0) }
 
     func closeFirst() { if disown(0) { Glibc.close(first) } }
     func closeSecond() { if disown(1) { Glibc.close(second) } }

@@ -25,8 +25,8 @@ func onLoop<T: Sendable>(
     return try loop.run { try await body(loop) }
 }
 
-/// Runs a body as a guest's main task on a thread made for it, while the pool's threads stay free for what the body starts
-/// there.
+/// Runs a body as a guest's main task on a thread made for it, while the pool's threads stay free for what the body
+/// starts there.
 func offPool<T: Sendable>(
     _ kernel: (any KernelBackend)? = nil, _ body: @escaping @Sendable (EventLoop) async throws -> T
 ) async throws -> T {

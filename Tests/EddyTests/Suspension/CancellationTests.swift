@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 @Suite struct Cancellation {
     @Test("C3: a cancellation from another thread between arming and parking is not lost", arguments: [true, false])
@@ -73,10 +74,22 @@ import Testing
             for _ in 0..<2500 {
                 let (a, b, c, d) = (lives.make(), lives.make(), lives.make(), lives.make())
                 let tasks: [Task<Void, any Error>] = [
-                    loop.spawn { try await sleep(for: .seconds(3600)); a.touch() },
-                    loop.spawn { try await event.wait(); b.touch() },
-                    loop.spawn { try await waitUntilReadable(pipe.first); c.touch() },
-                    Task(executorPreference: loop) { _ = try await stream.read(atMost: 1); d.touch() },
+                    loop.spawn {
+                        try await sleep(for: .seconds(3600))
+                        a.touch()
+                    },
+                    loop.spawn {
+                        try await event.wait()
+                        b.touch()
+                    },
+                    loop.spawn {
+                        try await waitUntilReadable(pipe.first)
+                        c.touch()
+                    },
+                    Task(executorPreference: loop) {
+                        _ = try await stream.read(atMost: 1)
+                        d.touch()
+                    },
                 ]
                 try await untilParked(4)
                 for task in tasks { task.cancel() }
@@ -149,7 +162,8 @@ import Testing
         try onLoop { loop in
             let event = AsyncEvent()
             let wait: @Sendable () async throws -> Void = { try await sleep(for: .zero) }
-            let finished = covered ? loop.spawn { try await wait() } : Task(executorPreference: loop) { try await wait() }
+            let finished =
+                covered ? loop.spawn { try await wait() } : Task(executorPreference: loop) { try await wait() }
             try await finished.value
             let waiting = loop.spawn { try await event.wait() }
             try await untilParked(1)

@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 @Suite struct Closing {
     @Test("A3: a woken task whose number was closed and reused meanwhile does not touch the new file")

@@ -1,8 +1,9 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Glibc
 import Testing
+
+@testable import Eddy
 
 /// What may end a wait.
 enum Ending: CaseIterable, CustomStringConvertible {

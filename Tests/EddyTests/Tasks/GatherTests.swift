@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 private struct Failure: Error, Equatable {
     let number: Int
@@ -149,9 +150,16 @@ private struct Failure: Error, Equatable {
 
     @Test func gatheredTasksStayOnTheLoop() throws {
         try onLoop { loop in
-            let (first, second) = try await gather({ loop.isCurrent }, { EventLoop.current === loop })
-            #expect(first)
-            #expect(second)
+            let isOnLoop: @Sendable () async throws -> Bool = {
+                try await sleep(for: .zero)
+                return loop.isCurrent && EventLoop.current === loop
+            }
+            let (first, second) = try await gather({ try await isOnLoop() }, { try await isOnLoop() })
+            #expect(first && second)
+            let all = try await gatherAll([isOnLoop, isOnLoop])
+            #expect(all == [true, true])
+            let winner = try await race(isOnLoop, isOnLoop)
+            #expect(winner)
         }
     }
 }

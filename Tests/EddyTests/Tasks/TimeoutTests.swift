@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 private struct BodyError: Error {}
 
@@ -140,13 +141,32 @@ private actor Account {
         }
     }
 
+    @Test func theBodyIsOnTheLoopAfterEachOfItsWaits() throws {
+        try onLoop { loop in
+            try await withTimeout(.seconds(3600)) {
+                #expect(loop.isCurrent)
+                try await sleep(for: .zero)
+                #expect(loop.isCurrent)
+                try await withTimeout(.seconds(3600)) { await EventLoop.yield() }
+                #expect(loop.isCurrent)
+            }
+            try await withTaskCancellationShield {
+                try await sleep(for: .zero)
+                #expect(loop.isCurrent)
+            }
+            #expect(loop.isCurrent)
+        }
+    }
+
     @Test func theBodyRunsInItsCallersIsolation() throws {
         let balance = try onLoop { _ in try await Account().deposit() }
         #expect(balance == 3)
     }
 
     @Test func offAnyLoopTimeoutsWorkToo() async throws {
-        let error = await errorOf { try await withTimeout(.nanoseconds(1)) { try await Task.sleep(for: .seconds(3600)) } }
+        let error = await errorOf {
+            try await withTimeout(.nanoseconds(1)) { try await Task.sleep(for: .seconds(3600)) }
+        }
         #expect(error is TimeoutError)
         #expect(try await withTimeout(.seconds(3600)) { 3 } == 3)
     }

@@ -1,7 +1,8 @@
-@testable import Eddy
 import EddyReactor
 import EddyTesting
 import Testing
+
+@testable import Eddy
 
 @Suite struct Sleeps {
     @Test func aSleepLastsAsLongAsItSays() throws {
@@ -36,8 +37,10 @@ import Testing
         try onLoop(VirtualTimeKernel()) { loop in
             let log = Log<String>()
             let durations: [(String, Duration)] = [
-                ("25 days", .seconds(25 * 86_400)), ("1 attosecond", Duration(secondsComponent: 0, attosecondsComponent: 1)),
-                ("292 years", .nanoseconds(Int64.max - 20_000_000_000_000)), ("1 ns", .nanoseconds(2)), ("1 s", .seconds(1)),
+                ("25 days", .seconds(25 * 86_400)),
+                ("1 attosecond", Duration(secondsComponent: 0, attosecondsComponent: 1)),
+                ("292 years", .nanoseconds(Int64.max - 20_000_000_000_000)), ("1 ns", .nanoseconds(2)),
+                ("1 s", .seconds(1)),
             ]
             let tasks = durations.map { name, duration in
                 loop.spawn {
@@ -45,9 +48,10 @@ import Testing
                     log.add(name)
                 }
             }
-            let never = [Duration.seconds(Int64.max), Duration(secondsComponent: Int64.max, attosecondsComponent: 5)].map { duration in
-                loop.spawn { try await sleep(for: duration) }
-            }
+            let never = [Duration.seconds(Int64.max), Duration(secondsComponent: Int64.max, attosecondsComponent: 5)]
+                .map { duration in
+                    loop.spawn { try await sleep(for: duration) }
+                }
             let past = loop.spawn { try await sleep(for: .seconds(Int64.min)) }
             try await past.value
             try await untilParked(7)

@@ -23,9 +23,11 @@ private func delivered(
 }
 
 @Suite struct TickSequences {
-    @Test("D8: a body that takes less than a period sees every tick on time", arguments: [
-        MissedTickPolicy.skip, .burst, .delay,
-    ])
+    @Test(
+        "D8: a body that takes less than a period sees every tick on time",
+        arguments: [
+            MissedTickPolicy.skip, .burst, .delay,
+        ])
     func aQuickBodySeesEveryTick(policy: MissedTickPolicy) throws {
         let seen = try delivered(policy, count: 4, bodyTenths: 3)
         #expect(seen.map(\.at) == [10, 20, 30, 40])
@@ -33,9 +35,12 @@ private func delivered(
         #expect(seen.map(\.missed) == [0, 0, 0, 0])
     }
 
-    @Test("D8: skip delivers the latest tick that is due, and says how many were left out", arguments: [
-        (15, [10, 25, 40, 55], [10, 20, 40, 50], [0, 0, 1, 0]), (50, [10, 60, 110, 160], [10, 60, 110, 160], [0, 4, 4, 4]),
-    ])
+    @Test(
+        "D8: skip delivers the latest tick that is due, and says how many were left out",
+        arguments: [
+            (15, [10, 25, 40, 55], [10, 20, 40, 50], [0, 0, 1, 0]),
+            (50, [10, 60, 110, 160], [10, 60, 110, 160], [0, 4, 4, 4]),
+        ])
     func skipLeavesTicksOut(body: Int, at: [Int], due: [Int], missed: [Int]) throws {
         let seen = try delivered(.skip, count: 4, bodyTenths: body)
         #expect(seen.map(\.at) == at)
