@@ -17,6 +17,7 @@ extension EventLoop {
     /// - Throws: the body's error; ``LeftoverTasksError`` when tasks outlive the grace period; ``DeadlockError`` when nothing is
     ///   left that could ever wake the main task; ``SystemError`` when the loop can't be set up.
     /// - Precondition: not inside another run on the same thread.
+    @discardableResult
     public static func run<T: Sendable>(
         name: String? = nil, configuration: Configuration = Configuration(),
         _ body: @escaping @Sendable () async throws -> T
@@ -39,6 +40,7 @@ extension EventLoop {
     /// The loop can be run again afterwards. Everything else is as for the static ``run(name:configuration:_:)-swift.type.method``.
     ///
     /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop.
+    @discardableResult
     public func run<T: Sendable>(
         name: String? = nil, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {

@@ -18,6 +18,11 @@ import Testing
         #expect(sum == 3)
     }
 
+    /// A warning here is an error in `make check`: the program in the README ends like this.
+    @Test func whatARunReturnsMayBeDropped() throws {
+        try EventLoop().run { try await gather({ try await one() }, { try await one() }) }
+    }
+
     @Test func gatherAllKeepsTheOrderOfItsOperations() throws {
         let values = try EventLoop().run {
             try await gatherAll((0..<10).map { number in { try await self.one() * number } })
