@@ -91,7 +91,8 @@ import Testing
             TestThread { for _ in 0..<10_000 { loop.post {} } }.join()
             #expect(loop.statistics.reactor.wakeWrites == 0)
             let woken = AsyncEvent()
-            sleeping.add {
+            // Unowned: the kernel keeps the closure, and the loop the kernel.
+            sleeping.add { [unowned loop] in
                 posted.add()
                 let threads = (0..<2).map { _ in TestThread { for _ in 0..<1000 { loop.post { woken.set() } } } }
                 for thread in threads { thread.join() }
