@@ -35,6 +35,8 @@ let package = Package(
         .testTarget(
             name: "EddyReactorTests", dependencies: ["EddyReactor", "EddyTesting"], swiftSettings: settings),
         .testTarget(name: "EddyTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
+        .testTarget(
+            name: "EddyTestingTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
         .executableTarget(
             name: "HostFixture", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], path: "Tests/HostFixture",
             swiftSettings: settings),

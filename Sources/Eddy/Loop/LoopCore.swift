@@ -82,18 +82,27 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         var failure: (any Error)?
         let limit = ready.isEmpty ? deadline : nil
         if _slowPath(limit == .distantFuture && mayBeDeadlocked) {
-            // An event may be there that nobody has looked at yet, and looking at the process's threads is dear: the
-            // question is asked only when nothing has come for a while. Virtual time waits by itself.
-            let isVirtual = loop.configuration.isStalled != nil
-            let patience = isVirtual ? nil : reactor.now.advanced(by: .milliseconds(50))
-            let delivered = reactor.turn(until: patience, &failure)
-            if failure == nil, delivered == 0, let deadlock = findDeadlock() { throw deadlock }
+            try turnThatMayBeTheLast(&failure)
         } else {
             _ = reactor.turn(until: limit, &failure)
         }
         takeMessages()
         if let failure { throw failure }
         return false
+    }
+
+    /// Blocks although neither a timer nor a descriptor is waited for: something must come from another thread, or it is a
+    /// deadlock.
+    ///
+    /// An event may be there that nobody has looked at yet, and looking at the process's threads is dear: the question is asked
+    /// only when nothing has come for a while. Virtual time does that waiting by itself, and asks before.
+    @inline(never)
+    private func turnThatMayBeTheLast(_ failure: inout (any Error)?) throws {
+        let isVirtual = loop.configuration.isStalled != nil
+        let patience = isVirtual ? nil : reactor.now.advanced(by: .milliseconds(50))
+        guard reactor.turn(until: patience, &failure) == 0, failure == nil else { return }
+        if let deadlock = findDeadlock() { throw deadlock }
+        if isVirtual { _ = reactor.turn(until: .distantFuture, &failure) }
     }
 
     /// Runs what is ready, up to the limit of a turn.
