@@ -97,6 +97,7 @@ private func runLimited<T>(
     return value!
 }
 
+// TODO(#4): some 23,000 instructions, most of them the task group, the child and its coverage. Ours could be one object.
 private func runLimited(
     to deadline: MonotonicInstant, _ error: TimeoutError, _ body: @Sendable () async throws -> Void
 ) async throws {

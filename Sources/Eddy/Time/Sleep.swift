@@ -31,6 +31,7 @@ public func sleep(until deadline: LoopClock.Instant) async throws {
 ///
 /// The distance is measured once, when the sleep begins.
 public func sleep<C: Clock>(until deadline: C.Instant, clock: C) async throws where C.Duration == Duration {
+    // TODO(#5): a queue on CLOCK_BOOTTIME for ContinuousClock, which goes on while the machine is suspended (trap D13).
     try await sleep(for: clock.now.duration(to: deadline))
 }
 
