@@ -14,7 +14,7 @@ help:
 	@echo "make demo     run the examples on real input: hello, a million sleepers, an echo server"
 	@echo "make test     run every test"
 	@echo "make bench    run the benchmarks, in release mode"
-	@echo "make check    formatting, rules, warnings as errors, tests under the thread and address sanitizers"
+	@echo "make check    formatting, rules, warnings as errors, tests in release and under both sanitizers"
 	@echo "make docs     build the documentation archive, .build/docs/Eddy.doccarchive"
 	@echo "make format   format the sources in place"
 	@echo "make clean    delete everything that was built"
@@ -40,6 +40,7 @@ check:
 	swift format lint --strict --recursive $(FORMATTED)
 	Scripts/check-rules.sh
 	swift build --build-tests $(STRICT)
+	swift test -c release -Xswiftc -enable-testing --scratch-path .build-optimised
 	swift test --sanitize=thread --scratch-path .build-tsan
 	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp swift test --sanitize=address --scratch-path .build-asan
 
@@ -50,4 +51,4 @@ docs:
 	@Scripts/docs.sh
 
 clean:
-	rm -rf .build .build-strict .build-tsan .build-asan Benchmarks/.build
+	rm -rf .build .build-strict .build-optimised .build-tsan .build-asan Benchmarks/.build
