@@ -1,4 +1,4 @@
-import Synchronization
+internal import Synchronization
 
 /// Ends a reactor's sleep from any thread.
 ///
