@@ -4,6 +4,7 @@ import CEpoll
 ///
 /// Not copyable, so that two owners of one number, and with them a second close that hits a stranger, cannot be written.
 public struct OwnedDescriptor: ~Copyable, Sendable {
+    /// The descriptor's number. Only borrowed: it is closed when this owner goes away.
     public let rawValue: Int32
     // `discard` needs a type whose parts are trivial, which a backend is not.
     private var isTaken = false
