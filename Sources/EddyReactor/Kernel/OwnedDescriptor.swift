@@ -12,7 +12,9 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 
     /// Takes over a descriptor. Nobody else may close it from here on.
     ///
-    /// - Parameter backend: the kernel that it was opened with, if that is not Linux itself.
+    /// - Parameters:
+    ///   - rawValue: the descriptor's number.
+    ///   - backend: the kernel that it was opened with, if that is not Linux itself.
     /// - Precondition: `rawValue` is not negative.
     public init(owning rawValue: Int32, openedBy backend: (any KernelBackend)? = nil) {
         expectUsage(rawValue >= 0, "\(rawValue) is no descriptor: own it only after the call that made it succeeded")

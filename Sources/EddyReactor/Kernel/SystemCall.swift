@@ -1,6 +1,6 @@
 /// A system call as a value: what a replaced kernel gets to see, to count, to refuse or to answer by itself.
 ///
-/// The production path never builds one of these (see ``Kernel``); a ``KernelBackend`` receives every call as one, so that a
+/// The production path never builds one of these (see `Kernel`); a ``KernelBackend`` receives every call as one, so that a
 /// backend is a single function and backends nest: count, then inject faults, then virtual time, then Linux.
 public enum SystemCall {
     /// `epoll_create1(2)`: an epoll instance, close-on-exec. Answers its descriptor.
