@@ -2,19 +2,24 @@
 // `SystemError.code`, `LoopClock.Instant.advanced(by:)` (SE-0444).
 @_exported public import EddyReactor
 
+/// A system call that failed: which one, and how.
 public typealias SystemError = EddyReactor.SystemError
 
 /// The stream, the listener or the registration was closed before or during the operation.
 public struct ClosedError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Makes the error, for code that has something of its own to close.
     public init() {}
     public var description: String { "it was closed: open a new one" }
 }
 
 /// Another task waits for the same direction of the same descriptor already; that one is undisturbed.
 public struct BusyError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The descriptor that both tasks want.
     public let descriptor: Int32
+    /// What both want to do with it.
     public let direction: Direction
 
+    /// Makes the error, for code that stands in for a loop's.
     public init(descriptor: Int32, direction: Direction) {
         self.descriptor = descriptor
         self.direction = direction
@@ -27,6 +32,7 @@ public struct BusyError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// The loop has ended, or is ending, and nothing can wait on it any more.
 public struct ShutdownError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Makes the error, for code that has a loop or a service of its own to end.
     public init() {}
     public var description: String { "the event loop has ended: finish such work before its run returns" }
 }
@@ -36,6 +42,9 @@ public struct TimeoutError: Error, Hashable, Sendable, CustomStringConvertible {
     /// How long the operation had, if it was a timeout; nil for a deadline.
     public let timeout: Duration?
 
+    /// Makes the error.
+    ///
+    /// - Parameter timeout: how long the operation had; nil for a deadline.
     public init(timeout: Duration? = nil) {
         self.timeout = timeout
     }

@@ -7,10 +7,15 @@ import EddyReactor
 // `LoopSerialExecutor` for the loop as an actor's executor.
 
 extension EventLoop: TaskExecutor, SerialExecutor {
+    /// Takes a job of a task that prefers this loop. Swift's runtime calls this; use ``spawn(name:priority:_:)`` or
+    /// ``post(_:)`` instead.
+    ///
+    /// - Note: *Thread:* any. After the loop was closed, the job is run by this thread. *Complexity:* O(1).
     public func enqueue(_ job: consuming ExecutorJob) {
         core.enqueue(UnownedJob(job), .task)
     }
 
+    /// The loop as the runtime refers to it. The reference does not keep the loop alive.
     public func asUnownedTaskExecutor() -> UnownedTaskExecutor {
         UnownedTaskExecutor(ordinary: self)
     }

@@ -12,6 +12,7 @@ extension EventLoop {
     ///
     /// - Parameters:
     ///   - name: the main task's name.
+    ///   - configuration: how the loop is set up.
     ///   - body: the main task.
     /// - Returns: the body's value.
     /// - Throws: the body's error; ``LeftoverTasksError`` when tasks outlive the grace period; ``DeadlockError`` when nothing is

@@ -9,6 +9,8 @@ extension EventLoop {
     /// - Parameters:
     ///   - name: shown wherever tasks are listed.
     ///   - priority: handed to the task. The loop itself runs what is ready in the order in which it became ready.
+    ///   - body: what the task does.
+    /// - Returns: the task, for its value or to cancel it.
     /// - Note: *Thread:* any. *Complexity:* O(1).
     @discardableResult
     public func spawn<T: Sendable>(

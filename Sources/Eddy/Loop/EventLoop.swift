@@ -47,6 +47,7 @@ public final class EventLoop: Sendable {
         /// Set for virtual time: tells whether the loop has come to a point where nothing can happen any more.
         package var isStalled: (@Sendable () -> Bool)?
 
+        /// The defaults: Linux, and the values that the properties show.
         public init() {}
     }
 

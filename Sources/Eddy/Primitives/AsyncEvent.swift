@@ -9,10 +9,16 @@ public final class AsyncEvent: Sendable {
     private let flag: Atomic<Bool>
     private let queue = WaitQueue()
 
+    /// Makes an event.
+    ///
+    /// - Parameter isSet: whether it is set from the start.
     public init(isSet: Bool = false) {
         flag = Atomic(isSet)
     }
 
+    /// Is the flag set? Another thread may change it right after.
+    ///
+    /// - Complexity: O(1).
     public var isSet: Bool { flag.load(ordering: .acquiring) }
 
     /// Sets the flag and resumes everybody who waits, in the order in which they came.

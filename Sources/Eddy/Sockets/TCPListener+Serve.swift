@@ -17,6 +17,9 @@ extension TCPListener: AsyncSequence {
         Iterator(listener: self, backOff: BackOff())
     }
 
+    /// Accepts one connection each time it is asked.
+    ///
+    /// - Note: *Cancellation:* the wait throws `CancellationError`; no connection is lost.
     public struct Iterator: AsyncIteratorProtocol {
         let listener: TCPListener
         var backOff: BackOff

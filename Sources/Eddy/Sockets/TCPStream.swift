@@ -15,8 +15,9 @@ public final class TCPStream: Sendable {
     let io: LoopDescriptor
     private let writing = WritingState()
 
-    /// Where the connection comes from, and where it goes to. nil when the peer was gone before it could be asked.
+    /// This end's address. nil when the kernel could not tell it.
     public let localAddress: SocketAddress?
+    /// The peer's address. nil when the peer was gone before it could be asked.
     public let remoteAddress: SocketAddress?
 
     init(_ io: LoopDescriptor, remoteAddress: SocketAddress? = nil) {

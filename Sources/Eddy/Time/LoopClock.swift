@@ -4,13 +4,16 @@ public import EddyReactor
 ///
 /// It does not advance while the machine is suspended, like the standard library's `SuspendingClock`.
 public struct LoopClock: Clock {
+    /// A point in time on CLOCK_MONOTONIC, in nanoseconds.
     public typealias Instant = MonotonicInstant
 
+    /// Makes the clock. All of them are the same; `.loop` is shorter.
     public init() {}
 
     /// The time of the loop that the running task is on, read now. Off any loop, CLOCK_MONOTONIC.
     public var now: MonotonicInstant { .now }
 
+    /// One nanosecond, the unit of a deadline. How soon the loop gets to it depends on what else it runs.
     public var minimumResolution: Duration { .nanoseconds(1) }
 
     /// Sleeps on the loop. The tolerance is not used: one timer serves all deadlines to the nanosecond.

@@ -49,6 +49,9 @@ public struct Ticks: AsyncSequence, Sendable {
         Iterator(period: period, policy: policy, next: MonotonicInstant.now.advanced(by: .nanoseconds(period)))
     }
 
+    /// One consumer's schedule: it begins when the iteration does.
+    ///
+    /// - Note: *Cancellation:* the sequence ends, with nil.
     public struct Iterator: AsyncIteratorProtocol {
         let period: Int64
         let policy: MissedTickPolicy

@@ -7,13 +7,23 @@ import CEpoll
 /// - Returns: as the kernel does, a result of zero or more, or `-errno`.
 /// - Note: *Thread:* any. Wake-ups come from other threads.
 public protocol KernelBackend: AnyObject, Sendable {
+    /// Makes a call, or answers it in the kernel's place.
+    ///
+    /// - Parameter call: the call. Its pointers are valid until this returns, and no longer.
+    /// - Returns: as the kernel does, a result of zero or more, or `-errno`.
+    /// - Note: *Thread:* any, and several at once: wake-ups come from other threads. It may block in `epollWait` only.
     func perform(_ call: SystemCall) -> Int
 }
 
 /// The real kernel as a backend: the end of every chain of backends.
 public final class LinuxKernel: KernelBackend {
+    /// The one instance: it has no state.
     public static let shared = LinuxKernel()
 
+    /// Makes the call.
+    ///
+    /// - Returns: what Linux answers: zero or more, or `-errno`. For `clock`, nanoseconds.
+    /// - Note: *Thread:* any.
     public func perform(_ call: SystemCall) -> Int {
         switch call {
         case .epollCreate: eddy_epoll_create()

@@ -4,6 +4,7 @@ import CEpoll
 ///
 /// Not copyable, so that two owners of one number, and with them a second close that hits a stranger, cannot be written.
 public struct OwnedDescriptor: ~Copyable, Sendable {
+    /// The descriptor's number. Only borrowed: it is closed when this owner goes away.
     public let rawValue: Int32
     // `discard` needs a type whose parts are trivial, which a backend is not.
     private var isTaken = false
@@ -11,7 +12,9 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 
     /// Takes over a descriptor. Nobody else may close it from here on.
     ///
-    /// - Parameter backend: the kernel that it was opened with, if that is not Linux itself.
+    /// - Parameters:
+    ///   - rawValue: the descriptor's number.
+    ///   - backend: the kernel that it was opened with, if that is not Linux itself.
     /// - Precondition: `rawValue` is not negative.
     public init(owning rawValue: Int32, openedBy backend: (any KernelBackend)? = nil) {
         expectUsage(rawValue >= 0, "\(rawValue) is no descriptor: own it only after the call that made it succeeded")

@@ -1,41 +1,114 @@
 /// A system call as a value: what a replaced kernel gets to see, to count, to refuse or to answer by itself.
 ///
-/// The production path never builds one of these (see ``Kernel``); a ``KernelBackend`` receives every call as one, so that a
+/// The production path never builds one of these (see `Kernel`); a ``KernelBackend`` receives every call as one, so that a
 /// backend is a single function and backends nest: count, then inject faults, then virtual time, then Linux.
 public enum SystemCall {
+    /// `epoll_create1(2)`: an epoll instance, close-on-exec. Answers its descriptor.
     case epollCreate
+    /// `epoll_ctl(2)`: adds, changes or takes out a descriptor. The tag is the user data of its events.
     case epollControl(epoll: Int32, operation: EpollOperation, descriptor: Int32, events: UInt32, tag: UInt64)
+    /// `epoll_pwait2(2)`, or `epoll_wait(2)` where that is missing: waits for events. Answers how many there are.
     case epollWait(epoll: Int32, events: EventBuffer, timeout: PollTimeout)
+    /// `timerfd_create(2)`: a timer on CLOCK_MONOTONIC, non-blocking. Answers its descriptor.
     case timerCreate
+    /// `timerfd_settime(2)`: arms a timer for an instant, or disarms it if that is nil.
     case timerSet(timer: Int32, deadline: MonotonicInstant?)
+    /// `eventfd(2)`: a counter to wake a loop with, non-blocking. Answers its descriptor.
     case eventCreate
+    /// `clock_gettime(2)` of CLOCK_MONOTONIC. Answers nanoseconds.
     case clock
+    /// `read(2)`: a descriptor, where to, and how many bytes at most. Answers how many it read; zero is the end.
     case read(Int32, UnsafeMutableRawPointer, Int)
+    /// `write(2)`: a descriptor, where from, and how many bytes. Answers how many it wrote.
     case write(Int32, UnsafeRawPointer, Int)
+    /// `recv(2)`: a socket, where to, and how many bytes at most. Answers how many it read; zero is the end.
     case receive(Int32, UnsafeMutableRawPointer, Int)
+    /// `send(2)` without SIGPIPE: a socket, where from, and how many bytes. Answers how many it sent.
     case send(Int32, UnsafeRawPointer, Int)
+    /// `close(2)`. Never repeated: even an interrupted one has freed the number.
     case close(Int32)
+    /// `pipe2(2)`: fills in two descriptors, the reader's first. Non-blocking.
     case pipe(UnsafeMutablePointer<Int32>)
+    /// `fcntl(2)` with F_SETFL: sets O_NONBLOCK, and leaves the other flags as they are.
     case setNonBlocking(Int32)
+    /// `socket(2)`, non-blocking: an AF_ family and a SOCK_ kind. Answers its descriptor.
     case socket(family: Int32, kind: Int32)
+    /// `socketpair(2)`: fills in the descriptors of two connected AF_UNIX streams. Non-blocking.
     case socketPair(UnsafeMutablePointer<Int32>)
+    /// `bind(2)`: a socket, a `sockaddr`, and its length in bytes.
     case bind(Int32, UnsafeRawPointer, UInt32)
+    /// `listen(2)`: a socket, and how many connections may wait to be accepted.
     case listen(Int32, backlog: Int32)
+    /// `accept4(2)`: a listener, room for the peer's `sockaddr`, and its length in bytes. Answers the connection.
     case accept(Int32, UnsafeMutableRawPointer, UnsafeMutablePointer<UInt32>)
+    /// `connect(2)`: a socket, a `sockaddr`, and its length in bytes. Often answers `-EINPROGRESS`.
     case connect(Int32, UnsafeRawPointer, UInt32)
+    /// `shutdown(2)`: a socket, and which directions: SHUT_RD, SHUT_WR or SHUT_RDWR.
     case shutdown(Int32, how: Int32)
+    /// `getsockname(2)`: a socket, room for its own `sockaddr`, and its length in bytes.
     case socketName(Int32, UnsafeMutableRawPointer, UnsafeMutablePointer<UInt32>)
+    /// `getpeername(2)`: a socket, room for the peer's `sockaddr`, and its length in bytes.
     case peerName(Int32, UnsafeMutableRawPointer, UnsafeMutablePointer<UInt32>)
+    /// `getsockopt(2)`: a socket, an option, room for its value, and its length in bytes.
     case getOption(Int32, level: Int32, name: Int32, UnsafeMutableRawPointer, UnsafeMutablePointer<UInt32>)
+    /// `setsockopt(2)`: a socket, an option, its value, and its length in bytes.
     case setOption(Int32, level: Int32, name: Int32, UnsafeRawPointer, UInt32)
 
     /// The call's name as the manual pages have it.
     public enum Name: Int, Sendable, CaseIterable, Hashable {
-        case epoll_create1, epoll_ctl, epoll_wait, timerfd_create, timerfd_settime, eventfd, clock_gettime
-        case read, write, recv, send, close, pipe2, fcntl, socket, socketpair, bind, listen, accept4, connect
-        case shutdown, getsockname, getpeername, getsockopt, setsockopt
+        /// `epoll_create1(2)`: makes an epoll instance.
+        case epoll_create1
+        /// `epoll_ctl(2)`: adds, changes or takes out a descriptor.
+        case epoll_ctl
+        /// `epoll_wait(2)`: waits for events; also stands for `epoll_pwait2(2)`.
+        case epoll_wait
+        /// `timerfd_create(2)`: makes a timer.
+        case timerfd_create
+        /// `timerfd_settime(2)`: arms or disarms a timer.
+        case timerfd_settime
+        /// `eventfd(2)`: makes a counter to wake a loop with.
+        case eventfd
+        /// `clock_gettime(2)`: reads the clock.
+        case clock_gettime
+        /// `read(2)`: reads bytes.
+        case read
+        /// `write(2)`: writes bytes.
+        case write
+        /// `recv(2)`: reads bytes from a socket.
+        case recv
+        /// `send(2)`: writes bytes to a socket.
+        case send
+        /// `close(2)`: gives a descriptor back.
+        case close
+        /// `pipe2(2)`: makes a pipe.
+        case pipe2
+        /// `fcntl(2)`: reads or sets a descriptor's flags.
+        case fcntl
+        /// `socket(2)`: makes a socket.
+        case socket
+        /// `socketpair(2)`: makes two connected sockets.
+        case socketpair
+        /// `bind(2)`: gives a socket its own address.
+        case bind
+        /// `listen(2)`: makes a socket a listener.
+        case listen
+        /// `accept4(2)`: takes a connection from a listener.
+        case accept4
+        /// `connect(2)`: connects a socket to an address.
+        case connect
+        /// `shutdown(2)`: ends one direction of a connection, or both.
+        case shutdown
+        /// `getsockname(2)`: reads a socket's own address.
+        case getsockname
+        /// `getpeername(2)`: reads the peer's address.
+        case getpeername
+        /// `getsockopt(2)`: reads an option of a socket.
+        case getsockopt
+        /// `setsockopt(2)`: sets an option of a socket.
+        case setsockopt
     }
 
+    /// The call's name.
     public var name: Name {
         switch self {
         case .epollCreate: .epoll_create1
@@ -86,7 +159,12 @@ public enum SystemCall {
 
 /// What `epoll_ctl` is asked to do (epoll_ctl(2)).
 public enum EpollOperation: Sendable {
-    case add, modify, delete
+    /// EPOLL_CTL_ADD: watch a descriptor.
+    case add
+    /// EPOLL_CTL_MOD: change what it is watched for, and look at it again.
+    case modify
+    /// EPOLL_CTL_DEL: watch it no more.
+    case delete
 }
 
 /// How long a poll may block.

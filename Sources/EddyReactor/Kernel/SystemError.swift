@@ -9,6 +9,12 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What the caller was about: a descriptor, an address, advice. May be empty.
     public let context: String
 
+    /// Makes the error of one call.
+    ///
+    /// - Parameters:
+    ///   - code: the error number, positive, as in `errno(3)`.
+    ///   - operation: the call that failed.
+    ///   - context: what the caller was about: a descriptor, an address, advice.
     public init(_ code: Int32, _ operation: SystemCall.Name, _ context: String = "") {
         self.code = code
         self.operation = operation

@@ -37,6 +37,9 @@ extension Reactor {
         timers.earliest.map { MonotonicInstant(nanoseconds: $0) }
     }
 
+    /// Is any timer pending? A timer that is due and has not fired yet counts.
+    ///
+    /// - Complexity: O(1).
     public var hasTimers: Bool { timers.count > 0 }
 
     /// Resumes a parked task's waiter at a deadline.

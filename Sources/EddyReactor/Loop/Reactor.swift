@@ -25,6 +25,9 @@ public final class Reactor {
     package let kernel: Kernel
     let epoll: Int32
     let timer: Int32
+    /// Ends the reactor's sleep.
+    ///
+    /// - Note: *Thread:* any, also after the reactor is gone.
     public let waker: Waker
     let events: EventBuffer
     var isClosed = false

@@ -23,7 +23,10 @@ public struct RegistrationID: Hashable, Sendable, CustomStringConvertible {
 
 /// One of the two ways bytes go through a descriptor.
 public enum Direction: UInt8, Sendable, Hashable {
-    case read, write
+    /// Bytes come in; for a listener, connections.
+    case read
+    /// Bytes go out; for a connection that is being made, its end.
+    case write
 }
 
 /// Whose a descriptor is, and with that how epoll watches it.

@@ -5,6 +5,7 @@ public struct MonotonicInstant: InstantProtocol, Sendable, Hashable, CustomStrin
     /// Nanoseconds since the clock's start, which on Linux is the boot.
     public let nanoseconds: Int64
 
+    /// The instant so many nanoseconds after the clock's start.
     @inlinable
     public init(nanoseconds: Int64) {
         self.nanoseconds = nanoseconds
@@ -18,6 +19,8 @@ public struct MonotonicInstant: InstantProtocol, Sendable, Hashable, CustomStrin
         left.nanoseconds < right.nanoseconds
     }
 
+    /// The instant a duration later; earlier, if the duration is negative.
+    ///
     /// - Complexity: O(1). Saturates instead of overflowing, in both directions.
     public func advanced(by duration: Duration) -> MonotonicInstant {
         let (sum, overflow) = nanoseconds.addingReportingOverflow(duration.clampedNanoseconds)
@@ -28,18 +31,25 @@ public struct MonotonicInstant: InstantProtocol, Sendable, Hashable, CustomStrin
     // The standard library gives its own instants these operators, and InstantProtocol none: without them, `.now + .seconds(1)`
     // does not compile.
 
+    /// The instant a duration later. Saturates.
     @inlinable
     public static func + (left: Self, right: Duration) -> Self { left.advanced(by: right) }
 
+    /// The instant a duration earlier. Saturates.
     @inlinable
     public static func - (left: Self, right: Duration) -> Self { left.advanced(by: .zero - right) }
 
+    /// How long the left instant is after the right one; negative if it is before. Saturates.
     @inlinable
     public static func - (left: Self, right: Self) -> Duration { right.duration(to: left) }
 
+    /// Moves the instant by a duration. Saturates.
     @inlinable
     public static func += (left: inout Self, right: Duration) { left = left + right }
 
+    /// How long it is to another instant; negative if that has passed.
+    ///
+    /// - Complexity: O(1). Saturates at what 64 bits of nanoseconds hold, 292 years.
     public func duration(to other: MonotonicInstant) -> Duration {
         let (difference, overflow) = other.nanoseconds.subtractingReportingOverflow(nanoseconds)
         guard overflow else { return .nanoseconds(difference) }

@@ -13,7 +13,9 @@ public import EddyReactor
 public final class CountingKernel: KernelBackend {
     /// One call: its name, its descriptor if it has one, and what it answered.
     public struct Entry: Sendable, Hashable, CustomStringConvertible {
+        /// The call's name.
         public let name: SystemCall.Name
+        /// The descriptor it was about, if it had one.
         public let descriptor: Int32?
         /// The result, or `-errno`.
         public let result: Int
@@ -33,6 +35,8 @@ public final class CountingKernel: KernelBackend {
     private let next: any KernelBackend
     private let keepsTrace: Bool
 
+    /// Makes a kernel that has counted nothing yet.
+    ///
     /// - Parameters:
     ///   - next: who answers the calls.
     ///   - keepsTrace: whether the calls themselves are kept, beside their numbers. Reading the clock is never kept.
@@ -41,6 +45,9 @@ public final class CountingKernel: KernelBackend {
         self.keepsTrace = keepsTrace
     }
 
+    /// Passes a call on, and notes it with its answer.
+    ///
+    /// - Note: *Thread:* any. *Complexity:* O(1), and the call; takes a lock.
     public func perform(_ call: SystemCall) -> Int {
         let name = call.name
         // Before the call: once the kernel has freed a number, another thread may be given it.

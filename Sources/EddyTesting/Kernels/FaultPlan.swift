@@ -38,6 +38,9 @@ public final class FaultPlan: KernelBackend {
     private let watches = Guarded<[Int32: Watch]>([:])
     private let next: any KernelBackend
 
+    /// Makes a plan without faults.
+    ///
+    /// - Parameter next: who answers the calls that do not fail.
     public init(over next: any KernelBackend = LinuxKernel.shared) {
         self.next = next
     }
@@ -58,6 +61,13 @@ public final class FaultPlan: KernelBackend {
 
     /// Makes reads or writes short. The descriptor stays ready, and epoll reports that as a new edge: as if more had come, or
     /// room had been made, right after the call.
+    ///
+    /// - Parameters:
+    ///   - name: the call: `read`, `write`, `recv` or `send`.
+    ///   - bytes: how many bytes it transfers at most.
+    ///   - descriptor: only on this descriptor. nil is any.
+    ///   - skip: how many calls are left alone first.
+    ///   - times: how many calls are short then.
     public func shorten(
         _ name: SystemCall.Name, to bytes: Int, on descriptor: Int32? = nil, after skip: Int = 0, times: Int = 1
     ) {
@@ -65,6 +75,10 @@ public final class FaultPlan: KernelBackend {
     }
 
     /// Swallows the events of a wait: the kernel has reported them, and the reactor never sees them.
+    ///
+    /// - Parameters:
+    ///   - skip: how many waits are left alone first.
+    ///   - times: how many waits lose their events then.
     public func dropEvents(after skip: Int = 0, times: Int = 1) {
         add(Rule(name: .epoll_wait, descriptor: nil, skip: skip, times: times, answer: .noEvents))
     }
@@ -76,6 +90,9 @@ public final class FaultPlan: KernelBackend {
     /// How many planned faults have not happened yet.
     public var remaining: Int { rules.withLock { $0.reduce(0) { $0 + $1.times } } }
 
+    /// Fails, shortens or passes on a call, as the first rule that matches it says.
+    ///
+    /// - Note: *Thread:* any. *Complexity:* O(n) in the number of planned faults, and the call; takes a lock.
     public func perform(_ call: SystemCall) -> Int {
         if case .epollControl(let epoll, let operation, let descriptor, let events, let tag) = call {
             let watch = operation == .delete ? nil : Watch(epoll: epoll, events: events, tag: tag)

@@ -17,7 +17,10 @@ public final class VirtualTimeKernel: KernelBackend {
     private let next: any KernelBackend
     private let patience: Duration
 
+    /// Makes a kernel whose clock stands still.
+    ///
     /// - Parameters:
+    ///   - next: who answers the calls that have nothing to do with time.
     ///   - start: what the clock shows at first, in nanoseconds.
     ///   - patience: when no deadline is left, how long to wait, really, for another thread or a descriptor to bring something.
     ///     Then the loop counts as stalled.
@@ -38,6 +41,12 @@ public final class VirtualTimeKernel: KernelBackend {
         state.withLock { $0.now = MonotonicInstant(nanoseconds: $0.now).advanced(by: duration).nanoseconds }
     }
 
+    /// Answers what is about time by itself, and passes everything else on.
+    ///
+    /// A wait that would block jumps to the next deadline instead. If there is none it really blocks, for the
+    /// patience at most.
+    ///
+    /// - Note: *Thread:* any.
     public func perform(_ call: SystemCall) -> Int {
         switch call {
         case .clock:

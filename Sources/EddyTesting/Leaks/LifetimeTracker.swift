@@ -13,6 +13,7 @@ import Synchronization
 public final class LifetimeTracker: Sendable {
     private let count = Atomic<Int>(0)
 
+    /// Makes a tracker that nothing is counted by yet.
     public init() {}
 
     /// How many tracked objects are alive.
