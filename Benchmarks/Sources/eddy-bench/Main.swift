@@ -79,7 +79,9 @@ private struct Arguments {
         }
         name = first
         if words.count == 2 {
-            guard let number = Int(words[1]), number > 0 else { throw UsageError("N is a number above 0, not \(words[1])") }
+            guard let number = Int(words[1]), number > 0 else {
+                throw UsageError("N is a number above 0, not \(words[1])")
+            }
             count = number
         }
     }

@@ -2,8 +2,8 @@ import Eddy
 import Glibc
 
 extension Subject {
-    /// Work that comes from other threads. The two are one program: which processors it may use is the caller's choice, with
-    /// taskset(1).
+    /// Work that comes from other threads. The two are one program: which processors it may use is the caller's choice,
+    /// with taskset(1).
     static let threads: [Subject] = [
         Subject("xthread", "another thread posts a closure and waits for its answer; one processor", count: 20_000) {
             try await postFromElsewhere($0)
@@ -41,10 +41,12 @@ private struct Thread {
     init(_ body: @escaping @Sendable () -> Void) throws {
         var created = pthread_t()
         let argument = Unmanaged.passRetained(Start(body)).toOpaque()
-        let result = pthread_create(&created, nil, { argument in
-            Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
-            return nil
-        }, argument)
+        let result = pthread_create(
+            &created, nil,
+            { argument in
+                Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+                return nil
+            }, argument)
         guard result == 0 else { throw UsageError("pthread_create: \(result)") }
         handle = created
     }

@@ -4,7 +4,8 @@ extension Subject {
     /// Tasks that give way to each other.
     static let waits: [Subject] = [
         Subject(
-            "yield", "one switch: two tasks yield in turn", count: 1_000_000, operationsPerCount: 2, isAllocationFree: true
+            "yield", "one switch: two tasks yield in turn", count: 1_000_000, operationsPerCount: 2,
+            isAllocationFree: true
         ) { count in
             await withDiscardingTaskGroup { group in
                 for _ in 0..<2 { group.addTask { for _ in 0..<count { await EventLoop.yield() } } }
