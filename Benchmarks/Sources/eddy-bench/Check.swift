@@ -8,7 +8,7 @@ enum Check {
     static func run(tracing traced: UInt32) async throws -> Bool {
         guard eddy_allocations_available() != 0 else {
             throw UsageError(
-                "allocations can't be counted here: this needs glibc, and no tool that replaces its malloc")
+                "allocations can't be counted here: this needs glibc, and nothing else in its malloc's place")
         }
         var isKept = true
         for subject in Subject.all where subject.isAllocationFree {
@@ -20,9 +20,7 @@ enum Check {
             print("\(subject.name): \(more) allocations in \(operations) operations")
             guard more != 0 else { continue }
             isKept = false
-            complain(
-                "error: \(subject.name) allocates on \(Mode.current.rawValue): \(more) times in \(operations) operations"
-            )
+            complain("error: \(subject.name) allocates (\(Mode.current)): \(more) times in \(operations) operations")
             guard traced > 0 else { continue }
             try await trace(subject, body, traced)
         }

@@ -2,8 +2,8 @@ import Eddy
 import Glibc
 
 extension Subject {
-    /// Work that comes from other threads. The two are one program: which processors it may use is the caller's choice, with
-    /// taskset(1).
+    /// Work that comes from other threads. The two are one program: which processors it may use is the caller's choice,
+    /// with taskset(1).
     static let threads: [Subject] = [
         Subject("xthread", "another thread posts a closure and waits for its answer; one processor", count: 20_000) {
             try await postFromElsewhere($0)

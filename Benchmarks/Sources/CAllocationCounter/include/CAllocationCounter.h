@@ -19,8 +19,8 @@ void eddy_allocations_begin(void);
 /// @return how often memory was asked for since eddy_allocations_begin. Giving it back is not counted.
 uint64_t eddy_allocations_end(void);
 
-/// From now on, `limit` of the allocations that are counted print their backtraces to standard error; the first `skipped` ones
-/// don't.
+/// From now on, `limit` of the allocations that are counted print their backtraces to standard error, after the first
+/// `skipped` ones.
 void eddy_allocations_trace(uint32_t skipped, uint32_t limit);
 
 #endif
