@@ -28,9 +28,10 @@ package struct Guarded<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     ) throws(Failure) -> sending Result {
         try mutex.withLock { value throws(Failure) in
             // The lock's address is its name for the sanitizer: it is used in place, as it can't be copied.
-            if _slowPath(ThreadSanitizer.isPresent) { withUnsafePointer(to: mutex) { ThreadSanitizer.acquired($0) } }
+            let isWatched = ThreadSanitizer.isPresent
+            if _slowPath(isWatched) { withUnsafePointer(to: mutex) { ThreadSanitizer.acquired($0) } }
             defer {
-                if _slowPath(ThreadSanitizer.isPresent) { withUnsafePointer(to: mutex) { ThreadSanitizer.released($0) } }
+                if _slowPath(isWatched) { withUnsafePointer(to: mutex) { ThreadSanitizer.released($0) } }
             }
             return try body(&value)
         }
