@@ -61,7 +61,8 @@ public final class EventLoop: Sendable {
 
     /// Makes a loop that runs when ``run(name:_:)-swift.method`` or ``runOnce(timeout:)`` is called.
     ///
-    /// It holds three descriptors until it is closed or goes away.
+    /// It holds three descriptors until it is closed or goes away. Close a loop that you no longer run while tasks are waiting
+    /// on it: they hold the loop, and the loop holds them.
     ///
     /// - Throws: ``SystemError`` when the process has no descriptors left. Nothing stays open then.
     public init(configuration: Configuration = Configuration()) throws {

@@ -13,7 +13,7 @@
 /// when the peer hangs up or an error is pending; the next system call says which.
 ///
 /// **A turn** waits for events, delivers them, then fires the timers that are due: input and output come before timers. What a
-/// callback registers or schedules takes part from the next turn on.
+/// callback registers takes part from the next turn on, and so does a timer that a timer's callback schedules.
 ///
 /// - Note: *Thread:* one thread at a time makes turns and calls everything else; only ``waker`` is for any thread.
 public final class Reactor {
