@@ -158,9 +158,9 @@ extension LoopCore {
 }
 
 /// A waiter as other threads may name it: only its loop may look behind the pointer.
+// SAFETY: the pointer is a name on other threads. Its memory belongs to the loop's pool, which outlives every inbox
+// message, and the generation tells the loop whether the waiter is still the one that was meant.
 struct WaiterReference: @unchecked Sendable {
-    // SAFETY: the pointer is a name on other threads. Its memory belongs to the loop's pool, which outlives every inbox
-    // message, and the generation tells the loop whether the waiter is still the one that was meant.
     let pointer: WaiterPointer
     let generation: UInt32
 
@@ -171,8 +171,8 @@ struct WaiterReference: @unchecked Sendable {
 }
 
 /// A waiter on its way into the parking lot and out of it.
+// SAFETY: handed over on the loop's thread, and taken back on the loop's thread by the job that the loop runs.
 struct ParkedWaiter: @unchecked Sendable {
-    // SAFETY: handed over on the loop's thread, and taken back on the loop's thread by the job that the loop runs.
     let pointer: WaiterPointer
     let core: LoopCore
 

@@ -6,11 +6,10 @@ import Synchronization
 /// One cancellation handler, installed where the task starts, covers all of its waits; the handler of a single wait would
 /// cost more than the wait itself. Waits find the record through a task-local, and believe it only if it is the current
 /// task's own: children inherit task-locals, but not the handler.
+// SAFETY: `waiter`, `next` and `previous` are touched on the loop's thread only; `task` is written by the task itself
+// and compared by whoever runs on the loop's thread, where a stale value can only fail to match, because a record
+// outlives the job that ends it (see `end`). The rest is immutable or atomic.
 final class TaskRecord: @unchecked Sendable {
-    // SAFETY: `waiter`, `next` and `previous` are touched on the loop's thread only; `task` is written by the task itself
-    // and compared by whoever runs on the loop's thread, where a stale value can only fail to match, because a record
-    // outlives the job that ends it (see `end`). The rest is immutable or atomic.
-
     @TaskLocal static var current: TaskRecord?
 
     /// Whoever makes a record holds the loop for as long as the task runs.
@@ -24,11 +23,12 @@ final class TaskRecord: @unchecked Sendable {
     private let cancelled = Atomic<Bool>(false)
     /// The wait that the task is parked in.
     var waiter: WaiterPointer?
+    // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
     unowned(unsafe) var next: TaskRecord?
     unowned(unsafe) var previous: TaskRecord?
 
+    // SAFETY: used to cancel only, which any thread may do; the value keeps the task's memory alive.
     private struct Handle: @unchecked Sendable {
-        // SAFETY: used to cancel only, which any thread may do; the value keeps the task's memory alive.
         var task: UnsafeCurrentTask?
     }
 

@@ -5,8 +5,8 @@ import EddyReactor
 /// The links go through the waiters, so that standing in a queue allocates nothing. Tasks of several loops, and of none, may
 /// stand in one queue: whoever takes a waiter out under the lock is the one who resumes it, directly on its own loop's thread,
 /// by message everywhere else. Nobody is resumed while the lock is held.
+// SAFETY: `first` and `last`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
 final class WaitQueue: @unchecked Sendable {
-    // SAFETY: `first` and `last`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
     private let lock = Guarded(())
     private var first: WaiterPointer?
     private var last: WaiterPointer?
@@ -72,8 +72,8 @@ final class WaitQueue: @unchecked Sendable {
         }
     }
 
+    // SAFETY: waiters that were taken out of the queue: only their taker touches their links.
     private struct Chain: @unchecked Sendable {
-        // SAFETY: waiters that were taken out of the queue: only their taker touches their links.
         let first: WaiterPointer?
     }
 
@@ -128,8 +128,8 @@ final class WaitQueue: @unchecked Sendable {
 }
 
 /// The waiter of a task that is on no loop.
+// SAFETY: the pointer never changes; what it points to is guarded by the queue the waiter stands in.
 private final class ForeignWaiter: @unchecked Sendable {
-    // SAFETY: the pointer never changes; what it points to is guarded by the queue the waiter stands in.
     let pointer = WaiterPointer.allocate(capacity: 1)
 
     init() {

@@ -8,10 +8,10 @@ public import Synchronization
 ///
 /// Inlinable, so that other modules specialise it: through the generic entry a lock costs a search for the type's metadata,
 /// several times the price of the lock.
+// SAFETY: the mutex is Sendable for a value that was sent into it, which the initializer asks for.
 @frozen
 @usableFromInline
 package struct Guarded<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
-    // SAFETY: the mutex is Sendable for a value that was sent into it, which the initializer asks for.
     @usableFromInline
     let mutex: Mutex<Value>
 
