@@ -24,16 +24,21 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 // Hidden behind _GNU_SOURCE in glibc: declared, not redefined.
 extern int accept4(int, struct sockaddr *__restrict, socklen_t *__restrict, int);
 extern int pipe2(int[2], int);
+extern ssize_t splice(int, void *, int, void *, size_t, unsigned);
+extern int recvmmsg(int, void *, unsigned, int, void *);
+extern int sendmmsg(int, void *, unsigned, int);
 extern long syscall(long, ...);
 
 // ---- constants -------------------------------------------------------------------------------------------------------
@@ -52,9 +57,18 @@ static const int32_t EDDY_EPOLL_CTL_MOD = EPOLL_CTL_MOD;
 static const int32_t EDDY_EPOLL_CTL_DEL = EPOLL_CTL_DEL;
 
 static const int32_t EDDY_SOCK_STREAM = SOCK_STREAM;
+static const int32_t EDDY_SOCK_DGRAM = SOCK_DGRAM;
+static const int32_t EDDY_SOCK_SEQPACKET = SOCK_SEQPACKET;
 static const int32_t EDDY_SOCK_NONBLOCK = SOCK_NONBLOCK;
 static const int32_t EDDY_SOCK_CLOEXEC = SOCK_CLOEXEC;
 static const int32_t EDDY_MSG_NOSIGNAL = MSG_NOSIGNAL;
+static const int32_t EDDY_MSG_PEEK = MSG_PEEK;
+static const int32_t EDDY_MSG_DONTWAIT = MSG_DONTWAIT;
+static const int32_t EDDY_MSG_TRUNC = MSG_TRUNC;
+static const int32_t EDDY_MSG_CTRUNC = MSG_CTRUNC;
+static const int32_t EDDY_MSG_ERRQUEUE = MSG_ERRQUEUE;
+static const int32_t EDDY_MSG_CMSG_CLOEXEC = MSG_CMSG_CLOEXEC;
+static const int32_t EDDY_SCM_RIGHTS = SCM_RIGHTS;
 static const int32_t EDDY_IPPROTO_TCP = IPPROTO_TCP;
 static const int32_t EDDY_IPPROTO_IPV6 = IPPROTO_IPV6;
 static const int32_t EDDY_IPV6_V6ONLY = IPV6_V6ONLY;
@@ -64,7 +78,9 @@ static const int32_t EDDY_SO_REUSEADDR = SO_REUSEADDR;
 static const int32_t EDDY_SO_REUSEPORT = SO_REUSEPORT;
 static const int32_t EDDY_SO_ERROR = SO_ERROR;
 static const int32_t EDDY_SO_LINGER = SO_LINGER;
+static const int32_t EDDY_SHUT_RD = SHUT_RD;
 static const int32_t EDDY_SHUT_WR = SHUT_WR;
+static const int32_t EDDY_SHUT_RDWR = SHUT_RDWR;
 
 #define EDDY_RESULT(call)            \
     long result = (long)(call);      \
@@ -138,10 +154,59 @@ static inline int64_t eddy_monotonic_now(void) {
 
 static inline long eddy_read(int fd, void *buffer, size_t count) { EDDY_RESULT(read(fd, buffer, count)); }
 static inline long eddy_write(int fd, const void *buffer, size_t count) { EDDY_RESULT(write(fd, buffer, count)); }
-static inline long eddy_receive(int fd, void *buffer, size_t count) { EDDY_RESULT(recv(fd, buffer, count, 0)); }
+static inline long eddy_receive(int fd, void *buffer, size_t count, int flags) {
+    EDDY_RESULT(recv(fd, buffer, count, flags));
+}
 static inline long eddy_send(int fd, const void *buffer, size_t count) {
     // MSG_NOSIGNAL: a closed peer is the error EPIPE, never a signal that ends the process (send(2)).
     EDDY_RESULT(send(fd, buffer, count, MSG_NOSIGNAL));
+}
+
+// write(2), sendfile(2) and splice(2) have no MSG_NOSIGNAL. Where the reader may be gone, SIGPIPE is blocked in this thread for the
+// length of the call, and the one that the call itself made is taken back: it is sent to the thread that wrote (signal(7)). One
+// that was pending before stays pending. The process's own handling of SIGPIPE is never touched.
+struct eddy_sigpipe_guard {
+    sigset_t previous;
+    int had_pending;
+};
+static inline void eddy_sigpipe_block(struct eddy_sigpipe_guard *guard) {
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &guard->previous);
+    guard->had_pending = 0;
+    if (sigismember(&guard->previous, SIGPIPE)) {
+        sigset_t pending;
+        sigpending(&pending);
+        guard->had_pending = sigismember(&pending, SIGPIPE);
+    }
+}
+static inline long eddy_sigpipe_restore(const struct eddy_sigpipe_guard *guard, long result) {
+    if (result == -EPIPE && !guard->had_pending) {
+        struct timespec none = {0, 0};
+        sigset_t pipe;
+        sigemptyset(&pipe);
+        sigaddset(&pipe, SIGPIPE);
+        while (sigtimedwait(&pipe, (siginfo_t *)0, &none) < 0 && errno == EINTR) {}
+    }
+    pthread_sigmask(SIG_SETMASK, &guard->previous, (sigset_t *)0);
+    return result;
+}
+#define EDDY_RESULT_WITHOUT_SIGPIPE(call)                              \
+    struct eddy_sigpipe_guard guard;                                   \
+    eddy_sigpipe_block(&guard);                                        \
+    long result = (long)(call);                                        \
+    return eddy_sigpipe_restore(&guard, result < 0 ? -(long)errno : result)
+
+static inline long eddy_write_vectored(int fd, const void *vectors, int count) {
+    EDDY_RESULT_WITHOUT_SIGPIPE(writev(fd, (const struct iovec *)vectors, count));
+}
+static inline long eddy_send_file(int out, int in, int64_t *offset, size_t count) {
+    EDDY_RESULT_WITHOUT_SIGPIPE(sendfile(out, in, (off_t *)offset, count));
+}
+// SPLICE_F_MOVE | SPLICE_F_NONBLOCK: the flags' names are hidden behind _GNU_SOURCE.
+static inline long eddy_splice(int in, int out, size_t count) {
+    EDDY_RESULT_WITHOUT_SIGPIPE(splice(in, (void *)0, out, (void *)0, count, 1 | 2));
 }
 static inline long eddy_close(int fd) { EDDY_RESULT(close(fd)); }
 static inline long eddy_pipe(int32_t ends[2]) { EDDY_RESULT(pipe2(ends, O_NONBLOCK | O_CLOEXEC)); }
@@ -152,13 +217,41 @@ static inline long eddy_set_nonblocking(int fd) {
     EDDY_RESULT(fcntl(fd, F_SETFL, flags | O_NONBLOCK));
 }
 
+// F_GETFL, or -errno.
+static inline long eddy_get_flags(int fd) { EDDY_RESULT(fcntl(fd, F_GETFL)); }
+// F_SETPIPE_SZ: 1031, hidden behind _GNU_SOURCE. Answers the size in bytes that the pipe has now.
+static inline long eddy_set_pipe_size(int fd, int size) { EDDY_RESULT(fcntl(fd, 1031, size)); }
+static inline long eddy_open(const char *path, int flags, uint32_t mode) {
+    EDDY_RESULT(open(path, flags | O_CLOEXEC, (mode_t)mode));
+}
+static inline long eddy_unlink(const char *path) { EDDY_RESULT(unlink(path)); }
+static inline long eddy_change_mode(const char *path, uint32_t mode) { EDDY_RESULT(chmod(path, (mode_t)mode)); }
+static inline long eddy_make_fifo(const char *path, uint32_t mode) { EDDY_RESULT(mkfifo(path, (mode_t)mode)); }
+// S_IFMT of an open file, or -errno.
+static inline long eddy_file_type(int fd) {
+    struct stat status;
+    if (fstat(fd, &status) != 0) return -(long)errno;
+    return (long)(status.st_mode & S_IFMT);
+}
+// S_IFMT of what stands at a path, without following a link, or -errno.
+static inline long eddy_path_type(const char *path) {
+    struct stat status;
+    if (lstat(path, &status) != 0) return -(long)errno;
+    return (long)(status.st_mode & S_IFMT);
+}
+static inline long eddy_file_size(int fd) {
+    struct stat status;
+    if (fstat(fd, &status) != 0) return -(long)errno;
+    return (long)status.st_size;
+}
+
 // ---- sockets ---------------------------------------------------------------------------------------------------------
 
 static inline long eddy_socket(int family, int kind) {
     EDDY_RESULT(socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
-static inline long eddy_socket_pair(int32_t ends[2]) {
-    EDDY_RESULT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends));
+static inline long eddy_socket_pair(int kind, int32_t ends[2]) {
+    EDDY_RESULT(socketpair(AF_UNIX, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends));
 }
 static inline long eddy_bind(int fd, const void *address, uint32_t length) {
     EDDY_RESULT(bind(fd, (const struct sockaddr *)address, (socklen_t)length));
@@ -182,6 +275,103 @@ static inline long eddy_get_option(int fd, int level, int name, void *value, uin
 }
 static inline long eddy_set_option(int fd, int level, int name, const void *value, uint32_t length) {
     EDDY_RESULT(setsockopt(fd, level, name, value, (socklen_t)length));
+}
+
+// ---- messages --------------------------------------------------------------------------------------------------------
+
+// One message of sendmsg(2) or recvmsg(2). glibc and musl give some members of `struct msghdr` other types than the kernel does,
+// so it is filled in here.
+static inline void eddy_message_fill(
+    struct msghdr *header, void *name, uint32_t name_length, void *vectors, size_t vector_count, void *control,
+    size_t control_length) {
+    memset(header, 0, sizeof *header);
+    header->msg_name = name;
+    header->msg_namelen = name_length;
+    header->msg_iov = (struct iovec *)vectors;
+    header->msg_iovlen = vector_count;
+    header->msg_control = control;
+    header->msg_controllen = control_length;
+}
+static inline long eddy_send_message(
+    int fd, const void *name, uint32_t name_length, const void *vectors, size_t vector_count, const void *control,
+    size_t control_length, int flags) {
+    struct msghdr header;
+    eddy_message_fill(
+        &header, (void *)name, name_length, (void *)vectors, vector_count, (void *)control, control_length);
+    EDDY_RESULT(sendmsg(fd, &header, flags | MSG_NOSIGNAL));
+}
+static inline long eddy_receive_message(
+    int fd, void *name, uint32_t *name_length, void *vectors, size_t vector_count, void *control, size_t *control_length,
+    int *flags) {
+    struct msghdr header;
+    eddy_message_fill(&header, name, *name_length, vectors, vector_count, control, *control_length);
+    long result = (long)recvmsg(fd, &header, *flags | MSG_CMSG_CLOEXEC);
+    if (result < 0) return -(long)errno;
+    *name_length = header.msg_namelen;
+    *control_length = header.msg_controllen;
+    *flags = header.msg_flags;
+    return result;
+}
+
+// Several messages in one call: an array of `struct mmsghdr`, which <sys/socket.h> hides behind _GNU_SOURCE.
+struct eddy_batch_entry {
+    struct msghdr header;
+    unsigned length;
+};
+static inline size_t eddy_batch_stride(void) { return sizeof(struct eddy_batch_entry); }
+static inline void eddy_batch_set(
+    void *batch, long index, void *name, uint32_t name_length, void *vectors, size_t vector_count, void *control,
+    size_t control_length) {
+    struct eddy_batch_entry *entry = &((struct eddy_batch_entry *)batch)[index];
+    eddy_message_fill(&entry->header, name, name_length, vectors, vector_count, control, control_length);
+    entry->length = 0;
+}
+static inline uint32_t eddy_batch_length(const void *batch, long index) {
+    return ((const struct eddy_batch_entry *)batch)[index].length;
+}
+static inline int32_t eddy_batch_flags(const void *batch, long index) {
+    return ((const struct eddy_batch_entry *)batch)[index].header.msg_flags;
+}
+static inline uint32_t eddy_batch_name_length(const void *batch, long index) {
+    return ((const struct eddy_batch_entry *)batch)[index].header.msg_namelen;
+}
+static inline size_t eddy_batch_control_length(const void *batch, long index) {
+    return ((const struct eddy_batch_entry *)batch)[index].header.msg_controllen;
+}
+static inline long eddy_send_messages(int fd, void *batch, uint32_t count) {
+    EDDY_RESULT(sendmmsg(fd, batch, count, MSG_NOSIGNAL));
+}
+static inline long eddy_receive_messages(int fd, void *batch, uint32_t count) {
+    EDDY_RESULT(recvmmsg(fd, batch, count, 0, (void *)0));
+}
+
+// Control messages, cmsg(3): Swift can't see the macros.
+static inline size_t eddy_control_space(size_t length) { return CMSG_SPACE(length); }
+
+// Appends a control message at an offset. Answers the offset behind it, or 0 when it does not fit.
+static inline size_t eddy_control_append(
+    void *control, size_t capacity, size_t offset, int level, int type, const void *data, size_t length) {
+    if (offset > capacity || capacity - offset < CMSG_SPACE(length)) return 0;
+    struct cmsghdr *header = (struct cmsghdr *)((char *)control + offset);
+    memset(header, 0, CMSG_SPACE(length));
+    header->cmsg_level = level;
+    header->cmsg_type = type;
+    header->cmsg_len = CMSG_LEN(length);
+    memcpy(CMSG_DATA(header), data, length);
+    return offset + CMSG_SPACE(length);
+}
+
+// Reads the control message at an offset. Answers the offset of the next, or 0 at the end, or when its length is a lie.
+static inline size_t eddy_control_read(
+    void *control, size_t total, size_t offset, int *level, int *type, void **data, size_t *length) {
+    if (offset > total || total - offset < sizeof(struct cmsghdr)) return 0;
+    struct cmsghdr *header = (struct cmsghdr *)((char *)control + offset);
+    if (header->cmsg_len < CMSG_LEN(0) || header->cmsg_len > total - offset) return 0;
+    *level = header->cmsg_level;
+    *type = header->cmsg_type;
+    *data = CMSG_DATA(header);
+    *length = header->cmsg_len - CMSG_LEN(0);
+    return offset + CMSG_SPACE(*length);
 }
 
 // ---- threads ---------------------------------------------------------------------------------------------------------
@@ -281,3 +471,4 @@ static inline void eddy_signal_default(int signal) {
 }
 
 #undef EDDY_RESULT
+#undef EDDY_RESULT_WITHOUT_SIGPIPE

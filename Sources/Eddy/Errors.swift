@@ -41,16 +41,22 @@ public struct ShutdownError: Error, Hashable, Sendable, CustomStringConvertible 
 public struct TimeoutError: Error, Hashable, Sendable, CustomStringConvertible {
     /// How long the operation had, if it was a timeout; nil for a deadline.
     public let timeout: Duration?
+    /// What was not finished, and on which connection. Empty for a body of one's own.
+    public let context: String
 
     /// Makes the error.
     ///
-    /// - Parameter timeout: how long the operation had; nil for a deadline.
-    public init(timeout: Duration? = nil) {
+    /// - Parameters:
+    ///   - timeout: how long the operation had; nil for a deadline.
+    ///   - context: what was not finished.
+    public init(timeout: Duration? = nil, context: String = "") {
         self.timeout = timeout
+        self.context = context
     }
 
     public var description: String {
-        timeout.map { "not finished within \($0)" } ?? "not finished by its deadline"
+        let text = timeout.map { "not finished within \($0)" } ?? "not finished by its deadline"
+        return context.isEmpty ? text : "\(context): \(text)"
     }
 }
 

@@ -6,18 +6,40 @@ import Synchronization
 /// Operations try the system call first while the cached readiness says that it is worth it, and park the task only when the
 /// kernel answers EAGAIN, or gave less than it was asked for. So an operation on a ready descriptor does not suspend, and a
 /// wait makes no system call of its own.
+///
+/// What is read and written through it is in `LoopDescriptor+Reading` and `LoopDescriptor+Writing`; sockets and pipes are built on
+/// these.
 final class LoopDescriptor: @unchecked Sendable {
-    // SAFETY: `failure` and the registration's slot are touched on the loop's thread only; `isClosing` is atomic; the rest is
-    // immutable.
+    // SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` is set before
+    // the stream over it is known to anybody; `isClosing` and the limits are atomic; the rest is immutable.
 
     let loop: EventLoop
     let core: LoopCore
     let descriptor: Int32
     let registration: Registration
+    let kind: Kind
+    /// The addresses of both ends, for those who ask and for errors.
+    var ends = DescriptorEnds()
     private let isClosing = Atomic<Bool>(false)
+    /// How long one wait may take in nanoseconds, by direction. Zero is as long as it takes.
+    private let readLimit = Atomic<Int64>(0)
+    private let writeLimit = Atomic<Int64>(0)
     /// The first error after which the stream is of no use. SO_ERROR is read and cleared by whichever call comes first, so
     /// the other direction would see nothing.
     private var failure: SystemError?
+    var writing = WritingState()
+
+    /// Which system calls bytes go through, and what a short one means.
+    enum Kind: Sendable {
+        /// recv(2) and send(2). Less than was asked for means that there is no more for now.
+        case stream
+        /// A socket whose messages are whole. A short one says nothing about the next.
+        case messages
+        /// read(2) and writev(2), as for `stream`.
+        case pipe
+        /// read(2) and writev(2). A terminal gives a line at a time, however many it has.
+        case device
+    }
 
     /// Registers a descriptor with the current loop. It is closed when that fails.
     ///
@@ -25,12 +47,15 @@ final class LoopDescriptor: @unchecked Sendable {
     ///
     /// - Parameter isConnecting: whether its connection is still being made. All others are taken to be writable, which saves
     ///   a new stream's first write a turn.
-    init(_ descriptor: consuming OwnedDescriptor, on core: LoopCore, isConnecting: Bool = false) throws(SystemError) {
+    init(
+        _ descriptor: consuming OwnedDescriptor, on core: LoopCore, _ kind: Kind = .stream, isConnecting: Bool = false
+    ) throws(SystemError) {
         // A failed registration closes the descriptor: its owner goes out of scope here.
         registration = try core.reactor.add(descriptor.rawValue)
         if !isConnecting { registration.slot.pointee.isWritable = true }
         self.descriptor = descriptor.take()
         self.core = core
+        self.kind = kind
         loop = core.loop
     }
 
@@ -49,17 +74,22 @@ final class LoopDescriptor: @unchecked Sendable {
         if core.isCurrent { core.close(closing) } else { core.inbox.send(.close(closing)) }
     }
 
-    /// Thrown inside, when a task that had to wait came back on another thread: the operation starts over from there.
-    struct MovedAway: Error {}
+    /// Thrown inside, when a task that had to wait came back on another thread: the operation goes on from there.
+    struct MovedAway: Error {
+        /// What ended the wait, if it was not that the descriptor is ready.
+        let failure: (any Error)?
+    }
 
     // MARK: - Operations
 
     /// Makes a system call that transfers something, waiting until the descriptor is ready for it.
     ///
     /// - Parameters:
-    ///   - wanted: how much the call asks for. With less than that the kernel has told that there is no more for now.
+    ///   - wanted: how much the call asks for. With less than that the kernel has told that there is no more for now. Zero
+    ///     where a short transfer does not mean that.
     ///   - attempt: the call; its result is the kernel's.
-    /// - Throws: ``ClosedError``, ``BusyError``, `CancellationError`, ``ShutdownError``, ``SystemError``, ``MovedAway``.
+    /// - Throws: ``ClosedError``, ``BusyError``, ``TimeoutError``, `CancellationError`, ``ShutdownError``, ``SystemError``,
+    ///   ``MovedAway``.
     /// - Note: *Thread:* the loop's.
     @inline(__always)
     func perform(
@@ -68,7 +98,7 @@ final class LoopDescriptor: @unchecked Sendable {
     ) async throws -> Int {
         let core = core
         // A task without an executor preference, started with `Task.immediate`, leaves the loop at its first wait.
-        guard _fastPath(core.isCurrent) else { throw MovedAway() }
+        guard _fastPath(core.isCurrent) else { throw MovedAway(failure: nil) }
         let record = try core.checkpoint()
         let slot = registration.slot
         while true {
@@ -97,13 +127,18 @@ final class LoopDescriptor: @unchecked Sendable {
             waiter.pointee.place = UInt64(UInt(bitPattern: slot))
             core.reactor.park(UInt(bitPattern: waiter), on: slot, direction)
             core.descriptorWaits += 1
-            try LoopCore.check(await core.park(waiter, record, isolation))
-            guard _fastPath(core.isCurrent) else { throw MovedAway() }
+            let limit = limit(direction)
+            if _slowPath(limit != 0) { setLimit(waiter, limit) }
+            let outcome = await core.park(waiter, record, isolation)
+            let failure: (any Error)? =
+                _fastPath(outcome == .ready) ? nil : error(for: outcome, operation, limit: limit)
+            guard _fastPath(core.isCurrent) else { throw MovedAway(failure: failure) }
+            if let failure { throw failure }
         }
     }
 
     @inline(__always)
-    private func clearReadiness(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
+    func clearReadiness(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
         switch direction {
         case .read: slot.pointee.isReadable = false
         case .write: slot.pointee.isWritable = false
@@ -111,10 +146,13 @@ final class LoopDescriptor: @unchecked Sendable {
     }
 
     /// What a failed call throws. A broken connection is remembered for the other direction.
-    private func fail(_ result: Int, _ operation: SystemCall.Name, _ direction: Direction) -> SystemError {
-        let error = SystemError(result: result, operation)
-        // A pipe that is broken for writing may still have bytes to read.
-        if result != -ErrorNumber.brokenPipe, result != -ErrorNumber.invalidArgument { failure = failure ?? error }
+    func fail(_ result: Int, _ operation: SystemCall.Name, _ direction: Direction) -> SystemError {
+        let error = SystemError(result: result, operation, ends.description)
+        // A pipe that is broken for writing may still have bytes to read, and one message that could not be sent or received
+        // says nothing about the next.
+        if kind != .messages, result != -ErrorNumber.brokenPipe, result != -ErrorNumber.invalidArgument {
+            failure = failure ?? error
+        }
         return direction == .write ? failure ?? error : error
     }
 
@@ -134,5 +172,59 @@ final class LoopDescriptor: @unchecked Sendable {
         core.reactor.park(UInt(bitPattern: waiter), on: slot, .write)
         core.descriptorWaits += 1
         try LoopCore.check(await core.park(waiter, record, isolation))
+    }
+
+    // MARK: - Limits
+
+    /// How long one wait may take; nil is as long as it takes.
+    ///
+    /// - Note: *Thread:* any.
+    func timeout(_ direction: Direction) -> Duration? {
+        let nanoseconds = limit(direction)
+        return nanoseconds == 0 ? nil : .nanoseconds(nanoseconds)
+    }
+
+    func setTimeout(_ direction: Direction, _ timeout: Duration?) {
+        // At least a nanosecond: zero stands for none.
+        let nanoseconds = timeout.map {
+            max(MonotonicInstant(nanoseconds: 0).advanced(by: $0).nanoseconds, 1)
+        }
+        switch direction {
+        case .read: readLimit.store(nanoseconds ?? 0, ordering: .relaxed)
+        case .write: writeLimit.store(nanoseconds ?? 0, ordering: .relaxed)
+        }
+    }
+
+    @inline(__always)
+    private func limit(_ direction: Direction) -> Int64 {
+        switch direction {
+        case .read: readLimit.load(ordering: .relaxed)
+        case .write: writeLimit.load(ordering: .relaxed)
+        }
+    }
+
+    @inline(never)
+    private func setLimit(_ waiter: WaiterPointer, _ nanoseconds: Int64) {
+        let deadline = core.reactor.now.advanced(by: .nanoseconds(nanoseconds))
+        waiter.pointee.limit = core.reactor.schedule(UInt(bitPattern: waiter), at: deadline).rawValue
+    }
+
+    @inline(never)
+    private func error(for outcome: Outcome, _ operation: SystemCall.Name, limit: Int64) -> any Error {
+        guard outcome == .timedOut else { return LoopCore.error(for: outcome) }
+        let place = ends.description.isEmpty ? "descriptor \(descriptor)" : ends.description
+        return TimeoutError(timeout: .nanoseconds(limit), context: "\(operation): \(place)")
+    }
+}
+
+/// The addresses of a connection, as far as they are known.
+struct DescriptorEnds: Sendable, CustomStringConvertible {
+    var local: SocketAddress?
+    var remote: SocketAddress?
+
+    /// `127.0.0.1:50123 -> 127.0.0.1:80`; of Unix sockets, whose clients have no name, the end that has one.
+    var description: String {
+        let named = [local, remote].compactMap { $0 }.filter { !$0.isUnnamed }
+        return named.map(\.description).joined(separator: " -> ")
     }
 }

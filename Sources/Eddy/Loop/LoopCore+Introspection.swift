@@ -27,6 +27,7 @@ extension LoopCore {
         switch waiter.pointee.reason {
         case .readable: "waiting to read descriptor \(waiter.pointee.descriptor)"
         case .writable: "waiting to write descriptor \(waiter.pointee.descriptor)"
+        case .hangUp: "waiting for descriptor \(waiter.pointee.descriptor) to be hung up"
         case .timer: "sleeping"
         case .event: "waiting for an event"
         case .yield: "about to go on"

@@ -236,7 +236,15 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         waiter.pointee.outcome = outcome
         let record = waiter.pointee.record
         if let record { record._withUnsafeGuaranteedRef { $0.waiter = nil } }
-        if waiter.pointee.reason == .readable || waiter.pointee.reason == .writable { descriptorWaits -= 1 }
+        switch waiter.pointee.reason {
+        case .readable, .writable, .hangUp: descriptorWaits -= 1
+        case .timer, .event, .yield: break
+        }
+        if _slowPath(waiter.pointee.limit != Waiter.noTimer) {
+            // One that has fired is no longer there to be cancelled.
+            reactor.cancel(TimerID(rawValue: waiter.pointee.limit))
+            waiter.pointee.limit = Waiter.noTimer
+        }
         ready.push(job, waiter.pointee.identity, record)
     }
 
@@ -245,7 +253,13 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
     @inline(__always)
     func resume(_ waiter: UInt, _ wake: Wake) {
         let waiter = WaiterPointer(bitPattern: waiter)!
-        claim(waiter, wake == .closed ? .closed : .ready)
+        switch wake {
+        case .ready: claim(waiter, .ready)
+        case .closed: claim(waiter, .closed)
+        // A sleep ends when its timer fires. Any other wait had a limit, and that is over.
+        case .due where waiter.pointee.reason == .timer: claim(waiter, .ready)
+        case .due: cancel(waiter, .timedOut)
+        }
     }
 
     /// Takes a parked task out of whatever it is parked in, and resumes it with an outcome.
@@ -255,6 +269,8 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         case .readable, .writable:
             let slot = UnsafeMutablePointer<RegistrationSlot>(bitPattern: UInt(waiter.pointee.place))!
             reactor.unpark(slot, waiter.pointee.reason == .readable ? .read : .write)
+        case .hangUp:
+            reactor.unparkForHangUp(UnsafeMutablePointer<RegistrationSlot>(bitPattern: UInt(waiter.pointee.place))!)
         case .timer:
             reactor.cancel(TimerID(rawValue: waiter.pointee.place))
         case .event:
@@ -292,6 +308,14 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
     func mayContinue() -> Bool {
         operationsLeft -= 1
         return operationsLeft > 0
+    }
+
+    /// Counts an operation that brings more work with it than it is itself.
+    ///
+    /// - Parameter weight: as how many operations it counts, beside the one that ``mayContinue()`` counts.
+    @inline(__always)
+    func countOperations(_ weight: Int) {
+        operationsLeft -= weight
     }
 
     // MARK: - Cancellation

@@ -4,92 +4,220 @@ import Glibc
 import Musl
 #endif
 
-/// The address of one end of a connection.
-public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
-    /// The largest address that is used here: `sockaddr_in6` has 28 bytes.
-    static let capacity: UInt32 = 28
-
-    private var storage: InlineStorage
-    let length: UInt32
-
-    private struct InlineStorage: Hashable, Sendable {
-        var a: UInt64 = 0
-        var b: UInt64 = 0
-        var c: UInt64 = 0
-        var d: UInt32 = 0
+/// The address of one end of a connection, or of a datagram: IPv4, IPv6 or a Unix socket's name.
+///
+/// ```swift
+/// let web = try SocketAddress(host: "192.0.2.7", port: 80)
+/// let daemon = try SocketAddress.unix("/run/daemon.sock")
+/// ```
+///
+/// A host here is numeric. A ``Resolver`` makes addresses of names.
+public struct SocketAddress: Hashable, Sendable {
+    /// What kind of address it is (address_families(7)).
+    public enum Family: Sendable, Hashable {
+        /// IPv4, ip(7).
+        case v4
+        /// IPv6, ipv6(7).
+        case v6
+        /// A socket of this machine, unix(7).
+        case unix
     }
 
-    /// An address from a numeric host: `127.0.0.1`, `::1`, `0.0.0.0`.
-    ///
-    /// - Throws: ``AddressError`` when the host is no numeric address, or the port is not between 0 and 65535.
-    public init(host: String, port: Int) throws {
-        guard let port = UInt16(exactly: port) else { throw AddressError(text: "\(port)", problem: .port) }
-        storage = InlineStorage()
-        var v4 = sockaddr_in()
-        var v6 = sockaddr_in6()
-        if inet_pton(AF_INET, host, &v4.sin_addr) == 1 {
-            v4.sin_family = sa_family_t(AF_INET)
-            v4.sin_port = port.bigEndian
-            length = UInt32(MemoryLayout<sockaddr_in>.size)
-            withUnsafeMutableBytes(of: &storage) { target in
-                withUnsafeBytes(of: v4) { target.copyMemory(from: $0) }
-            }
-        } else if inet_pton(AF_INET6, host, &v6.sin6_addr) == 1 {
-            v6.sin6_family = sa_family_t(AF_INET6)
-            v6.sin6_port = port.bigEndian
-            length = UInt32(MemoryLayout<sockaddr_in6>.size)
-            withUnsafeMutableBytes(of: &storage) { target in
-                withUnsafeBytes(of: v6) { target.copyMemory(from: $0) }
-            }
-        } else {
-            throw AddressError(text: host, problem: .host)
-        }
+    let storage: Storage
+
+    enum Storage: Hashable, Sendable {
+        case internet(InternetAddress)
+        case unix(UnixName)
     }
 
-    /// An address as the kernel fills it in.
-    ///
-    /// - Returns: nil for a family that is not an internet one.
-    init?(filledBy fill: (UnsafeMutableRawPointer, UnsafeMutablePointer<UInt32>) -> Int) {
-        var storage = InlineStorage()
-        var length = Self.capacity
-        let result = withUnsafeMutableBytes(of: &storage) { fill($0.baseAddress!, &length) }
-        guard result >= 0, length <= Self.capacity else { return nil }
+    init(_ storage: Storage) {
         self.storage = storage
-        self.length = length
-        guard family == AF_INET || family == AF_INET6 else { return nil }
     }
 
-    func withPointer<T>(_ body: (UnsafeRawPointer, UInt32) throws -> T) rethrows -> T {
-        try withUnsafeBytes(of: storage) { try body($0.baseAddress!, length) }
-    }
-
-    var family: Int32 {
-        withPointer { address, _ in Int32(address.loadUnaligned(as: sa_family_t.self)) }
-    }
-
-    /// The port, from 0 to 65535.
-    public var port: Int {
-        // Both families have it at the same place: right after the family.
-        withPointer { address, _ in Int(UInt16(bigEndian: address.loadUnaligned(fromByteOffset: 2, as: UInt16.self))) }
-    }
-
-    /// The numeric host.
-    public var host: String {
-        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        let offset = family == AF_INET ? 4 : 8
-        withPointer { address, _ in _ = inet_ntop(family, address + offset, &text, socklen_t(text.count)) }
-        return text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
-    }
-
-    public var description: String {
-        family == AF_INET6 ? "[\(host)]:\(port)" : "\(host):\(port)"
+    /// The kind of the address.
+    public var family: Family {
+        switch storage {
+        case .internet(let address): address.isV6 ? .v6 : .v4
+        case .unix: .unix
+        }
     }
 }
 
-/// A host or a port that is no address.
+// MARK: - Internet addresses
+
+extension SocketAddress {
+    /// An address from a numeric host: `127.0.0.1`, `::1`, `0.0.0.0`, `fe80::1%eth0`.
+    ///
+    /// - Throws: ``AddressError`` when the host is no numeric address, its zone is no interface of this machine, or the port is
+    ///   not between 0 and 65535.
+    public init(host: String, port: Int) throws(AddressError) {
+        guard let number = UInt16(exactly: port) else { throw AddressError(text: "\(port)", problem: .port) }
+        guard let address = try InternetAddress(host: host, port: number) else {
+            throw AddressError(text: host, problem: .host)
+        }
+        storage = .internet(address)
+    }
+
+    /// 127.0.0.1: this machine, over IPv4.
+    public static func loopback(port: UInt16) -> SocketAddress {
+        SocketAddress(.internet(InternetAddress(v4: 0x7F00_0001, port: port)))
+    }
+
+    /// 0.0.0.0: every IPv4 address of this machine, for binding.
+    public static func any(port: UInt16) -> SocketAddress {
+        SocketAddress(.internet(InternetAddress(v4: 0, port: port)))
+    }
+
+    /// The port, from 0 to 65535. Zero for a Unix address.
+    public var port: Int {
+        if case .internet(let address) = storage { Int(address.port) } else { 0 }
+    }
+
+    /// The numeric host, with the zone of a link-local address. Empty for a Unix address.
+    public var host: String {
+        if case .internet(let address) = storage { address.host } else { "" }
+    }
+
+    /// The same host with another port. A Unix address stays what it is.
+    public func with(port: UInt16) -> SocketAddress {
+        guard case .internet(var address) = storage else { return self }
+        address.port = port
+        return SocketAddress(.internet(address))
+    }
+
+    /// Is it this machine's own: 127.0.0.0/8, `::1`, or a Unix address?
+    public var isLoopback: Bool {
+        if case .internet(let address) = storage { address.isLoopback } else { true }
+    }
+
+    /// Does it stand for every address of this machine: 0.0.0.0 or `::`?
+    public var isWildcard: Bool {
+        if case .internet(let address) = storage { address.isWildcard } else { false }
+    }
+
+    /// Is it a group's: 224.0.0.0/4 or ff00::/8?
+    public var isMulticast: Bool {
+        if case .internet(let address) = storage { address.isMulticast } else { false }
+    }
+}
+
+// MARK: - Unix addresses
+
+extension SocketAddress {
+    /// How many bytes the name of a Unix socket may have: 107 for a path, and one byte more is its end (unix(7)).
+    public static let maximumUnixNameLength = UnixName.capacity - 1
+
+    /// A Unix socket with a path in the file system.
+    ///
+    /// - Throws: ``AddressError`` when the path is empty, has a NUL in it, or has more bytes than
+    ///   ``maximumUnixNameLength``.
+    public static func unix(_ path: String) throws(AddressError) -> SocketAddress {
+        let bytes = [UInt8](path.utf8)
+        guard !bytes.isEmpty, !bytes.contains(0) else { throw AddressError(text: path, problem: .path) }
+        guard bytes.count <= maximumUnixNameLength else { throw AddressError(text: path, problem: .pathLength) }
+        return SocketAddress(.unix(.path(bytes)))
+    }
+
+    /// A Unix socket with a name in Linux's abstract namespace: no file, gone with its last user (unix(7)).
+    ///
+    /// - Throws: ``AddressError`` when the name is empty or has more bytes than ``maximumUnixNameLength``. NULs may be in it.
+    public static func abstract(_ name: String) throws(AddressError) -> SocketAddress {
+        try abstract([UInt8](name.utf8))
+    }
+
+    /// A Unix socket with a name in Linux's abstract namespace, of any bytes.
+    ///
+    /// - Throws: as for ``abstract(_:)-(String)``.
+    public static func abstract(_ name: [UInt8]) throws(AddressError) -> SocketAddress {
+        let text = String(decoding: name, as: UTF8.self)
+        guard !name.isEmpty else { throw AddressError(text: text, problem: .path) }
+        guard name.count <= maximumUnixNameLength else { throw AddressError(text: text, problem: .pathLength) }
+        return SocketAddress(.unix(.abstract(name)))
+    }
+
+    /// The path of a Unix socket that has one in the file system.
+    public var path: String? {
+        if case .unix(.path(let bytes)) = storage { String(decoding: bytes, as: UTF8.self) } else { nil }
+    }
+
+    /// The name of a Unix socket in the abstract namespace, without the NUL that the kernel has in front of it.
+    public var abstractName: [UInt8]? {
+        if case .unix(.abstract(let bytes)) = storage { bytes } else { nil }
+    }
+
+    /// Is it a Unix socket without a name: one of a pair, or a client that was never bound?
+    public var isUnnamed: Bool { storage == .unix(.unnamed) }
+}
+
+extension SocketAddress: CustomStringConvertible {
+    public var description: String {
+        switch storage {
+        case .internet(let address): address.description
+        case .unix(let name): name.description
+        }
+    }
+}
+
+// MARK: - The kernel's form
+
+extension SocketAddress {
+    /// Room for every address: `sockaddr_storage` has 128 bytes.
+    static let capacity = MemoryLayout<sockaddr_storage>.size
+
+    /// An address as the kernel fills it in.
+    ///
+    /// - Returns: nil when the call failed, and for a family that is none of ours.
+    @inline(__always)
+    init?(filledBy fill: (UnsafeMutableRawPointer, UnsafeMutablePointer<UInt32>) -> Int) {
+        var room = sockaddr_storage()
+        var length = UInt32(Self.capacity)
+        let result = withUnsafeMutableBytes(of: &room) { fill($0.baseAddress!, &length) }
+        guard result >= 0 else { return nil }
+        let address = withUnsafeBytes(of: &room) {
+            SocketAddress(UnsafeRawBufferPointer(rebasing: $0.prefix(Int(length))))
+        }
+        guard let address else { return nil }
+        self = address
+    }
+
+    /// Reads a `sockaddr`.
+    ///
+    /// - Returns: nil for a family that is none of ours, and for one that was cut short.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count >= MemoryLayout<sa_family_t>.size else { return nil }
+        switch Int32(bytes.loadUnaligned(as: sa_family_t.self)) {
+        case AF_INET, AF_INET6:
+            guard let address = InternetAddress(bytes) else { return nil }
+            storage = .internet(address)
+        case AF_UNIX:
+            storage = .unix(UnixName(bytes))
+        default:
+            return nil
+        }
+    }
+
+    /// The address as a `sockaddr`, with its length in bytes.
+    func withPointer<T>(_ body: (UnsafeRawPointer, UInt32) throws -> T) rethrows -> T {
+        switch storage {
+        case .internet(let address): try address.withPointer(body)
+        case .unix(let name): try name.withPointer(body)
+        }
+    }
+
+    /// The AF_ number.
+    var rawFamily: Int32 {
+        switch family {
+        case .v4: AF_INET
+        case .v6: AF_INET6
+        case .unix: AF_UNIX
+        }
+    }
+}
+
+/// A host, a port or a name that is no address.
 public struct AddressError: Error, Hashable, Sendable, CustomStringConvertible {
     enum Problem: Sendable {
-        case host, port
+        case host, port, zone, path, pathLength
     }
 
     let text: String
@@ -99,6 +227,11 @@ public struct AddressError: Error, Hashable, Sendable, CustomStringConvertible {
         switch problem {
         case .host: "'\(text)' is no numeric address: give one like 127.0.0.1 or ::1"
         case .port: "\(text) is no port: ports go from 0 to 65535"
+        case .zone: "'\(text)' names no network interface of this machine: see `ip link`"
+        case .path: "'\(text)' is no name for a Unix socket: it needs at least one byte, and a path has no NUL in it"
+        case .pathLength:
+            "'\(text)' has \(text.utf8.count) bytes, and the name of a Unix socket may have "
+                + "\(SocketAddress.maximumUnixNameLength): use a shorter directory, or an abstract name"
         }
     }
 }

@@ -13,8 +13,7 @@ enum Sockets {
 
     /// A stream socket for an address: non-blocking and close-on-exec from the start.
     static func open(_ address: SocketAddress, on core: LoopCore) throws(SystemError) -> OwnedDescriptor {
-        // SOCK_STREAM is 1 on every Linux (socket(2)); the C libraries spell it as an enumerator or as a macro.
-        let result = core.kernel.socket(family: address.family, kind: 1)
+        let result = core.kernel.socket(family: address.rawFamily, kind: SocketKind.stream)
         guard result >= 0 else { throw SystemError(result: result, .socket, "see `ulimit -n` if there are too many") }
         return core.kernel.own(result)
     }

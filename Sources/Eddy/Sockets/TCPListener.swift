@@ -27,6 +27,7 @@ public final class TCPListener: Sendable {
     private init(_ io: LoopDescriptor, _ localAddress: SocketAddress) {
         self.io = io
         self.localAddress = localAddress
+        io.ends.local = localAddress
     }
 
     /// Binds to a numeric address and listens.
@@ -80,40 +81,20 @@ public final class TCPListener: Sendable {
     ///   ``ShutdownError``.
     /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
     public func accept() async throws -> TCPStream {
-        guard io.core.isCurrent else {
-            return try await io.loop.anchor.run { try await self.accept() }
-        }
-        while true {
-            var address: SocketAddress?
-            do {
-                let accepted = try await io.perform(.read, .accept4, wanted: 0, #isolation) { kernel, descriptor in
-                    var result = 0
-                    address = SocketAddress {
-                        result = kernel.accept(descriptor, $0, $1)
-                        return result
-                    }
-                    return result
-                }
-                guard io.core.isCurrent else {
-                    let (descriptor, remote) = (Int(accepted), address)
-                    return try await io.loop.anchor.run { try self.adopt(descriptor, remote) }
-                }
-                return try adopt(accepted, address)
-            } catch let error as SystemError where AcceptFailure(error) == .passing {
-                if !io.core.mayContinue() { await EventLoop.yield() }
-            } catch is LoopDescriptor.MovedAway {
-                return try await io.loop.anchor.run { try await self.accept() }
-            }
-        }
+        let accepted = try await io.accept()
+        guard io.core.isCurrent else { return try await io.loop.anchor.run { try self.adopt(accepted) } }
+        return try adopt(accepted)
     }
 
-    /// Makes a stream of an accepted descriptor, which is closed when that fails.
+    /// Makes a stream of an accepted connection, which is closed when that fails.
     ///
     /// - Note: *Thread:* the loop's.
-    private func adopt(_ descriptor: Int, _ address: SocketAddress?) throws -> TCPStream {
-        let connection = try LoopDescriptor(io.core.kernel.own(descriptor), on: io.core)
+    private func adopt(_ accepted: AcceptedConnection) throws -> TCPStream {
+        let connection = try LoopDescriptor(io.core.kernel.own(accepted.descriptor), on: io.core)
         Sockets.setNoDelay(connection)
-        return TCPStream(connection, remoteAddress: address)
+        // One that is bound to a single address has connections to no other.
+        return TCPStream(
+            connection, localAddress: localAddress.isWildcard ? nil : localAddress, remoteAddress: accepted.remoteAddress)
     }
 
     /// Stops listening. Who waits for a connection gets ``ClosedError``; connections that were accepted go on.
@@ -121,29 +102,5 @@ public final class TCPListener: Sendable {
     /// - Note: *Thread:* any. Closing twice is fine.
     public func close() {
         io.close()
-    }
-}
-
-/// What an error of accept(2) means for a server.
-enum AcceptFailure {
-    /// The connection is gone, or the network had a fault: take the next one.
-    case passing
-    /// A limit is reached: wait a while, for the listener stays readable.
-    case exhausted
-    /// The listener is of no use any more.
-    case fatal
-
-    init(_ error: SystemError) {
-        switch Int(error.code) {
-        case ErrorNumber.connectionAborted, ErrorNumber.protocolError, ErrorNumber.notPermitted,
-            ErrorNumber.networkDown, ErrorNumber.networkUnreachable, ErrorNumber.hostDown, ErrorNumber.hostUnreachable,
-            ErrorNumber.noProtocolOption, ErrorNumber.notSupported, ErrorNumber.connectionReset:
-            self = .passing
-        case ErrorNumber.tooManyOpenFiles, ErrorNumber.tooManyOpenFilesInSystem, ErrorNumber.noBuffers,
-            ErrorNumber.noMemory:
-            self = .exhausted
-        default:
-            self = .fatal
-        }
     }
 }

@@ -1,5 +1,4 @@
 import EddyReactor
-import Synchronization
 
 /// A TCP connection.
 ///
@@ -11,105 +10,74 @@ import Synchronization
 ///
 /// - Note: *Thread:* any. On its loop an operation goes straight to the kernel; elsewhere it hops to the loop and back, and
 ///   copies the bytes.
-public final class TCPStream: Sendable {
+public final class TCPStream: ByteStream {
     let io: LoopDescriptor
-    private let writing = WritingState()
 
     /// This end's address. nil when the kernel could not tell it.
-    public let localAddress: SocketAddress?
+    public var localAddress: SocketAddress? { io.ends.local }
     /// The peer's address. nil when the peer was gone before it could be asked.
-    public let remoteAddress: SocketAddress?
+    public var remoteAddress: SocketAddress? { io.ends.remote }
 
-    init(_ io: LoopDescriptor, remoteAddress: SocketAddress? = nil) {
+    /// - Parameters:
+    ///   - localAddress: this end's, where it is known; otherwise the kernel is asked.
+    ///   - remoteAddress: the peer's, where it is known; otherwise the kernel is asked.
+    /// - Note: *Thread:* the loop's.
+    init(_ io: LoopDescriptor, localAddress: SocketAddress? = nil, remoteAddress: SocketAddress? = nil) {
         self.io = io
-        let kernel = io.core.kernel
-        let descriptor = io.descriptor
-        localAddress = SocketAddress { kernel.socketName(descriptor, $0, $1) }
-        self.remoteAddress = remoteAddress ?? SocketAddress { kernel.peerName(descriptor, $0, $1) }
-    }
-
-    /// What a writer must know of an earlier one.
-    private final class WritingState: @unchecked Sendable {
-        // SAFETY: touched on the loop's thread only.
-        var isWriting = false
-        var interrupted: PartialWriteError?
+        let (kernel, descriptor) = (io.core.kernel, io.descriptor)
+        io.ends.local = localAddress ?? SocketAddress { kernel.socketName(descriptor, $0, $1) }
+        io.ends.remote = remoteAddress ?? SocketAddress { kernel.peerName(descriptor, $0, $1) }
     }
 
     // MARK: - Reading
 
-    /// Reads what is there, at most as much as the buffer holds, waiting until there is something.
+    /// Reads what is there, at most as much as the buffer has room for, waiting until there is something.
     ///
-    /// - Returns: how many bytes were read. Zero at the end of the stream, and for an empty buffer, which asks the kernel
+    /// - Returns: how many bytes were read. Zero at the end of the stream, and for a buffer without room, which asks the kernel
     ///   nothing.
-    /// - Throws: ``SystemError``, for instance ECONNRESET; ``ClosedError``; ``BusyError``; `CancellationError`;
-    ///   ``ShutdownError``.
+    /// - Throws: ``SystemError``, for instance ECONNRESET; ``ClosedError``; ``BusyError``; ``TimeoutError`` after
+    ///   ``readTimeout``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing, and bytes that were read are returned.
     ///   *Complexity:* one system call when there is something to read; no allocation and no copy on the loop.
-    public func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
-        guard let base = buffer.baseAddress, !buffer.isEmpty else { return 0 }
-        if io.core.isCurrent {
-            do {
-                let count = try await io.perform(.read, .recv, wanted: buffer.count, #isolation) { kernel, descriptor in
-                    kernel.receive(descriptor, base, buffer.count)
-                }
-                if count == 0 { try io.checkEnd() }
-                return count
-            } catch is LoopDescriptor.MovedAway {}
-        }
-        let bytes = try await readOffLoop(atMost: buffer.count)
-        buffer.copyBytes(from: bytes)
-        return bytes.count
-    }
-
-    /// Reads what is there into an array's elements, at most as many as it has.
-    ///
-    /// - Returns: how many bytes were read. Zero at the end of the stream, and for an empty array.
-    /// - Throws: as for ``read(into:)-(UnsafeMutableRawBufferPointer)``.
-    public func read(into buffer: inout [UInt8]) async throws -> Int {
-        guard !buffer.isEmpty else { return 0 }
-        if io.core.isCurrent {
-            do {
-                let wanted = buffer.count
-                let count = try await io.perform(.read, .recv, wanted: wanted, #isolation) { kernel, descriptor in
-                    buffer.withUnsafeMutableBytes { kernel.receive(descriptor, $0.baseAddress!, wanted) }
-                }
-                if count == 0 { try io.checkEnd() }
-                return count
-            } catch is LoopDescriptor.MovedAway {}
-        }
-        let bytes = try await readOffLoop(atMost: buffer.count)
-        buffer.replaceSubrange(0..<bytes.count, with: bytes)
-        return bytes.count
+    public func read(into buffer: inout OutputRawSpan) async throws -> Int {
+        try await io.read(into: &buffer)
     }
 
     /// Reads what is there, at most so many bytes.
     ///
     /// - Returns: the bytes; empty at the end of the stream.
-    /// - Throws: as for ``read(into:)-(UnsafeMutableRawBufferPointer)``.
+    /// - Throws: as for ``read(into:)``.
+    /// - Note: *Complexity:* as for ``read(into:)``, and an array that is made when there is something to read.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
-        guard maximum > 0 else { return [] }
-        guard io.core.isCurrent else { return try await readOffLoop(atMost: maximum) }
-        var bytes: [UInt8] = []
-        do {
-            let count = try await io.perform(.read, .recv, wanted: maximum, #isolation) { kernel, descriptor in
-                var result = 0
-                // Memory is taken only when the kernel has something: a thousand idle readers hold none.
-                bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
-                    result = kernel.receive(descriptor, buffer.baseAddress!, maximum)
-                    count = max(result, 0)
-                }
-                return result
-            }
-            if count == 0 { try io.checkEnd() }
-            return bytes
-        } catch is LoopDescriptor.MovedAway {
-            return try await readOffLoop(atMost: maximum)
-        }
+        try await io.read(atMost: maximum)
     }
 
-    @inline(never)
-    private func readOffLoop(atMost maximum: Int) async throws -> [UInt8] {
-        try await io.loop.anchor.run { try await self.read(atMost: maximum) }
+    /// Reads what is there without taking it out of the stream: the next read gets it again.
+    ///
+    /// - Returns: the bytes, at least one; empty at the end of the stream.
+    /// - Throws: as for ``read(into:)``.
+    public func peek(atMost maximum: Int) async throws -> [UInt8] {
+        try await io.peek(atMost: maximum)
+    }
+
+    /// Reads what is there now, without waiting.
+    ///
+    /// - Returns: how many bytes were read; nil when there is nothing now; zero at the end of the stream.
+    /// - Throws: ``SystemError``; ``ClosedError``.
+    /// - Precondition: on the stream's loop.
+    public func tryRead(into buffer: inout OutputRawSpan) throws -> Int? {
+        try io.tryRead(into: &buffer)
+    }
+
+    /// Waits until the peer has closed the connection or its writing half, without reading what it has sent before.
+    ///
+    /// For a server that works on an answer and wants to know that nobody waits for it any more. It sees EPOLLRDHUP
+    /// (epoll_ctl(2)), so bytes that were sent before stay where they are.
+    ///
+    /// - Throws: ``BusyError`` when another task waits for the same; ``ClosedError``; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait and leaves nothing behind. *Complexity:* no system call.
+    public func closed() async throws {
+        try await io.waitUntilHungUp(#isolation)
     }
 
     // MARK: - Writing
@@ -117,94 +85,35 @@ public final class TCPStream: Sendable {
     /// Writes all bytes: returns when the kernel has them.
     ///
     /// - Throws: ``PartialWriteError`` when the write failed or was cancelled after some bytes were gone; otherwise
-    ///   ``SystemError``, for instance EPIPE (never a signal); ``ClosedError``; ``BusyError``; `CancellationError`;
-    ///   ``ShutdownError``.
+    ///   ``SystemError``, for instance EPIPE (never a signal); ``ClosedError``; ``BusyError``; ``TimeoutError`` after
+    ///   ``writeTimeout``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* may cut a message in two, and then says so. *Complexity:* one system call when there is room; no
     ///   allocation and no copy on the loop.
-    public func write(_ bytes: UnsafeRawBufferPointer) async throws {
-        guard let base = bytes.baseAddress, !bytes.isEmpty else { return }
-        guard io.core.isCurrent else { return try await writeOffLoop([UInt8](bytes)) }
-        try beginWriting()
-        defer { writing.isWriting = false }
-        var written = 0
-        do {
-            while written < bytes.count {
-                let rest = bytes.count - written
-                let from = base + written
-                written += try await io.perform(.write, .send, wanted: rest, #isolation) { kernel, descriptor in
-                    kernel.send(descriptor, from, rest)
-                }
-            }
-        } catch is LoopDescriptor.MovedAway {
-            writing.isWriting = false
-            try await writeOffLoop([UInt8](bytes[written...]))
-        } catch {
-            throw interruption(after: written, error)
-        }
+    public func write(_ bytes: RawSpan) async throws {
+        try await io.write(bytes)
     }
 
-    /// Writes all bytes: returns when the kernel has them.
+    /// Writes all bytes of several buffers, as if they were one.
     ///
-    /// - Throws: as for ``write(_:)-(UnsafeRawBufferPointer)``.
-    public func write(_ bytes: [UInt8]) async throws {
-        try await write(bytes[...])
+    /// - Throws: as for ``write(_:)``.
+    /// - Note: *Complexity:* one system call for up to 1,024 buffers when there is room (IOV_MAX, writev(2)); no copy on the
+    ///   loop.
+    public func write(vectored buffers: [[UInt8]]) async throws {
+        try await io.write(vectored: buffers)
     }
 
-    /// Writes all bytes: returns when the kernel has them.
+    /// Writes what there is room for now, without waiting.
     ///
-    /// - Throws: as for ``write(_:)-(UnsafeRawBufferPointer)``.
-    public func write(_ bytes: ArraySlice<UInt8>) async throws {
-        guard !bytes.isEmpty else { return }
-        guard io.core.isCurrent else { return try await writeOffLoop([UInt8](bytes)) }
-        try beginWriting()
-        defer { writing.isWriting = false }
-        var written = 0
-        do {
-            while written < bytes.count {
-                let rest = bytes.count - written
-                written += try await io.perform(.write, .send, wanted: rest, #isolation) { kernel, descriptor in
-                    bytes.withUnsafeBytes { kernel.send(descriptor, $0.baseAddress! + written, rest) }
-                }
-            }
-        } catch is LoopDescriptor.MovedAway {
-            writing.isWriting = false
-            try await writeOffLoop([UInt8](bytes.dropFirst(written)))
-        } catch {
-            throw interruption(after: written, error)
-        }
-    }
-
-    /// Writes all bytes of a string, as UTF-8.
-    public func write(_ text: String) async throws {
-        try await write([UInt8](text.utf8))
-    }
-
-    @inline(never)
-    private func writeOffLoop(_ bytes: [UInt8]) async throws {
-        try await io.loop.anchor.run { try await self.write(bytes) }
-    }
-
-    private func beginWriting() throws {
-        if let interrupted = writing.interrupted { throw interrupted }
-        // Two writers' bytes would be mixed wherever one of them has to wait.
-        guard !writing.isWriting else { throw BusyError(descriptor: io.descriptor, direction: .write) }
-        writing.isWriting = true
-    }
-
-    private func interruption(after written: Int, _ error: any Error) -> any Error {
-        guard written > 0 else { return error }
-        let partial = PartialWriteError(bytesWritten: written, underlyingError: error)
-        writing.interrupted = partial
-        return partial
+    /// - Returns: how many bytes were taken; zero when there is no room now.
+    /// - Throws: ``SystemError``; ``ClosedError``; ``BusyError`` while another task writes.
+    /// - Precondition: on the stream's loop.
+    public func tryWrite(_ bytes: RawSpan) throws -> Int {
+        try io.tryWrite(bytes)
     }
 
     /// After a ``PartialWriteError``: lets writing go on, for a protocol that knows how to continue from there.
     public func resumeWriting() {
-        if io.core.isCurrent {
-            writing.interrupted = nil
-        } else {
-            io.loop.post { [writing] in writing.interrupted = nil }
-        }
+        io.resumeWriting()
     }
 
     // MARK: - Ending
@@ -214,35 +123,40 @@ public final class TCPStream: Sendable {
     /// - Throws: ``SystemError``, for instance ENOTCONN; ``ClosedError``.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
-        guard io.core.isCurrent else {
-            return try await io.loop.anchor.run { try await self.finishWriting() }
-        }
-        guard io.registration.isValid else { throw ClosedError() }
-        let result = io.core.kernel.shutdown(io.descriptor, how: Sockets.shutdownWriting)
-        if result < 0 { throw SystemError(result: result, .shutdown) }
+        try await io.finishWriting()
     }
 
     /// Closes the connection. Whoever waits on it gets ``ClosedError``.
+    ///
+    /// The kernel goes on sending what was written. If bytes have come that nobody has read, it resets the connection instead
+    /// (RFC 2525, section 2.17): read to the end where that matters.
     ///
     /// - Note: *Cancellation:* ignored: this does not wait, so it works in the `defer` of a cancelled task. *Thread:* any.
     ///   Closing twice is fine.
     public func close() {
         io.close()
     }
-}
 
-/// A write that was cut short: so many bytes had gone when it failed or was cancelled.
-///
-/// The peer has seen a part of a message. Later writes on the stream throw this error again, unless
-/// ``TCPStream/resumeWriting()`` says that the protocol can go on from there.
-public struct PartialWriteError: Error, Sendable, CustomStringConvertible {
-    /// How many bytes of the write the kernel has taken.
-    public let bytesWritten: Int
-    /// What ended it.
-    public let underlyingError: any Error
+    // MARK: - Timeouts
 
-    public var description: String {
-        "a write ended after \(bytesWritten) bytes: \(underlyingError). The peer has a torn message: close the stream, "
-            + "or call resumeWriting() if the protocol can go on from there"
+    /// How long a single wait for bytes may take before the read throws ``TimeoutError``; nil is as long as it takes.
+    ///
+    /// It counts anew with each byte that comes: a peer that sends one byte a second is not idle. Give a whole message its time
+    /// with ``withTimeout(_:_:)``.
+    ///
+    /// - Note: *Thread:* any. It holds for waits that begin afterwards. *Complexity:* a timer in the loop's heap for each wait,
+    ///   no allocation and no system call.
+    public var readTimeout: Duration? {
+        get { io.timeout(.read) }
+        set { io.setTimeout(.read, newValue) }
+    }
+
+    /// How long a single wait for room may take before the write throws ``TimeoutError``, or ``PartialWriteError`` with one
+    /// inside; nil is as long as it takes.
+    ///
+    /// - Note: as for ``readTimeout``.
+    public var writeTimeout: Duration? {
+        get { io.timeout(.write) }
+        set { io.setTimeout(.write, newValue) }
     }
 }

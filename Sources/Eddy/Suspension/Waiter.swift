@@ -23,6 +23,8 @@ struct Waiter {
     var generation: UInt32 = 0
     /// What it is parked in: the address of a registration's slot, or a timer's name.
     var place: UInt64 = 0
+    /// The name of the timer that ends the wait when it takes too long, or ``Waiter/noTimer``.
+    var limit = Waiter.noTimer
     /// The descriptor, for whoever lists the parked tasks.
     var descriptor: Int32 = -1
     /// The record of the task, when it is covered. The task's own frame keeps it alive while the task is parked.
@@ -40,18 +42,21 @@ struct Waiter {
     var core: LoopCore?
     /// The continuation of a task that waits off any loop.
     var foreign: UnsafeContinuation<Outcome, Never>?
+
+    /// No timer has this name.
+    static let noTimer = UInt64.max
 }
 
 typealias WaiterPointer = UnsafeMutablePointer<Waiter>
 
 /// How a wait ended.
 enum Outcome: UInt8, Sendable {
-    case ready, cancelled, closed, shutDown
+    case ready, cancelled, closed, shutDown, timedOut
 }
 
 /// What a task waits for, for those who ask why it does not go on.
 enum WaitReason: UInt8, Sendable {
-    case yield, readable, writable, timer, event
+    case yield, readable, writable, hangUp, timer, event
 }
 
 /// Under which identity a job is run.

@@ -70,6 +70,7 @@ extension LoopCore {
         case .ready, .cancelled: CancellationError()
         case .closed: ClosedError()
         case .shutDown: ShutdownError()
+        case .timedOut: TimeoutError()
         }
     }
 }

@@ -31,18 +31,18 @@ package struct Kernel {
     }
 
     @inline(__always)
-    private var backend: (any KernelBackend)? {
+    var backend: (any KernelBackend)? {
         _slowPath(isReplaced) ? replacement.pointee : nil
     }
 
     @inline(__always)
-    private func count(_ name: SystemCall.Name) {
+    func count(_ name: SystemCall.Name) {
         counters[name.rawValue] &+= 1
     }
 
     /// Repeats a call that a signal interrupted before it did anything (signal(7)).
     @inline(__always)
-    private func retrying(_ call: () -> Int) -> Int {
+    func retrying(_ call: () -> Int) -> Int {
         while true {
             let result = call()
             if _fastPath(result != -Int(EINTR)) { return result }
@@ -125,11 +125,13 @@ package struct Kernel {
     }
 
     @inline(__always)
-    package func receive(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ size: Int) -> Int {
+    package func receive(
+        _ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ size: Int, flags: Int32 = 0
+    ) -> Int {
         retrying {
             count(.recv)
-            if let backend { return backend.perform(.receive(descriptor, buffer, size)) }
-            return eddy_receive(descriptor, buffer, size)
+            if let backend { return backend.perform(.receive(descriptor, buffer, size, flags: flags)) }
+            return eddy_receive(descriptor, buffer, size, flags)
         }
     }
 
@@ -167,87 +169,5 @@ package struct Kernel {
         count(.fcntl)
         if let backend { return backend.perform(.setNonBlocking(descriptor)) }
         return eddy_set_nonblocking(descriptor)
-    }
-
-    // MARK: - Sockets
-
-    package func socket(family: Int32, kind: Int32) -> Int {
-        count(.socket)
-        if let backend { return backend.perform(.socket(family: family, kind: kind)) }
-        return eddy_socket(family, kind)
-    }
-
-    package func socketPair(_ ends: UnsafeMutablePointer<Int32>) -> Int {
-        count(.socketpair)
-        if let backend { return backend.perform(.socketPair(ends)) }
-        return eddy_socket_pair(ends)
-    }
-
-    package func bind(_ descriptor: Int32, _ address: UnsafeRawPointer, _ length: UInt32) -> Int {
-        count(.bind)
-        if let backend { return backend.perform(.bind(descriptor, address, length)) }
-        return eddy_bind(descriptor, address, length)
-    }
-
-    package func listen(_ descriptor: Int32, backlog: Int32) -> Int {
-        count(.listen)
-        if let backend { return backend.perform(.listen(descriptor, backlog: backlog)) }
-        return eddy_listen(descriptor, backlog)
-    }
-
-    package func accept(
-        _ descriptor: Int32, _ address: UnsafeMutableRawPointer, _ length: UnsafeMutablePointer<UInt32>
-    ) -> Int {
-        retrying {
-            count(.accept4)
-            if let backend { return backend.perform(.accept(descriptor, address, length)) }
-            return eddy_accept(descriptor, address, length)
-        }
-    }
-
-    /// Not retried on EINTR: the connection then goes on being made, as after EINPROGRESS (connect(2)).
-    package func connect(_ descriptor: Int32, _ address: UnsafeRawPointer, _ length: UInt32) -> Int {
-        count(.connect)
-        if let backend { return backend.perform(.connect(descriptor, address, length)) }
-        return eddy_connect(descriptor, address, length)
-    }
-
-    package func shutdown(_ descriptor: Int32, how: Int32) -> Int {
-        count(.shutdown)
-        if let backend { return backend.perform(.shutdown(descriptor, how: how)) }
-        return eddy_shutdown(descriptor, how)
-    }
-
-    package func socketName(
-        _ descriptor: Int32, _ address: UnsafeMutableRawPointer, _ length: UnsafeMutablePointer<UInt32>
-    ) -> Int {
-        count(.getsockname)
-        if let backend { return backend.perform(.socketName(descriptor, address, length)) }
-        return eddy_socket_name(descriptor, address, length)
-    }
-
-    package func peerName(
-        _ descriptor: Int32, _ address: UnsafeMutableRawPointer, _ length: UnsafeMutablePointer<UInt32>
-    ) -> Int {
-        count(.getpeername)
-        if let backend { return backend.perform(.peerName(descriptor, address, length)) }
-        return eddy_peer_name(descriptor, address, length)
-    }
-
-    package func getOption(
-        _ descriptor: Int32, level: Int32, name: Int32, _ value: UnsafeMutableRawPointer,
-        _ length: UnsafeMutablePointer<UInt32>
-    ) -> Int {
-        count(.getsockopt)
-        if let backend { return backend.perform(.getOption(descriptor, level: level, name: name, value, length)) }
-        return eddy_get_option(descriptor, level, name, value, length)
-    }
-
-    package func setOption(
-        _ descriptor: Int32, level: Int32, name: Int32, _ value: UnsafeRawPointer, _ length: UInt32
-    ) -> Int {
-        count(.setsockopt)
-        if let backend { return backend.perform(.setOption(descriptor, level: level, name: name, value, length)) }
-        return eddy_set_option(descriptor, level, name, value, length)
     }
 }

@@ -21,20 +21,53 @@ public enum SystemCall {
     case read(Int32, UnsafeMutableRawPointer, Int)
     /// `write(2)`: a descriptor, where from, and how many bytes. Answers how many it wrote.
     case write(Int32, UnsafeRawPointer, Int)
-    /// `recv(2)`: a socket, where to, and how many bytes at most. Answers how many it read; zero is the end.
-    case receive(Int32, UnsafeMutableRawPointer, Int)
+    /// `recv(2)`: a socket, where to, how many bytes at most, and MSG_ flags. Answers how many it read; zero is the end.
+    case receive(Int32, UnsafeMutableRawPointer, Int, flags: Int32 = 0)
     /// `send(2)` without SIGPIPE: a socket, where from, and how many bytes. Answers how many it sent.
     case send(Int32, UnsafeRawPointer, Int)
+    /// `writev(2)` without SIGPIPE: a descriptor, an array of `iovec`, and how many there are. Answers how many bytes it wrote.
+    case writeVectored(Int32, UnsafeRawPointer, Int32)
+    /// `sendfile(2)` without SIGPIPE: from a file, at an offset that moves on, so many bytes at most. Answers how many it sent.
+    case sendFile(to: Int32, from: Int32, offset: UnsafeMutablePointer<Int64>, Int)
+    /// `splice(2)` without SIGPIPE and without blocking: so many bytes at most, one end being a pipe. Answers how many it moved.
+    case splice(from: Int32, to: Int32, Int)
+    /// `sendmsg(2)` without SIGPIPE: a socket and a message. Answers how many bytes it sent.
+    case sendMessage(Int32, MessageHeader)
+    /// `recvmsg(2)`: a socket and room for a message; descriptors in it are close-on-exec. Answers how many bytes it read.
+    case receiveMessage(Int32, UnsafeMutablePointer<MessageHeader>)
+    /// `sendmmsg(2)` without SIGPIPE: a socket, and how many of the batch's messages. Answers how many it sent.
+    case sendMessages(Int32, MessageBatch, Int)
+    /// `recvmmsg(2)`: a socket, and how many messages at most. Answers how many it read.
+    case receiveMessages(Int32, MessageBatch, Int)
     /// `close(2)`. Never repeated: even an interrupted one has freed the number.
     case close(Int32)
     /// `pipe2(2)`: fills in two descriptors, the reader's first. Non-blocking.
     case pipe(UnsafeMutablePointer<Int32>)
     /// `fcntl(2)` with F_SETFL: sets O_NONBLOCK, and leaves the other flags as they are.
     case setNonBlocking(Int32)
+    /// `fcntl(2)` with F_GETFL. Answers the flags.
+    case getFlags(Int32)
+    /// `fcntl(2)` with F_SETPIPE_SZ: how many bytes a pipe should hold. Answers how many it does.
+    case setPipeSize(Int32, Int32)
+    /// `open(2)`, close-on-exec: a path, O_ flags, and the mode of a file that it makes. Answers its descriptor.
+    case open(UnsafePointer<CChar>, flags: Int32, mode: UInt32)
+    /// `unlink(2)`: takes a name out of its directory.
+    case unlink(UnsafePointer<CChar>)
+    /// `chmod(2)`: a path, and its permissions.
+    case changeMode(UnsafePointer<CChar>, UInt32)
+    /// `mkfifo(3)`: makes a named pipe, with permissions.
+    case makeNamedPipe(UnsafePointer<CChar>, UInt32)
+    /// `fstat(2)`: answers the type of an open file, an S_IF number.
+    case fileType(Int32)
+    /// `fstat(2)`: answers the size of an open file in bytes.
+    case fileSize(Int32)
+    /// `lstat(2)`: answers the type of what stands at a path, an S_IF number.
+    case pathType(UnsafePointer<CChar>)
     /// `socket(2)`, non-blocking: an AF_ family and a SOCK_ kind. Answers its descriptor.
     case socket(family: Int32, kind: Int32)
-    /// `socketpair(2)`: fills in the descriptors of two connected AF_UNIX streams. Non-blocking.
-    case socketPair(UnsafeMutablePointer<Int32>)
+    /// `socketpair(2)`: fills in the descriptors of two connected AF_UNIX sockets of a SOCK_ kind, SOCK_STREAM being 1.
+    /// Non-blocking.
+    case socketPair(UnsafeMutablePointer<Int32>, kind: Int32 = 1)
     /// `bind(2)`: a socket, a `sockaddr`, and its length in bytes.
     case bind(Int32, UnsafeRawPointer, UInt32)
     /// `listen(2)`: a socket, and how many connections may wait to be accepted.
@@ -78,12 +111,42 @@ public enum SystemCall {
         case recv
         /// `send(2)`: writes bytes to a socket.
         case send
+        /// `writev(2)`: writes bytes from several buffers.
+        case writev
+        /// `sendfile(2)`: sends bytes of a file.
+        case sendfile
+        /// `splice(2)`: moves bytes through a pipe.
+        case splice
+        /// `sendmsg(2)`: sends a message.
+        case sendmsg
+        /// `recvmsg(2)`: receives a message.
+        case recvmsg
+        /// `sendmmsg(2)`: sends several messages.
+        case sendmmsg
+        /// `recvmmsg(2)`: receives several messages.
+        case recvmmsg
         /// `close(2)`: gives a descriptor back.
         case close
         /// `pipe2(2)`: makes a pipe.
         case pipe2
         /// `fcntl(2)`: reads or sets a descriptor's flags.
         case fcntl
+        /// `open(2)`: opens a file.
+        case open
+        /// `unlink(2)`: takes a name out of its directory.
+        case unlink
+        /// `chmod(2)`: sets a file's permissions.
+        case chmod
+        /// `mkfifo(3)`: makes a named pipe.
+        case mkfifo
+        /// `fstat(2)`: asks about an open file.
+        case fstat
+        /// `lstat(2)`: asks about a path.
+        case lstat
+        /// `getaddrinfo(3)`: looks a host's addresses up. Not a system call, and not made through the gate: for errors.
+        case getaddrinfo
+        /// `getnameinfo(3)`: looks an address's name up. Not a system call, and not made through the gate: for errors.
+        case getnameinfo
         /// `socket(2)`: makes a socket.
         case socket
         /// `socketpair(2)`: makes two connected sockets.
@@ -122,9 +185,22 @@ public enum SystemCall {
         case .write: .write
         case .receive: .recv
         case .send: .send
+        case .writeVectored: .writev
+        case .sendFile: .sendfile
+        case .splice: .splice
+        case .sendMessage: .sendmsg
+        case .receiveMessage: .recvmsg
+        case .sendMessages: .sendmmsg
+        case .receiveMessages: .recvmmsg
         case .close: .close
         case .pipe: .pipe2
-        case .setNonBlocking: .fcntl
+        case .setNonBlocking, .getFlags, .setPipeSize: .fcntl
+        case .open: .open
+        case .unlink: .unlink
+        case .changeMode: .chmod
+        case .makeNamedPipe: .mkfifo
+        case .fileType, .fileSize: .fstat
+        case .pathType: .lstat
         case .socket: .socket
         case .socketPair: .socketpair
         case .bind: .bind
@@ -139,19 +215,22 @@ public enum SystemCall {
         }
     }
 
-    /// The descriptor the call is about, if it has one.
+    /// The descriptor the call is about, if it has one. For a transfer between two, the one that bytes go to.
     public var descriptor: Int32? {
         switch self {
-        case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair: nil
-        case .epollControl(_, _, let descriptor, _, _): descriptor
-        case .epollWait(let epoll, _, _): epoll
-        case .timerSet(let timer, _): timer
-        case .read(let descriptor, _, _), .write(let descriptor, _, _), .receive(let descriptor, _, _),
-            .send(let descriptor, _, _), .close(let descriptor), .setNonBlocking(let descriptor),
-            .bind(let descriptor, _, _), .listen(let descriptor, _), .accept(let descriptor, _, _),
-            .connect(let descriptor, _, _), .shutdown(let descriptor, _), .socketName(let descriptor, _, _),
-            .peerName(let descriptor, _, _), .getOption(let descriptor, _, _, _, _),
-            .setOption(let descriptor, _, _, _, _):
+        case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair, .open, .unlink, .changeMode,
+            .makeNamedPipe, .pathType:
+            nil
+        case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),
+            .read(let descriptor, _, _), .write(let descriptor, _, _), .receive(let descriptor, _, _, _),
+            .send(let descriptor, _, _), .writeVectored(let descriptor, _, _), .sendFile(let descriptor, _, _, _),
+            .splice(_, let descriptor, _), .sendMessage(let descriptor, _), .receiveMessage(let descriptor, _),
+            .sendMessages(let descriptor, _, _), .receiveMessages(let descriptor, _, _), .close(let descriptor),
+            .setNonBlocking(let descriptor), .getFlags(let descriptor), .setPipeSize(let descriptor, _),
+            .fileType(let descriptor), .fileSize(let descriptor), .bind(let descriptor, _, _),
+            .listen(let descriptor, _), .accept(let descriptor, _, _), .connect(let descriptor, _, _),
+            .shutdown(let descriptor, _), .socketName(let descriptor, _, _), .peerName(let descriptor, _, _),
+            .getOption(let descriptor, _, _, _, _), .setOption(let descriptor, _, _, _, _):
             descriptor
         }
     }

@@ -45,7 +45,11 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         EISCONN: "EISCONN", ELOOP: "ELOOP", EMFILE: "EMFILE", EMSGSIZE: "EMSGSIZE", ENETDOWN: "ENETDOWN",
         ENETUNREACH: "ENETUNREACH", ENFILE: "ENFILE", ENOBUFS: "ENOBUFS", ENOENT: "ENOENT", ENOMEM: "ENOMEM",
         ENOSPC: "ENOSPC", ENOSYS: "ENOSYS", ENOTCONN: "ENOTCONN", ENOTSOCK: "ENOTSOCK", EPERM: "EPERM", EPIPE: "EPIPE",
-        EPROTO: "EPROTO", ETIMEDOUT: "ETIMEDOUT",
+        EPROTO: "EPROTO", ETIMEDOUT: "ETIMEDOUT", EDESTADDRREQ: "EDESTADDRREQ", EHOSTDOWN: "EHOSTDOWN",
+        EISDIR: "EISDIR", ENAMETOOLONG: "ENAMETOOLONG", ENETRESET: "ENETRESET", ENODEV: "ENODEV",
+        ENOPROTOOPT: "ENOPROTOOPT", ENOTDIR: "ENOTDIR", ENOTEMPTY: "ENOTEMPTY", ENOTTY: "ENOTTY", ENXIO: "ENXIO",
+        EOPNOTSUPP: "EOPNOTSUPP", EPROTONOSUPPORT: "EPROTONOSUPPORT", EPROTOTYPE: "EPROTOTYPE", EROFS: "EROFS",
+        ESPIPE: "ESPIPE", ETXTBSY: "ETXTBSY",
     ]
 }
 
@@ -78,4 +82,14 @@ package enum ErrorNumber {
     package static let notSupported = Int(EOPNOTSUPP)
     package static let notSocket = Int(ENOTSOCK)
     package static let invalidArgument = Int(EINVAL)
+    package static let addressInUse = Int(EADDRINUSE)
+    package static let addressNotAvailable = Int(EADDRNOTAVAIL)
+    package static let addressFamilyNotSupported = Int(EAFNOSUPPORT)
+    package static let connectionRefused = Int(ECONNREFUSED)
+    package static let messageTooLong = Int(EMSGSIZE)
+    package static let timedOut = Int(ETIMEDOUT)
+    package static let noDeviceOrAddress = Int(ENXIO)
+    package static let noSystemCall = Int(ENOSYS)
+    package static let inputOutput = Int(EIO)
+    package static let accessDenied = Int(EACCES)
 }

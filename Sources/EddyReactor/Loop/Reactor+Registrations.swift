@@ -144,6 +144,7 @@ extension Reactor {
         if lent[gone.descriptor]?.slot == slot { lent[gone.descriptor] = nil }
         if gone.reader != 0 { client.resume(gone.reader, .closed) }
         if gone.writer != 0 { client.resume(gone.writer, .closed) }
+        if gone.hangUpWaiter != 0 { client.resume(gone.hangUpWaiter, .closed) }
         if gone.isInKernel { _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0) }
     }
 
@@ -161,6 +162,16 @@ extension Reactor {
         case .read: slot.pointee.reader = waiter
         case .write: slot.pointee.writer = waiter
         }
+    }
+
+    /// Puts a waiter for the peer's hang-up into an owned descriptor's slot. The caller has seen that there was none yet.
+    package func parkForHangUp(_ waiter: UInt, on slot: UnsafeMutablePointer<RegistrationSlot>) {
+        slot.pointee.hangUpWaiter = waiter
+    }
+
+    /// Takes a waiter for the peer's hang-up out again.
+    package func unparkForHangUp(_ slot: UnsafeMutablePointer<RegistrationSlot>) {
+        slot.pointee.hangUpWaiter = 0
     }
 
     /// Takes a waiter out again, for a cancelled wait. A lent descriptor that nobody waits for leaves epoll, so that a

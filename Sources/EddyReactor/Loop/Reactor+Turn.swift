@@ -83,15 +83,20 @@ extension Reactor {
         let writable = isBroken || mask.contains(.output)
         if readable { slot.pointee.isReadable = true }
         if writable { slot.pointee.isWritable = true }
-        if isBroken || mask.contains(.readHangUp) { slot.pointee.isHungUp = true }
-        // Both waiters are out of the slot before either is resumed: the first one's task may free the registration.
+        // All waiters are out of the slot before any is resumed: the first one's task may free the registration.
         var reader: UInt = 0
         var writer: UInt = 0
+        var hangUpWaiter: UInt = 0
+        if isBroken || mask.contains(.readHangUp) {
+            slot.pointee.isHungUp = true
+            swap(&hangUpWaiter, &slot.pointee.hangUpWaiter)
+        }
         if readable { swap(&reader, &slot.pointee.reader) }
         if writable { swap(&writer, &slot.pointee.writer) }
         if slot.pointee.ownership == .lent { rearm(slot, id) }
         if reader != 0 { client.resume(reader, .ready) }
         if writer != 0 { client.resume(writer, .ready) }
+        if _slowPath(hangUpWaiter != 0) { client.resume(hangUpWaiter, .ready) }
         if _slowPath(slot.pointee.onReadable != nil || slot.pointee.onWritable != nil) {
             call(readable, writable, id, &failure)
         }

@@ -60,6 +60,8 @@ package struct RegistrationSlot {
     /// The parked task's waiter, or zero.
     package internal(set) var reader: UInt = 0
     package internal(set) var writer: UInt = 0
+    /// The waiter of a task that wants to know when the peer hangs up, beside a reader and a writer; or zero.
+    package internal(set) var hangUpWaiter: UInt = 0
     var onReadable: (() throws -> Void)?
     var onWritable: (() throws -> Void)?
     var nextFree = UInt32.max

@@ -63,7 +63,7 @@ public final class FaultPlan: KernelBackend {
     /// room had been made, right after the call.
     ///
     /// - Parameters:
-    ///   - name: the call: `read`, `write`, `recv` or `send`.
+    ///   - name: the call: `read`, `write`, `recv`, `send`, `sendfile` or `splice`.
     ///   - bytes: how many bytes it transfers at most.
     ///   - descriptor: only on this descriptor. nil is any.
     ///   - skip: how many calls are left alone first.
@@ -137,8 +137,12 @@ public final class FaultPlan: KernelBackend {
         switch call {
         case .read(let descriptor, let buffer, let count): .read(descriptor, buffer, min(count, bytes))
         case .write(let descriptor, let buffer, let count): .write(descriptor, buffer, min(count, bytes))
-        case .receive(let descriptor, let buffer, let count): .receive(descriptor, buffer, min(count, bytes))
+        case .receive(let descriptor, let buffer, let count, let flags):
+            .receive(descriptor, buffer, min(count, bytes), flags: flags)
         case .send(let descriptor, let buffer, let count): .send(descriptor, buffer, min(count, bytes))
+        case .sendFile(let out, let file, let offset, let count):
+            .sendFile(to: out, from: file, offset: offset, min(count, bytes))
+        case .splice(let source, let target, let count): .splice(from: source, to: target, min(count, bytes))
         default: call
         }
     }

@@ -35,7 +35,7 @@ import Testing
     func aFloodedReaderLetsOthersGo() throws {
         let reads = Counter()
         let kernel = HookKernel { call, _ in
-            guard case .receive(_, let buffer, let count) = call else { return nil }
+            guard case .receive(_, let buffer, let count, _) = call else { return nil }
             reads.add()
             buffer.initializeMemory(as: UInt8.self, repeating: 1, count: count)
             return count

@@ -1,0 +1,165 @@
+import EddyReactor
+
+extension LoopDescriptor {
+    /// How many bytes a call asks for, or zero where a short answer does not mean that there is no more.
+    @inline(__always)
+    private func wanted(_ count: Int) -> Int {
+        kind == .stream || kind == .pipe ? count : 0
+    }
+
+    @inline(__always)
+    private var readOperation: SystemCall.Name {
+        kind == .stream || kind == .messages ? .recv : .read
+    }
+
+    @inline(__always)
+    private func receive(_ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
+        kind == .stream || kind == .messages
+            ? kernel.receive(descriptor, target, count) : kernel.read(descriptor, target, count)
+    }
+
+    /// Reads what is there into memory that is not initialized yet.
+    @inline(__always)
+    func read(into buffer: inout OutputRawSpan) async throws -> Int {
+        // SAFETY: the span is the caller's for as long as this function has it, across every wait, and nobody else may touch
+        // the memory behind it: the pointer is good until this returns.
+        let (target, room) = buffer.withUnsafeMutableBytes { bytes, count in
+            (bytes.baseAddress.map { $0 + count }, bytes.count - count)
+        }
+        guard let target, room > 0 else { return 0 }
+        let count = try await read(into: UnsafeMutableRawBufferPointer(start: target, count: room))
+        buffer.withUnsafeMutableBytes { _, initialized in initialized += count }
+        return count
+    }
+
+    /// Reads what is there into memory of the caller's.
+    @inline(__always)
+    func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
+        guard let base = buffer.baseAddress, !buffer.isEmpty else { return 0 }
+        if core.isCurrent {
+            do {
+                let count = try await perform(.read, readOperation, wanted: wanted(buffer.count), #isolation) {
+                    receive($0, $1, base, buffer.count)
+                }
+                if count == 0 { try checkEnd() }
+                return count
+            } catch let moved as MovedAway {
+                if let failure = moved.failure { throw failure }
+            }
+        }
+        let bytes = try await readOffLoop(atMost: buffer.count)
+        buffer.copyBytes(from: bytes)
+        return bytes.count
+    }
+
+    /// Reads what is there, at most so many bytes. Memory is taken only when the kernel has something.
+    func read(atMost maximum: Int) async throws -> [UInt8] {
+        guard maximum > 0 else { return [] }
+        guard core.isCurrent else { return try await readOffLoop(atMost: maximum) }
+        var bytes: [UInt8] = []
+        do {
+            let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) { kernel, descriptor in
+                var result = 0
+                // A thousand idle readers hold no memory.
+                bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
+                    result = receive(kernel, descriptor, buffer.baseAddress!, maximum)
+                    count = max(result, 0)
+                }
+                return result
+            }
+            if count == 0 { try checkEnd() }
+            return bytes
+        } catch let moved as MovedAway {
+            if let failure = moved.failure { throw failure }
+            return try await readOffLoop(atMost: maximum)
+        }
+    }
+
+    @inline(never)
+    private func readOffLoop(atMost maximum: Int) async throws -> [UInt8] {
+        try await loop.anchor.run { try await self.read(atMost: maximum) }
+    }
+
+    /// Reads what is there without taking it out: the next read gets it again (MSG_PEEK, recv(2)).
+    func peek(atMost maximum: Int) async throws -> [UInt8] {
+        guard maximum > 0 else { return [] }
+        guard core.isCurrent else { return try await peekOffLoop(atMost: maximum) }
+        var bytes: [UInt8] = []
+        do {
+            // A short peek says nothing: what it has seen is still there.
+            let count = try await perform(.read, .recv, wanted: 0, #isolation) { kernel, descriptor in
+                var result = 0
+                bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
+                    result = kernel.receive(descriptor, buffer.baseAddress!, maximum, flags: SocketFlags.peek)
+                    count = max(result, 0)
+                }
+                return result
+            }
+            if count == 0 { try checkEnd() }
+            return bytes
+        } catch let moved as MovedAway {
+            if let failure = moved.failure { throw failure }
+            return try await peekOffLoop(atMost: maximum)
+        }
+    }
+
+    @inline(never)
+    private func peekOffLoop(atMost maximum: Int) async throws -> [UInt8] {
+        try await loop.anchor.run { try await self.peek(atMost: maximum) }
+    }
+
+    /// Reads what is there now, without waiting.
+    ///
+    /// - Returns: nil when there is nothing now; zero at the end of the stream.
+    /// - Note: *Thread:* the loop's.
+    func tryRead(into buffer: inout OutputRawSpan) throws -> Int? {
+        expectOnLoop("tryRead")
+        guard registration.isValid else { throw ClosedError() }
+        let slot = registration.slot
+        let room = buffer.freeCapacity
+        guard room > 0 else { return 0 }
+        guard slot.pointee.isReadable else { return nil }
+        let result = buffer.withUnsafeMutableBytes { bytes, initialized in
+            let result = receive(core.kernel, descriptor, bytes.baseAddress! + initialized, room)
+            if result > 0 { initialized += result }
+            return result
+        }
+        if result == -ErrorNumber.again {
+            clearReadiness(slot, .read)
+            return nil
+        }
+        guard result >= 0 else { throw fail(result, readOperation, .read) }
+        if result < wanted(room), !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady { clearReadiness(slot, .read) }
+        if result == 0 { try checkEnd() }
+        return result
+    }
+
+    func expectOnLoop(_ operation: String) {
+        expectUsage(
+            core.isCurrent,
+            "\(operation) was called on thread \(ThreadSlot.identifier), which is not its loop's: it can't wait, so it can't go "
+                + "there. Use the method that waits, or call it from a task on that loop")
+    }
+
+    // MARK: - Hang-up
+
+    /// Waits until the peer has closed the connection or its writing half, without reading what it has sent.
+    ///
+    /// - Throws: ``BusyError`` when another task waits for it; ``ClosedError``; `CancellationError`; ``ShutdownError``.
+    func waitUntilHungUp(_ isolation: (any Actor)?) async throws {
+        guard core.isCurrent else {
+            return try await loop.anchor.run { try await self.waitUntilHungUp(self.loop.anchor) }
+        }
+        let record = try core.checkpoint()
+        guard registration.isValid else { throw ClosedError() }
+        let slot = registration.slot
+        if slot.pointee.isHungUp { return }
+        guard slot.pointee.hangUpWaiter == 0 else { throw BusyError(descriptor: descriptor, direction: .read) }
+        let waiter = core.makeWaiter(.hangUp)
+        waiter.pointee.descriptor = descriptor
+        waiter.pointee.place = UInt64(UInt(bitPattern: slot))
+        core.reactor.parkForHangUp(UInt(bitPattern: waiter), on: slot)
+        core.descriptorWaits += 1
+        try LoopCore.check(await core.park(waiter, record, isolation))
+    }
+}

@@ -1,0 +1,232 @@
+import EddyReactor
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// What a writer must know of the one before. Touched on the loop's thread only.
+struct WritingState {
+    /// A task is in the middle of its bytes.
+    var isBusy = false
+    /// The last write stopped in the middle of its bytes.
+    var interrupted: PartialWriteError?
+}
+
+extension LoopDescriptor {
+    /// IOV_MAX: how many buffers one call takes (writev(2)).
+    private static let vectorsPerCall = 1024
+
+    /// Writes all bytes.
+    @inline(__always)
+    func write(_ bytes: RawSpan) async throws {
+        let count = bytes.byteCount
+        guard count > 0 else { return }
+        guard core.isCurrent else { return try await writeOffLoop(bytes.copied()) }
+        try await writeAll(count, kind == .stream ? .send : .writev, #isolation) { kernel, descriptor, written in
+            bytes.withUnsafeBytes { self.send(kernel, descriptor, $0.baseAddress! + written, count - written) }
+        } elsewhere: { written in
+            try await self.continueOffLoop([bytes.extracting(droppingFirst: written).copied()], after: written)
+        }
+    }
+
+    /// Writes all bytes of several buffers, as if they were one: one call for up to 1,024 of them.
+    func write(vectored buffers: [[UInt8]]) async throws {
+        let total = buffers.reduce(0) { $0 + $1.count }
+        guard total > 0 else { return }
+        guard core.isCurrent else { return try await loop.anchor.run { try await self.write(vectored: buffers) } }
+        try beginWriting()
+        try await writeRest(of: buffers, total: total, after: 0)
+    }
+
+    /// The part of a vectored write that comes after what was written by an earlier one. Writing has begun.
+    private func writeRest(of buffers: [[UInt8]], total: Int, after offset: Int) async throws {
+        // Where the kernel has got to: buffers that it has are not looked at again.
+        var (first, before) = (0, 0)
+        // One call may not have asked for everything, so one that is short says nothing.
+        try await writeBegunAll(
+            total, kind == .stream ? .sendmsg : .writev, #isolation, after: offset, shortMeansFull: false
+        ) { kernel, descriptor, written in
+            while before + buffers[first].count <= written - offset {
+                before += buffers[first].count
+                first += 1
+            }
+            return self.send(kernel, descriptor, buffers[first...], droppingFirst: written - offset - before)
+        } elsewhere: { written in
+            var rest = Array(buffers[first...])
+            rest[0].removeFirst(written - offset - before)
+            try await self.continueOffLoop(rest, after: written)
+        }
+    }
+
+    // MARK: - One loop for all
+
+    @inline(__always)
+    private func writeAll(
+        _ total: Int, _ operation: SystemCall.Name, _ isolation: (any Actor)?,
+        _ attempt: (Kernel, Int32, _ written: Int) -> Int,
+        elsewhere: nonisolated(nonsending) (_ written: Int) async throws -> Void
+    ) async throws {
+        try beginWriting()
+        try await writeBegunAll(total, operation, isolation, after: 0, attempt, elsewhere: elsewhere)
+    }
+
+    /// Makes calls until all bytes are written.
+    ///
+    /// - Parameters:
+    ///   - offset: how many bytes of the whole write had gone before this part of it.
+    ///   - total: how many bytes this part has.
+    ///   - shortMeansFull: whether a call that wrote less than was left tells that there is no room now.
+    ///   - attempt: a call that writes what comes after so many bytes of the whole.
+    ///   - elsewhere: what goes on when the task has left the loop's thread. It ends the writing.
+    @inline(__always)
+    private func writeBegunAll(
+        _ total: Int, _ operation: SystemCall.Name, _ isolation: (any Actor)?, after offset: Int,
+        shortMeansFull: Bool = true,
+        _ attempt: (Kernel, Int32, _ written: Int) -> Int,
+        elsewhere: nonisolated(nonsending) (_ written: Int) async throws -> Void
+    ) async throws {
+        var written = offset
+        let end = offset + total
+        do {
+            while written < end {
+                let done = written
+                let wanted = shortMeansFull ? end - done : 0
+                written += try await perform(.write, operation, wanted: wanted, isolation) { kernel, descriptor in
+                    attempt(kernel, descriptor, done)
+                }
+            }
+            // A budget that ran out with the last call may have moved the task to another thread.
+            guard _fastPath(core.isCurrent) else { throw MovedAway(failure: nil) }
+            writing.isBusy = false
+        } catch let moved as MovedAway {
+            let (written, failure) = (written, moved.failure)
+            if written < end, failure == nil { return try await elsewhere(written) }
+            try await loop.anchor.run { try self.endWriting(after: written, failure) }
+        } catch {
+            try endWriting(after: written, error)
+        }
+    }
+
+    func beginWriting() throws {
+        if let interrupted = writing.interrupted { throw interrupted }
+        // Two writers' bytes would be mixed wherever one of them has to wait.
+        guard !writing.isBusy else { throw BusyError(descriptor: descriptor, direction: .write) }
+        writing.isBusy = true
+    }
+
+    /// - Throws: the failure, with what had gone before it.
+    func endWriting(after written: Int, _ failure: (any Error)?) throws {
+        writing.isBusy = false
+        guard let failure else { return }
+        guard written > 0 else { throw failure }
+        let partial = PartialWriteError(bytesWritten: written, underlyingError: failure)
+        writing.interrupted = partial
+        throw partial
+    }
+
+    @inline(never)
+    private func writeOffLoop(_ bytes: [UInt8]) async throws {
+        try await loop.anchor.run { try await self.write(bytes.span.bytes) }
+    }
+
+    /// Goes on with a write that had begun on the loop, from another thread.
+    @inline(never)
+    private func continueOffLoop(_ rest: [[UInt8]], after written: Int) async throws {
+        let total = rest.reduce(0) { $0 + $1.count }
+        try await loop.anchor.run { try await self.writeRest(of: rest, total: total, after: written) }
+    }
+
+    // MARK: - The calls
+
+    @inline(__always)
+    private func send(_ kernel: Kernel, _ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+        if kind == .stream { return kernel.send(descriptor, bytes, count) }
+        var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes), iov_len: count)
+        return kernel.writeVectored(descriptor, &vector, 1)
+    }
+
+    private func send(
+        _ kernel: Kernel, _ descriptor: Int32, _ buffers: ArraySlice<[UInt8]>, droppingFirst dropped: Int
+    ) -> Int {
+        let count = min(buffers.count, Self.vectorsPerCall)
+        // A small array on the stack rather than one from the heap: a write allocates nothing.
+        return withUnsafeTemporaryAllocation(of: iovec.self, capacity: count) { vectors in
+            for (index, buffer) in buffers.prefix(count).enumerated() {
+                // SAFETY: an array of bytes has its storage in one piece, and `buffers` keeps it where it is until the call is over.
+                let bytes = buffer.withUnsafeBytes { $0 }
+                let skipped = index == 0 ? dropped : 0
+                vectors[index] = iovec(
+                    iov_base: bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + skipped) },
+                    iov_len: bytes.count - skipped)
+            }
+            guard kind == .stream else {
+                return kernel.writeVectored(descriptor, vectors.baseAddress!, Int32(count))
+            }
+            var header = MessageHeader()
+            header.buffers = UnsafeMutableRawPointer(vectors.baseAddress!)
+            header.bufferCount = count
+            return kernel.sendMessage(descriptor, header)
+        }
+    }
+
+    /// Writes what there is room for now, without waiting.
+    ///
+    /// - Returns: how many bytes were taken; zero when there is no room now.
+    /// - Note: *Thread:* the loop's.
+    func tryWrite(_ bytes: RawSpan) throws -> Int {
+        expectOnLoop("tryWrite")
+        guard registration.isValid else { throw ClosedError() }
+        let slot = registration.slot
+        let count = bytes.byteCount
+        guard count > 0 else { return 0 }
+        try beginWriting()
+        defer { writing.isBusy = false }
+        guard slot.pointee.isWritable else { return 0 }
+        let result = bytes.withUnsafeBytes { send(core.kernel, descriptor, $0.baseAddress!, count) }
+        if result == -ErrorNumber.again {
+            clearReadiness(slot, .write)
+            return 0
+        }
+        guard result >= 0 else { throw fail(result, kind == .stream ? .send : .writev, .write) }
+        if result < count, !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady { clearReadiness(slot, .write) }
+        return result
+    }
+
+    /// After a ``PartialWriteError``: lets writing go on.
+    func resumeWriting() {
+        if core.isCurrent { writing.interrupted = nil } else { loop.post { self.writing.interrupted = nil } }
+    }
+
+    /// Ends the writing direction of a socket (SHUT_WR, shutdown(2)).
+    func finishWriting() async throws {
+        guard core.isCurrent else { return try await loop.anchor.run { try await self.finishWriting() } }
+        guard registration.isValid else { throw ClosedError() }
+        let result = core.kernel.shutdown(descriptor, how: ShutdownDirection.writing)
+        if result < 0 { throw SystemError(result: result, .shutdown, ends.description) }
+    }
+}
+
+extension RawSpan {
+    /// The bytes in an array of their own.
+    func copied() -> [UInt8] {
+        withUnsafeBytes { [UInt8]($0) }
+    }
+}
+
+/// A write that was cut short: so many bytes had gone when it failed or was cancelled.
+///
+/// The peer has seen a part of a message. Later writes on the stream throw this error again, unless its `resumeWriting()`
+/// says that the protocol can go on from there.
+public struct PartialWriteError: Error, Sendable, CustomStringConvertible {
+    /// How many bytes of the write the kernel has taken.
+    public let bytesWritten: Int
+    /// What ended it.
+    public let underlyingError: any Error
+
+    public var description: String {
+        "a write ended after \(bytesWritten) bytes: \(underlyingError). The peer has a torn message: close the stream, "
+            + "or call resumeWriting() if the protocol can go on from there"
+    }
+}

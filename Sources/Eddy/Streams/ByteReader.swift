@@ -1,0 +1,92 @@
+/// Something that bytes can be read from: a connection, a pipe, a buffer in memory.
+///
+/// One requirement must be met, ``read(into:)-(OutputRawSpan)``; the others are built on it.
+///
+/// Nobody reads, nothing is read: a reader never runs ahead of the one who asks.
+public protocol ByteReader {
+    /// Reads what is there, at most as much as the buffer has room for, waiting until there is something.
+    ///
+    /// - Parameter buffer: the bytes are appended to it.
+    /// - Returns: how many bytes were read. Zero at the end of the stream, and for a buffer without room, which asks nothing.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing, and bytes that were read are returned.
+    func read(into buffer: inout OutputRawSpan) async throws -> Int
+
+    /// Reads what is there, at most so many bytes, waiting until there is something.
+    ///
+    /// - Returns: the bytes; empty at the end of the stream.
+    func read(atMost maximum: Int) async throws -> [UInt8]
+}
+
+extension ByteReader {
+    /// Reads what is there into memory of the caller's, at most as many bytes as it has, waiting until there is something.
+    ///
+    /// - Returns: how many bytes were read. Zero at the end of the stream, and for an empty buffer.
+    /// - Throws: as the reader's own ``read(into:)-(OutputRawSpan)``.
+    @inlinable
+    public func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
+        // SAFETY: the caller lends the memory for the length of the call; bytes of no type need no initialization.
+        var span = unsafe OutputRawSpan(buffer: buffer, initializedCount: 0)
+        let count = try await read(into: &span)
+        _ = unsafe span.finalize(for: buffer)
+        return count
+    }
+
+    /// Reads what is there into an array's elements, at most as many as it has, waiting until there is something.
+    ///
+    /// - Returns: how many bytes were read. Zero at the end of the stream, and for an empty array.
+    /// - Throws: as the reader's own ``read(into:)-(OutputRawSpan)``.
+    @inlinable
+    public func read(into buffer: inout [UInt8]) async throws -> Int {
+        // SAFETY: the array is this function's alone until it returns, so its storage stays where it is across the wait.
+        let memory = buffer.withUnsafeMutableBytes { $0 }
+        return try await read(into: memory)
+    }
+
+    public func read(atMost maximum: Int) async throws -> [UInt8] {
+        guard maximum > 0 else { return [] }
+        var bytes = [UInt8](repeating: 0, count: maximum)
+        let count = try await read(into: &bytes)
+        bytes.removeLast(maximum - count)
+        return bytes
+    }
+
+    /// The chunks of the stream, each at most so many bytes, up to its end.
+    ///
+    /// ```swift
+    /// for try await chunk in stream.chunks(ofAtMost: 4096) { … }
+    /// ```
+    public func chunks(ofAtMost maximum: Int = 65_536) -> ByteChunks<Self> {
+        ByteChunks(reader: self, maximum: maximum)
+    }
+}
+
+/// The chunks of a stream, as they come: see ``ByteReader/chunks(ofAtMost:)``.
+public struct ByteChunks<Reader: ByteReader>: AsyncSequence {
+    let reader: Reader
+    let maximum: Int
+
+    /// Reads a chunk each time it is asked.
+    public struct Iterator: AsyncIteratorProtocol {
+        let reader: Reader
+        let maximum: Int
+
+        /// - Returns: nil at the end of the stream.
+        /// - Note: *Cancellation:* the wait throws `CancellationError`; no bytes are lost.
+        public mutating func next() async throws -> [UInt8]? {
+            let bytes = try await reader.read(atMost: maximum)
+            return bytes.isEmpty ? nil : bytes
+        }
+
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws -> [UInt8]? {
+            let bytes = try await reader.read(atMost: maximum)
+            return bytes.isEmpty ? nil : bytes
+        }
+    }
+
+    public func makeAsyncIterator() -> Iterator {
+        Iterator(reader: reader, maximum: maximum)
+    }
+}
+
+@available(*, unavailable)
+extension ByteChunks.Iterator: Sendable {}

@@ -1,0 +1,53 @@
+/// Something that bytes can be written to: a connection, a pipe, a buffer in memory.
+///
+/// A write returns when the other side has the bytes, or the kernel on its behalf. That is the whole of back-pressure.
+public protocol ByteWriter {
+    /// Writes all bytes, waiting for room as often as it must.
+    ///
+    /// - Note: *Cancellation:* may cut a message in two, and then says so: ``PartialWriteError``.
+    func write(_ bytes: RawSpan) async throws
+
+    /// Writes all bytes of several buffers, as if they were one.
+    func write(vectored buffers: [[UInt8]]) async throws
+
+    /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a reader.
+    func finishWriting() async throws
+}
+
+extension ByteWriter {
+    public func write(vectored buffers: [[UInt8]]) async throws {
+        for buffer in buffers where !buffer.isEmpty { try await write(buffer) }
+    }
+
+    /// Writes all bytes.
+    ///
+    /// - Throws: as the writer's own ``write(_:)-(RawSpan)``.
+    @inlinable
+    public func write(_ bytes: [UInt8]) async throws {
+        try await write(bytes.span.bytes)
+    }
+
+    /// Writes all bytes.
+    ///
+    /// - Throws: as the writer's own ``write(_:)-(RawSpan)``.
+    @inlinable
+    public func write(_ bytes: ArraySlice<UInt8>) async throws {
+        try await write(bytes.span.bytes)
+    }
+
+    /// Writes all bytes, which the caller keeps where they are until this returns.
+    ///
+    /// - Throws: as the writer's own ``write(_:)-(RawSpan)``.
+    @inlinable
+    public func write(_ bytes: UnsafeRawBufferPointer) async throws {
+        try await write(unsafe bytes.bytes)
+    }
+
+    /// Writes all bytes of a string, as UTF-8.
+    ///
+    /// - Throws: as the writer's own ``write(_:)-(RawSpan)``.
+    @inlinable
+    public func write(_ text: String) async throws {
+        try await write(text.utf8.span.bytes)
+    }
+}

@@ -1,0 +1,84 @@
+import CEpoll
+
+// What pipes, standard streams and the names of Unix sockets need of the file system.
+extension Kernel {
+    /// The F_GETFL flags of a descriptor.
+    package func getFlags(_ descriptor: Int32) -> Int {
+        count(.fcntl)
+        if let backend { return backend.perform(.getFlags(descriptor)) }
+        return eddy_get_flags(descriptor)
+    }
+
+    /// - Returns: how many bytes the pipe holds now, at least as many as asked for.
+    package func setPipeSize(_ descriptor: Int32, _ size: Int32) -> Int {
+        count(.fcntl)
+        if let backend { return backend.perform(.setPipeSize(descriptor, size)) }
+        return eddy_set_pipe_size(descriptor, size)
+    }
+
+    package func open(_ path: String, flags: Int32, mode: UInt32 = 0) -> Int {
+        path.withCString { path in
+            retrying {
+                count(.open)
+                if let backend { return backend.perform(.open(path, flags: flags, mode: mode)) }
+                return eddy_open(path, flags, mode)
+            }
+        }
+    }
+
+    package func unlink(_ path: String) -> Int {
+        path.withCString { path in
+            count(.unlink)
+            if let backend { return backend.perform(.unlink(path)) }
+            return eddy_unlink(path)
+        }
+    }
+
+    package func changeMode(_ path: String, _ mode: UInt32) -> Int {
+        path.withCString { path in
+            count(.chmod)
+            if let backend { return backend.perform(.changeMode(path, mode)) }
+            return eddy_change_mode(path, mode)
+        }
+    }
+
+    package func makeNamedPipe(_ path: String, mode: UInt32) -> Int {
+        path.withCString { path in
+            count(.mkfifo)
+            if let backend { return backend.perform(.makeNamedPipe(path, mode)) }
+            return eddy_make_fifo(path, mode)
+        }
+    }
+
+    /// The type of an open file: see ``FileType``.
+    package func fileType(_ descriptor: Int32) -> Int {
+        count(.fstat)
+        if let backend { return backend.perform(.fileType(descriptor)) }
+        return eddy_file_type(descriptor)
+    }
+
+    package func fileSize(_ descriptor: Int32) -> Int {
+        count(.fstat)
+        if let backend { return backend.perform(.fileSize(descriptor)) }
+        return eddy_file_size(descriptor)
+    }
+
+    /// The type of what stands at a path, which is not followed if it is a link: see ``FileType``.
+    package func pathType(_ path: String) -> Int {
+        path.withCString { path in
+            count(.lstat)
+            if let backend { return backend.perform(.pathType(path)) }
+            return eddy_path_type(path)
+        }
+    }
+}
+
+/// The S_IF numbers of fstat(2), for the results of the gate.
+package enum FileType {
+    package static let socket = Int(S_IFSOCK)
+    package static let pipe = Int(S_IFIFO)
+    package static let regular = Int(S_IFREG)
+    package static let directory = Int(S_IFDIR)
+    package static let characterDevice = Int(S_IFCHR)
+    package static let link = Int(S_IFLNK)
+}
