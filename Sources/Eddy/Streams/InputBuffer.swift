@@ -74,7 +74,7 @@ struct InputBuffer: ~Copyable {
             // No more bytes move than were consumed since the last move, so moving costs O(1) a byte.
             base!.copyMemory(from: base! + start, byteCount: count)
         } else {
-            let larger = max(count + room, min(capacity * 2, capacity + 1 << 20))
+            let larger = max(count + room, capacity * 2)
             let memory = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
             if let base {
                 memory.copyMemory(from: base + start, byteCount: count)
