@@ -63,8 +63,9 @@ enum AcceptFailure {
             ErrorNumber.networkDown, ErrorNumber.networkUnreachable, ErrorNumber.hostDown, ErrorNumber.hostUnreachable,
             ErrorNumber.noProtocolOption, ErrorNumber.notSupported, ErrorNumber.connectionReset:
             self = .passing
+        // ENOSPC is epoll's: no more watches for this user.
         case ErrorNumber.tooManyOpenFiles, ErrorNumber.tooManyOpenFilesInSystem, ErrorNumber.noBuffers,
-            ErrorNumber.noMemory:
+            ErrorNumber.noMemory, ErrorNumber.noSpace:
             self = .exhausted
         default:
             self = .fatal

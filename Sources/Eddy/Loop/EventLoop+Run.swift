@@ -12,6 +12,7 @@ extension EventLoop {
     ///
     /// - Parameters:
     ///   - name: the main task's name.
+    ///   - shutdown: makes SIGTERM and Ctrl-C a graceful shutdown: ``ShutdownPolicy/onSignals(_:grace:)``.
     ///   - configuration: how the loop is set up.
     ///   - body: the main task.
     /// - Returns: the body's value.
@@ -20,9 +21,11 @@ extension EventLoop {
     /// - Precondition: not inside another run on the same thread.
     @discardableResult
     public static func run<T: Sendable>(
-        name: String? = nil, configuration: Configuration = Configuration(),
+        name: String? = nil, shutdown: ShutdownPolicy? = nil, configuration: Configuration = Configuration(),
         _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
+        var configuration = configuration
+        configuration.shutdown = shutdown ?? configuration.shutdown
         expectUsage(
             LoopCore.current == nil,
             "EventLoop.run was called inside a run on the same thread: an event loop is not recursive. "
@@ -38,7 +41,7 @@ extension EventLoop {
 
     /// Runs a main task on this loop and this thread, and returns when that has finished.
     ///
-    /// The loop can be run again afterwards. Everything else is as for the static ``run(name:configuration:_:)-swift.type.method``.
+    /// The loop can be run again afterwards. Everything else is as for the static ``run(name:shutdown:configuration:_:)``.
     ///
     /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop.
     @discardableResult
@@ -113,8 +116,10 @@ extension LoopCore {
         name: String?, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
         phase = .open
+        loop.shutdown.reset()
         let main = MainTask<T>()
-        let signals = InterruptWatch.begin(self)
+        let policy = loop.configuration.shutdown
+        let signals = InterruptWatch.begin(self, policy?.signals ?? loop.configuration.cancellingSignals)
         let mainQueue = MainQueueWatch.begin(self)
         defer {
             mainQueue?.end()
@@ -127,7 +132,13 @@ extension LoopCore {
             main.result.withLock { $0 = result }
             main.isDone.store(true, ordering: .releasing)
         }
-        signals?.onSignal = { handle.cancel() }
+        var graceTimer: TimerID?
+        signals?.onSignal = {
+            guard let policy else { return handle.cancel() }
+            loop.shutdown.begin(grace: policy.grace)
+            graceTimer = reactor.schedule(after: policy.grace) { handle.cancel() }
+        }
+        defer { if let graceTimer { reactor.cancel(graceTimer) } }
         self.signals = signals
 
         // Asked between running jobs and blocking: the job that has just ended may have been the main task's last.

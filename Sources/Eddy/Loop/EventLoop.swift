@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// There are two ways to run one.
 ///
-/// **Host.** ``run(name:configuration:_:)-swift.type.method`` called from a synchronous `main` makes the loop the executor of the
+/// **Host.** ``run(name:shutdown:configuration:_:)`` called from a synchronous `main` makes the loop the executor of the
 /// whole process: `Task {}`, `Task.detached`, default actors, the main actor and `Task.sleep` all run on it, in one thread.
 ///
 /// ```swift
@@ -27,6 +27,7 @@ public final class EventLoop: Sendable {
     nonisolated(unsafe) private(set) var anchor: LoopAnchor!
     let serialExecutor: LoopSerialExecutor
     let closing = ClosedLoopDrain()
+    let shutdown = ShutdownState()
     let running = Atomic<Bool>(false)
     /// Does the loop host the process? For other threads; the core has its own.
     let isHosting = Atomic<Bool>(false)
@@ -42,6 +43,8 @@ public final class EventLoop: Sendable {
         /// The signals that cancel the main task; a second one ends the process. They are taken over only by a run on the
         /// main thread, and only where nobody else has installed a handler.
         public var cancellingSignals: [Int32] = [2]
+        /// A graceful shutdown on signals, in place of ``cancellingSignals``; nil is none.
+        public var shutdown: ShutdownPolicy?
         /// Whether the loop becomes the executor of the whole process.
         public var mode: Mode = .automatic
         /// Set for virtual time: tells whether the loop has come to a point where nothing can happen any more.

@@ -1,7 +1,8 @@
 import EddyReactor
 import Synchronization
 
-/// Ctrl-C, while a run on the main thread lasts: the first cancels the main task, the second ends the process.
+/// Ctrl-C and its like, while a run on the main thread lasts: the first cancels the main task or begins the shutdown, the second
+/// ends the process.
 ///
 /// The handler does what a signal handler may do and no more: it counts, and wakes the loop (signal-safety(7)). A signal that
 /// somebody else handles or ignores is left alone.
@@ -20,8 +21,7 @@ final class InterruptWatch {
     }
 
     /// - Returns: nil off the main thread, when another run watches already, or when there is no signal to take over.
-    static func begin(_ core: LoopCore) -> InterruptWatch? {
-        let wanted = core.loop.configuration.cancellingSignals
+    static func begin(_ core: LoopCore, _ wanted: [Int32]) -> InterruptWatch? {
         guard ThreadSlot.isMain, !wanted.isEmpty, !HostExecutors.isTestProcess else { return nil }
         let reference = Unmanaged.passUnretained(core.reactor.waker)
         let address = UInt(bitPattern: reference.toOpaque())

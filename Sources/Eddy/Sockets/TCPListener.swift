@@ -18,7 +18,10 @@ import Musl
 /// ```
 ///
 /// - Note: *Thread:* any; on its loop it does not hop.
-public final class TCPListener: Sendable {
+public final class TCPListener: StreamListener {
+    public typealias Element = TCPStream
+    public typealias Connection = TCPStream
+
     let io: LoopDescriptor
 
     /// Where it listens: with port 0 in the call, the port that the kernel chose.

@@ -175,4 +175,63 @@ private struct HandlerError: Error {}
             #expect(loop.statistics.reactor.registrations == 1)
         }
     }
+
+    @Test("G3: an accepted connection whose set-up fails is closed, and the server goes on", arguments: [ENOMEM, ENOSPC])
+    func aConnectionThatCannotBeRegisteredIsClosed(code: Int32) throws {
+        let plan = FaultPlan(over: VirtualTimeKernel())
+        let kernel = CountingKernel(over: plan)
+        try onLoop(kernel) { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let errors = Log<Int32>()
+            let server = loop.spawn {
+                try await listener.serve(onError: { errors.add(($0 as? SystemError)?.code ?? 0) }, TCPListener.echo)
+            }
+            try await untilParked(1)
+            let unlucky = RawClient(port: listener.localAddress.port)
+            plan.fail(.epoll_ctl, with: code)
+            let open = kernel.openDescriptors.count
+            for _ in 0..<100 where errors.count == 0 { try await sleep(for: .zero) }
+            #expect(errors.all == [code])
+            #expect(kernel.openDescriptors.count == open)
+            var byte: UInt8 = 0
+            #expect(read(unlucky.descriptor, &byte, 1) == 0)
+            unlucky.close()
+            let lucky = try await TCPStream.connect(to: listener.localAddress)
+            try await lucky.write([1])
+            #expect(try await lucky.read(atMost: 1) == [1])
+            server.cancel()
+            _ = await server.result
+        }
+    }
+
+    @Test("F7: a storm of connections lets others have their turn after 16 of them")
+    func anAcceptStormLetsOthersGo() throws {
+        let accepts = Counter()
+        let kernel = HookKernel { call, next in
+            guard case .accept = call else { return nil }
+            let result = next.perform(call)
+            if result >= 0 { accepts.add() }
+            return result
+        }
+        try onLoop(kernel) { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            var clients: [RawClient] = []
+            for _ in 0..<200 { clients.append(RawClient(port: listener.localAddress.port)) }
+            let server = loop.spawn {
+                try await listener.serve(onError: { _ in }) { stream in _ = try await stream.read(atMost: 1) }
+            }
+            var most = 0
+            var before = 0
+            for _ in 0..<1000 where accepts.value < 200 {
+                await EventLoop.yield()
+                most = max(most, accepts.value - before)
+                before = accepts.value
+            }
+            #expect(accepts.value == 200)
+            #expect(most <= 16)
+            for client in clients { client.close() }
+            server.cancel()
+            _ = await server.result
+        }
+    }
 }

@@ -1,0 +1,134 @@
+import EddyReactor
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+extension StreamListener {
+    /// Serves connections, a task for each, until the task is cancelled, the loop shuts down, or the listener is closed.
+    ///
+    /// ```swift
+    /// try await listener.serve(maxConnections: 10_000, grace: .seconds(10)) { connection in
+    ///     while case let bytes = try await connection.read(atMost: 65_536), !bytes.isEmpty {
+    ///         try await connection.write(bytes)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// A connection is closed when its handler ends, whatever happened. An error of one connection is reported and disturbs no
+    /// other. Connections that broke before they could be accepted are passed over. A reached limit (EMFILE, ENFILE, ENOBUFS,
+    /// ENOMEM) is reported, and the server waits, 10 ms at first and up to a second, and goes on.
+    ///
+    /// **The end.** The listener is closed, so that nobody else connects; the handlers get the grace period to finish; those that
+    /// have not are cancelled; and when all have ended, this ends. A handler may look at ``EventLoop/isShuttingDown`` or wait
+    /// for ``shutdownRequested()`` to finish sooner.
+    ///
+    /// - Parameters:
+    ///   - maxConnections: how many at a time. Further ones wait in the kernel's backlog.
+    ///   - grace: how long handlers may go on when the server ends, for whatever reason. nil is as long as the loop's shutdown
+    ///     gives (``EventLoop/run(name:shutdown:configuration:_:)``), not at all when the task is cancelled, and as long as they
+    ///     like when the listener was closed.
+    ///   - onError: what handlers threw, and limits that accepting has met. By default a line on standard error; the
+    ///     cancellation of a handler and a peer that went away are no news.
+    ///   - handler: serves one connection.
+    /// - Throws: `CancellationError` when the task was cancelled; ``SystemError`` when the listener broke. It returns when the
+    ///   listener was closed or the loop shuts down. In each case the connections have ended then.
+    /// - Note: *Cancellation:* stops accepting, gives the handlers the grace period, cancels them, and waits for them.
+    ///   *Thread:* handlers run on the caller's loop. *Complexity:* O(1) for each connection; at most 16 are accepted in a row
+    ///   before others have their turn.
+    public func serve(
+        maxConnections: Int = 10_000, grace: Duration? = nil,
+        onError: @escaping @Sendable (any Error) -> Void = printConnectionError,
+        _ handler: @escaping @Sendable (Connection) async throws -> Void
+    ) async throws {
+        expectUsage(maxConnections > 0, "a server needs at least one connection: maxConnections is \(maxConnections)")
+        let loop = EventLoop.current
+        let places = ConnectionPlaces(maxConnections)
+        let scope = ConnectionScope(on: loop)
+        let shutdownHook = loop?.shutdown.onBegin {
+            self.close()
+            places.close()
+        }
+        defer { if let shutdownHook { loop?.shutdown.remove(shutdownHook) } }
+        let failure: (any Error)?
+        do {
+            try await accept(into: scope, places, onError, handler)
+            failure = nil
+        } catch {
+            failure = error
+        }
+        close()
+        try await drain(scope, failure, grace, loop?.shutdown)
+        if let failure { throw failure }
+    }
+
+    /// Accepts until the listener is closed.
+    private func accept(
+        into scope: ConnectionScope, _ places: ConnectionPlaces, _ onError: @escaping @Sendable (any Error) -> Void,
+        _ handler: @escaping @Sendable (Connection) async throws -> Void
+    ) async throws {
+        var backOff = AcceptBackOff()
+        while try await places.take() {
+            let connection: Connection
+            do {
+                connection = try await backOff.accept(reporting: onError) { try await self.accept() }
+            } catch is ClosedError {
+                return
+            }
+            scope.start {
+                defer {
+                    connection.close()
+                    places.giveBack()
+                }
+                do {
+                    try await covered { try await handler(connection) }
+                } catch {
+                    onError(error)
+                }
+            }
+        }
+    }
+
+    /// Waits for the connections: all of them, or for the grace period, and then for those that were cancelled.
+    private func drain(
+        _ scope: ConnectionScope, _ failure: (any Error)?, _ grace: Duration?, _ shutdown: ShutdownState?
+    ) async throws {
+        let isCancelled = Task.isCancelled
+        do {
+            if let grace = grace ?? (isCancelled ? .zero : shutdown?.remaining) {
+                // Every wait of a cancelled task throws: the grace period needs a shield.
+                if isCancelled, grace > .zero {
+                    try await withTaskCancellationShield {
+                        try await withTimeout(grace) { try await scope.waitUntilEmpty() }
+                    }
+                } else if grace > .zero {
+                    try await withTimeout(grace) { try await scope.waitUntilEmpty() }
+                }
+            } else if failure == nil {
+                // Somebody has closed the listener, and that is no reason to end connections.
+                try await scope.waitUntilEmpty()
+            }
+        } catch {
+            // Time is over, or the task was cancelled meanwhile: the rest is cancelled, too.
+        }
+        scope.cancelAll()
+        // The loop's own end is the only thing that ends this wait: its tasks find every wait refused, and end.
+        do { try await withTaskCancellationShield { try await scope.waitUntilEmpty() } } catch is ShutdownError {}
+        // The end of a shutdown's grace period cancels the main task as well. That is the shutdown doing what it should.
+        if failure == nil, shutdown?.hasBegun != true { try Task.checkCancellation() }
+    }
+}
+
+/// Prints an error of a connection to standard error, unless it is a cancellation or a peer that went away.
+public func printConnectionError(_ error: any Error) {
+    if error is CancellationError { return }
+    if let error = error as? SystemError,
+        [ErrorNumber.connectionReset, ErrorNumber.brokenPipe].contains(Int(error.code))
+    {
+        return
+    }
+    let line = "connection failed: \(error)\n"
+    _ = line.utf8CString.withUnsafeBytes { write(2, $0.baseAddress!, $0.count - 1) }
+}
