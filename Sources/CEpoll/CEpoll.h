@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -390,6 +391,17 @@ __attribute__((noinline, unused)) static void eddy_thread_slot_set(void *value) 
 extern __attribute__((swiftcall)) void *swift_task_getCurrent(void);
 static inline uintptr_t eddy_current_task(void) { return (uintptr_t)swift_task_getCurrent(); }
 
+// How many forks lie between the first process and this one. A child shares the parent's epoll set (fork(2), epoll(7)): a
+// reactor must know that it is in a child, with a load and no system call. A child made by clone(2) by hand is not counted.
+__attribute__((weak)) uint32_t eddy_fork_generation_storage = 0;
+__attribute__((weak)) int eddy_fork_is_watched = 0;
+__attribute__((noinline, unused)) static void eddy_fork_count(void) { eddy_fork_generation_storage++; }
+static inline void eddy_fork_watch(void) {
+    if (__atomic_exchange_n(&eddy_fork_is_watched, 1, __ATOMIC_RELAXED) == 0) pthread_atfork(0, 0, eddy_fork_count);
+}
+static inline uint32_t eddy_fork_generation(void) { return __atomic_load_n(&eddy_fork_generation_storage, __ATOMIC_RELAXED); }
+
+static inline int32_t eddy_process_id(void) { return (int32_t)getpid(); }
 static inline int32_t eddy_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 static inline int32_t eddy_is_main_thread(void) { return getpid() == (int32_t)syscall(SYS_gettid); }
 

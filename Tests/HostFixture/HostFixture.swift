@@ -13,13 +13,16 @@ struct HostFixture {
             print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
             exit(64)
         }
-        // A scenario that hangs ends by SIGALRM. A parent that ignores or blocks Ctrl-C would have us inherit that.
+        // A scenario that hangs ends by SIGALRM. A parent's thread that blocks signals, as libdispatch's do, or ignores them, has
+        // us inherit that.
         alarm(60)
         var signals = sigset_t()
         sigemptyset(&signals)
-        sigaddset(&signals, SIGINT)
+        for number in [SIGINT, SIGTERM, SIGALRM, SIGPIPE] {
+            sigaddset(&signals, number)
+            signal(number, SIG_DFL)
+        }
         sigprocmask(SIG_UNBLOCK, &signals, nil)
-        signal(SIGINT, SIG_DFL)
         do {
             try scenario()
         } catch {
@@ -115,6 +118,77 @@ nonisolated(unsafe) let scenarios: [String: () throws -> Void] = [
             }
         }
         signalDisposition()
+    },
+    // SIGTERM drains: the connection that is being served finishes, new ones are refused, and the run returns.
+    "shutdown": {
+        try EventLoop.run(shutdown: .onSignals(grace: .seconds(60))) {
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let address = listener.localAddress
+            let client = EventLoop.current!.spawn {
+                let stream = try await TCPStream.connect(to: address)
+                try await stream.write("slow")
+                print("answer", String(decoding: try await stream.read(atMost: 10), as: UTF8.self))
+            }
+            try await listener.serve { stream in
+                _ = try await stream.read(atMost: 10)
+                kill(getpid(), SIGTERM)
+                try await shutdownRequested()
+                do { _ = try await TCPStream.connect(to: address) } catch { print("refused") }
+                try await stream.write("done")
+            }
+            try await client.value
+            print("server returned")
+        }
+    },
+    "shutdown-grace-over": {
+        try EventLoop.runVirtual(configuration: shutdownConfiguration(grace: .seconds(30))) {
+            do {
+                kill(getpid(), SIGTERM)
+                try await shutdownRequested()
+                try await sleep(for: .seconds(3600))
+            } catch is CancellationError {
+                print("cancelled")
+            }
+        }
+    },
+    "shutdown-twice": {
+        try EventLoop.run(shutdown: .onSignals(grace: .seconds(60))) {
+            kill(getpid(), SIGTERM)
+            try await shutdownRequested()
+            kill(getpid(), SIGTERM)
+            try await sleep(for: .seconds(3600))
+        }
+    },
+    // H6: a child process has the parent's epoll set. What it closes, it only closes, and using the loop there is refused.
+    "fork": {
+        try EventLoop.run {
+            let (client, server) = try await connectedPair()
+            let reading = EventLoop.current!.spawn { try await server.read(atMost: 10) }
+            await EventLoop.yield()
+            let child = forkProcess()
+            if child == 0 {
+                server.close()
+                client.close()
+                _exit(0)
+            }
+            var status: Int32 = 0
+            waitpid(child, &status, 0)
+            print("child ended with", status)
+            try await client.write("parent")
+            print("still served:", String(decoding: try await reading.value, as: UTF8.self))
+        }
+    },
+    "fork-and-use": {
+        try EventLoop.run {
+            let child = forkProcess()
+            if child == 0 {
+                do { try await sleep(for: .milliseconds(1)) } catch { print("thrown", error) }
+                _exit(0)
+            }
+            var status: Int32 = 0
+            waitpid(child, &status, 0)
+            print(status == 0 ? "child went on" : "child was stopped")
+        }
     },
     "interrupt-twice": {
         try EventLoop.run {
@@ -271,4 +345,23 @@ func signalDisposition() {
 
 func withTaskCancellationShieldIgnoringErrors(_ body: () async throws -> Void) async {
     do { try await withTaskCancellationShield(body) } catch { print("thrown \(error)") }
+}
+
+func shutdownConfiguration(grace: Duration) -> EventLoop.Configuration {
+    var configuration = EventLoop.Configuration()
+    configuration.shutdown = .onSignals(grace: grace)
+    return configuration
+}
+
+func connectedPair() async throws -> (TCPStream, TCPStream) {
+    let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+    defer { listener.close() }
+    let client = try await TCPStream.connect(to: listener.localAddress)
+    return (client, try await listener.accept())
+}
+
+/// fork(2), which Swift's module of the C library hides.
+func forkProcess() -> Int32 {
+    typealias Fork = @convention(c) () -> Int32
+    return unsafeBitCast(dlsym(nil, "fork"), to: Fork.self)()
 }

@@ -134,4 +134,30 @@ struct FixtureRun {
     @Test func mainActorCodeComesBackToTheMainActor() throws {
         #expect(try FixtureRun("main-actor-waits").output == "still on the main actor\nfew jobs\n")
     }
+
+    @Test func aSignalToShutDownLetsConnectionsFinish() throws {
+        #expect(try FixtureRun("shutdown").output == "refused\nanswer done\nserver returned\n")
+    }
+
+    @Test func theMainTaskIsCancelledWhenTheGracePeriodIsOver() throws {
+        let run = try FixtureRun("shutdown-grace-over")
+        #expect(run.output == "cancelled\n")
+        #expect(run.status == 0)
+    }
+
+    @Test func aSecondSignalToShutDownEndsTheProcess() throws {
+        #expect(try FixtureRun("shutdown-twice").signal == 15)
+    }
+
+    @Test("H6: a forked child that closes what it inherited does not silence its parent")
+    func aForkedChildDoesNotSilenceItsParent() throws {
+        #expect(try FixtureRun("fork").output == "child ended with 0\nstill served: parent\n")
+    }
+
+    @Test("H6: a loop is refused in a forked child, with advice")
+    func aLoopIsRefusedInAForkedChild() throws {
+        let run = try FixtureRun("fork-and-use")
+        #expect(run.output.contains("forked from it") && run.output.contains("Make a new loop in the child"), "\(run.output)")
+        #expect(run.output.contains("child was stopped"))
+    }
 }

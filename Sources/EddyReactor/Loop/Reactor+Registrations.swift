@@ -145,7 +145,8 @@ extension Reactor {
         if gone.reader != 0 { client.resume(gone.reader, .closed) }
         if gone.writer != 0 { client.resume(gone.writer, .closed) }
         if gone.hangUpWaiter != 0 { client.resume(gone.hangUpWaiter, .closed) }
-        if gone.isInKernel { _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0) }
+        // In a forked child the entry is the parent's: closing is all that may be done there.
+        if gone.isInKernel, forkWatch.isInSameProcess { _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0) }
     }
 
     /// Takes a registration out before its owner closes the descriptor.
@@ -231,6 +232,7 @@ extension Reactor {
 
     /// Arms a lent descriptor for the union of what is waited for.
     func arm(_ registration: inout Registration) -> Int {
+        checkOpen()
         let slot = registration.slot
         let wanted = interest(of: slot.pointee)
         let mask = wanted.union(.oneShot).rawValue

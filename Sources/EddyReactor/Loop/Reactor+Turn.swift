@@ -19,6 +19,7 @@ extension Reactor {
     /// One turn that blocks until a deadline at most; nil does not block.
     @inline(__always)
     package func turn(until deadline: MonotonicInstant?, _ failure: inout (any Error)?) -> Int {
+        expectUsage(forkWatch.isInSameProcess, forkWatch.advice)
         counts.turns &+= 1
         if _slowPath(isPolledOutside) { endForeignPoll() }
         let firedBefore = counts.timersFired

@@ -31,6 +31,7 @@ public final class Reactor {
     public let waker: Waker
     let events: EventBuffer
     var isClosed = false
+    let forkWatch = ForkWatch()
     /// What changes with each turn, behind a pointer: as properties of the object each use would be checked for exclusive
     /// access at run time.
     let state: UnsafeMutablePointer<State>
@@ -146,6 +147,7 @@ public final class Reactor {
     @inline(__always)
     func checkOpen() {
         expectUsage(!isClosed, "this reactor is closed: make a new one")
+        expectUsage(forkWatch.isInSameProcess, forkWatch.advice)
     }
 }
 
