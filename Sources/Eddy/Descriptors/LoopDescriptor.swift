@@ -117,7 +117,7 @@ final class LoopDescriptor: @unchecked Sendable {
                 guard result == -ErrorNumber.again else { throw fail(result, operation, direction) }
                 clearReadiness(slot, direction)
             }
-            guard slot.pointee.waiter(direction) == 0 else {
+            guard (direction == .read ? slot.pointee.reader : slot.pointee.writer) == 0 else {
                 throw BusyError(descriptor: descriptor, direction: direction)
             }
             // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.

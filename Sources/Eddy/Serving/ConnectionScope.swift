@@ -34,11 +34,13 @@ final class ConnectionScope: Sendable {
             if state.tasks.count == 1 { isEmpty.reset() }
             return state.nextKey
         }
-        // The host's tasks need no preference: every task of the process is the host's.
-        let preference = loop.flatMap { $0.isHosting.load(ordering: .acquiring) ? nil : $0 }
-        let task = Task(executorPreference: preference) {
-            await body()
-            self.end(key)
+        let task: Task<Void, Never>
+        // The host's tasks need no preference: every task of the process is the host's. One that is nil is not the same as none:
+        // the runtime records it, and looks it up at every switch.
+        if let loop, !loop.isHosting.load(ordering: .acquiring) {
+            task = Task(executorPreference: loop) { await self.run(key, body) }
+        } else {
+            task = Task { await self.run(key, body) }
         }
         let isLate = state.withLock { state in
             if state.tasks[key] != nil { state.tasks[key] = task }
@@ -47,7 +49,8 @@ final class ConnectionScope: Sendable {
         if isLate { task.cancel() }
     }
 
-    private func end(_ key: UInt64) {
+    private func run(_ key: UInt64, _ body: @Sendable () async -> Void) async {
+        await body()
         let isLast = state.withLock { state in
             state.tasks[key] = nil
             return state.tasks.isEmpty

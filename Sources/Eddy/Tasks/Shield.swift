@@ -25,7 +25,13 @@ private func shielded(_ body: @Sendable () async throws -> Void) async throws {
         // In a guest loop an unstructured task has to be told where to run.
         let loop = LoopCore.current.flatMap { $0.isHost ? nil : $0.loop }
         // Not a child: cancellation goes from parents to children only.
-        let task = Task.immediate(executorPreference: loop) { try await covered { try await body() } }
+        let task: Task<Void, any Error>
+        // No preference is not the same as one that is nil: the runtime looks that up at every switch.
+        if let loop {
+            task = Task.immediate(executorPreference: loop) { try await covered { try await body() } }
+        } else {
+            task = Task.immediate { try await covered { try await body() } }
+        }
         try await task.value
     }
 }

@@ -111,9 +111,7 @@ private func runLimited(
     }
     try await withoutActuallyEscaping(body) { body in
         await withTaskGroup(of: Void.self) { group in
-            // Immediately: a body that does not wait costs no turn. It is told to go on on a guest loop: the immediate
-            // child was seen not to inherit the preference, and then went on in the global pool after its first wait.
-            group.addImmediateTask(executorPreference: core.flatMap { $0.isHost ? nil : $0.loop }) {
+            @Sendable func runBody() async {
                 state.begin()
                 do {
                     try await covered { try await body() }
@@ -121,6 +119,14 @@ private func runLimited(
                 } catch {
                     state.end(error)
                 }
+            }
+            // Immediately: a body that does not wait costs no turn. It is told to go on on a guest loop: the immediate
+            // child was seen not to inherit the preference, and then went on in the global pool after its first wait. No
+            // preference is not the same as one that is nil: the runtime looks that up at every switch.
+            if let core, !core.isHost {
+                group.addImmediateTask(executorPreference: core.loop) { await runBody() }
+            } else {
+                group.addImmediateTask { await runBody() }
             }
             if core == nil {
                 // Off any loop there is no timer of ours: the standard library's.

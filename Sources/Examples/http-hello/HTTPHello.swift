@@ -1,0 +1,56 @@
+import ArgumentParser
+import Eddy
+import Glibc
+
+/// An HTTP server that says hello.
+@main
+struct HTTPHello: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "http-hello",
+        abstract: "Answers every HTTP/1.1 request with 'Hello, World!'.",
+        discussion: """
+            Connections are kept alive, and requests may be pipelined. Prints the address it listens on. SIGTERM and Ctrl-C let \
+            the requests that are being answered finish; a second signal ends it at once.
+
+              http-hello --port 8080
+              curl http://127.0.0.1:8080/
+              wrk -c 64 -d 5 http://127.0.0.1:8080/
+            """)
+
+    @Option(help: "A host of this machine. 0.0.0.0 or :: are all of its addresses.")
+    var host = "127.0.0.1"
+
+    @Option(help: "The port. With 0 the kernel chooses a free one.")
+    var port = 0
+
+    @Option(help: "How many connections are served at a time. Further ones wait.")
+    var maxConnections = 20_000
+
+    @Option(help: "How many seconds a connection may be silent before it is closed.")
+    var idleTimeout = 60
+
+    @Flag(help: "Run the loop as a guest, beside Swift's own executors, instead of as the host of the process.")
+    var guest = false
+
+    func validate() throws {
+        guard 0...65_535 ~= port else { throw ValidationError("Ports go from 0 to 65535, and \(port) does not.") }
+        guard maxConnections > 0 else { throw ValidationError("A server needs at least one connection.") }
+        guard idleTimeout > 0 else { throw ValidationError("The idle timeout is at least one second.") }
+    }
+
+    func run() throws {
+        var configuration = EventLoop.Configuration()
+        if guest { configuration.mode = .guest }
+        try EventLoop.run(name: "server", shutdown: .onSignals(grace: .seconds(5)), configuration: configuration) {
+            let listener = try await TCPListener.bind(host: host, port: port)
+            print("listening on http://\(listener.localAddress)")
+            // Whoever waits for this line reads a pipe, which is buffered.
+            fflush(nil)
+            try await listener.serve(maxConnections: maxConnections) { connection in
+                connection.readTimeout = .seconds(idleTimeout)
+                connection.writeTimeout = .seconds(idleTimeout)
+                try await HTTPConnection.serve(connection)
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// What this server wants to know of a request: RFC 9112, as far as an answer that is always the same needs it.
+struct RequestHead: Equatable {
+    /// May more requests come on this connection?
+    var isPersistent: Bool
+    /// HEAD: the answer has no body.
+    var isHead: Bool
+    /// How many bytes of body follow.
+    var contentLength: Int
+    /// The client waits for a word before it sends the body (RFC 9110, section 10.1.1).
+    var expectsContinue: Bool
+
+    enum Outcome: Equatable {
+        /// A head, and how many bytes it took, the empty line included.
+        case complete(RequestHead, length: Int)
+        case incomplete
+        case refused(Refusal)
+    }
+
+    /// Why a request is not answered as it would like.
+    enum Refusal: String, Error {
+        case badRequest = "400 Bad Request"
+        case headTooLarge = "431 Request Header Fields Too Large"
+        case notImplemented = "501 Not Implemented"
+        case versionNotSupported = "505 HTTP Version Not Supported"
+    }
+
+    /// The length of a line's end: a lone LF is accepted too, as RFC 9112, section 2.2 allows.
+    private static let lineFeed: Int32 = 10
+
+    /// Looks for a head at the front of the bytes.
+    static func parse(_ bytes: UnsafeRawBufferPointer) -> Outcome {
+        guard let base = bytes.baseAddress else { return .incomplete }
+        var head = RequestHead(isPersistent: true, isHead: false, contentLength: 0, expectsContinue: false)
+        var hasLength = false
+        var position = 0
+        var isFirst = true
+        while let end = memchr(base + position, lineFeed, bytes.count - position) {
+            let next = UnsafeRawPointer(end) - base + 1
+            var lineEnd = next - 1
+            if lineEnd > position, bytes[lineEnd - 1] == UInt8(ascii: "\r") { lineEnd -= 1 }
+            let line = UnsafeRawBufferPointer(rebasing: bytes[position..<lineEnd])
+            position = next
+            if isFirst {
+                // An empty line before a request is skipped (RFC 9112, section 2.2).
+                if line.isEmpty { continue }
+                if let refusal = head.readRequestLine(line) { return .refused(refusal) }
+                isFirst = false
+            } else if line.isEmpty {
+                return .complete(head, length: next)
+            } else if let refusal = head.readField(line, &hasLength) {
+                return .refused(refusal)
+            }
+        }
+        return .incomplete
+    }
+
+    private mutating func readRequestLine(_ line: UnsafeRawBufferPointer) -> Refusal? {
+        // "GET / HTTP/1.1": the version is the last eight bytes, and two spaces are before it.
+        guard line.count >= 14, let space = line.firstIndex(of: UInt8(ascii: " ")), space > 0 else { return .badRequest }
+        let version = UnsafeRawBufferPointer(rebasing: line[(line.count - 8)...])
+        guard version.equals("HTTP/1."), line[line.count - 9] == UInt8(ascii: " "), line.count - 9 > space + 1 else {
+            return version.equals("HTTP/") ? .versionNotSupported : .badRequest
+        }
+        isHead = UnsafeRawBufferPointer(rebasing: line[..<space]).equals("HEAD") && space == 4
+        isPersistent = version[7] != UInt8(ascii: "0")
+        return nil
+    }
+
+    private mutating func readField(_ line: UnsafeRawBufferPointer, _ hasLength: inout Bool) -> Refusal? {
+        guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > 0 else { return .badRequest }
+        let name = UnsafeRawBufferPointer(rebasing: line[..<colon])
+        // A space before the colon has been used to smuggle requests past proxies (RFC 9112, section 5.1).
+        guard name[colon - 1] != UInt8(ascii: " "), name[0] != UInt8(ascii: " "), name[0] != 9 else { return .badRequest }
+        // Most fields say nothing to us. Their length alone tells most of them apart.
+        switch colon {
+        case 6 where name.equals("expect"):
+            expectsContinue = Self.value(line, colon).equals("100-continue")
+        case 10 where name.equals("connection"):
+            let value = Self.value(line, colon)
+            if value.contains(token: "close") { isPersistent = false }
+            if value.contains(token: "keep-alive") { isPersistent = true }
+        case 14 where name.equals("content-length"):
+            guard let length = Self.value(line, colon).decimal, !hasLength || length == contentLength else {
+                return .badRequest
+            }
+            contentLength = length
+            hasLength = true
+        case 17 where name.equals("transfer-encoding"):
+            return .notImplemented
+        default:
+            break
+        }
+        return nil
+    }
+
+    private static func value(_ line: UnsafeRawBufferPointer, _ colon: Int) -> UnsafeRawBufferPointer {
+        var (start, end) = (colon + 1, line.count)
+        while start < end, line[start] == UInt8(ascii: " ") || line[start] == 9 { start += 1 }
+        while end > start, line[end - 1] == UInt8(ascii: " ") || line[end - 1] == 9 { end -= 1 }
+        return UnsafeRawBufferPointer(rebasing: line[start..<end])
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Does it begin with a text of ASCII letters, whatever their case? The text is in lower case, or in the case that is wanted.
+    fileprivate func equals(_ text: StaticString) -> Bool {
+        let wanted = text.utf8CodeUnitCount
+        guard count >= wanted else { return false }
+        for index in 0..<wanted {
+            let (mine, theirs) = (self[index], text.utf8Start[index])
+            if mine == theirs { continue }
+            guard mine &+ 32 == theirs, UInt8(ascii: "a")...UInt8(ascii: "z") ~= theirs else { return false }
+        }
+        return true
+    }
+
+    /// Is a word, in lower case, one of those that commas separate?
+    fileprivate func contains(token: StaticString) -> Bool {
+        split(separator: UInt8(ascii: ",")).contains { part in
+            let trimmed = part.drop { $0 == UInt8(ascii: " ") }
+            let word = trimmed.prefix { $0 != UInt8(ascii: " ") }
+            return word.count == token.utf8CodeUnitCount && UnsafeRawBufferPointer(rebasing: word).equals(token)
+        }
+    }
+
+    /// A number in decimal digits, if that is all there is and it fits.
+    fileprivate var decimal: Int? {
+        guard 1...18 ~= count else { return nil }
+        var number = 0
+        for byte in self {
+            guard UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte else { return nil }
+            number = number * 10 + Int(byte - UInt8(ascii: "0"))
+        }
+        return number
+    }
+}
