@@ -1,4 +1,5 @@
 // swift-tools-version: 6.2
+import Foundation
 import PackageDescription
 
 /// A nonisolated `async` function stays where its caller is (SE-0461): a wait never costs a hop to another executor first.
@@ -9,12 +10,25 @@ let settings: [SwiftSetting] = [
 ]
 
 /// Small programs, each one idea: `Sources/Examples/<name>`.
-let examples: [Target] = ["hello", "sleepers", "echo-server", "echo-client", "reactor-echo", "http-hello"].map { name in
+let examples: [Target] = ["hello", "sleepers", "echo-server", "echo-client", "reactor-echo", "http-hello", "embedded-poll"].map { name in
     .executableTarget(
         name: name,
         dependencies: ["Eddy", .product(name: "ArgumentParser", package: "swift-argument-parser")],
         path: "Sources/Examples/\(name)", swiftSettings: settings)
 }
+
+/// An example that needs libcurl's headers is built where they are: `make setup` installs them.
+let curlHeaders = ["/usr/include/curl/curl.h"] + ["x86_64", "aarch64"].map { "/usr/include/\($0)-linux-gnu/curl/curl.h" }
+let curlExample: [Target] =
+    !curlHeaders.contains { FileManager.default.fileExists(atPath: $0) }
+    ? []
+    : [
+        .systemLibrary(name: "CCurl", path: "Sources/Examples/curl-multi/CCurl"),
+        .executableTarget(
+            name: "curl-multi",
+            dependencies: ["Eddy", "CCurl", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Sources/Examples/curl-multi", exclude: ["CCurl"], swiftSettings: settings),
+    ]
 
 let package = Package(
     name: "eddy",
@@ -43,5 +57,5 @@ let package = Package(
         .executableTarget(
             name: "DispatchFixture", dependencies: ["Eddy"], path: "Tests/DispatchFixture", swiftSettings: settings),
         .testTarget(name: "HostTests", dependencies: ["HostFixture", "DispatchFixture"], swiftSettings: settings),
-    ] + examples
+    ] + examples + curlExample
 )

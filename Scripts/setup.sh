@@ -20,6 +20,15 @@ command -v ld >/dev/null || packages+=(binutils)
 command -v git >/dev/null || packages+=(git ca-certificates)
 command -v nc >/dev/null || packages+=(netcat-openbsd)
 command -v valgrind >/dev/null || packages+=(valgrind)
+# What others wrote, for the integration tests; each is skipped, with a message, where its program is missing.
+command -v curl >/dev/null || packages+=(curl)
+command -v socat >/dev/null || packages+=(socat)
+command -v wrk >/dev/null || packages+=(wrk)
+command -v redis-server >/dev/null || packages+=(redis-server redis-tools)
+[ -x /usr/sbin/nginx ] || packages+=(nginx-light)
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || packages+=(libnginx-mod-stream)
+# For the example curl-multi.
+[ -e /usr/include/curl/curl.h ] || [ -e "/usr/include/$(uname -m)-linux-gnu/curl/curl.h" ] || packages+=(libcurl4-openssl-dev)
 
 if [ ${#packages[@]} -eq 0 ]; then
     echo "setup: everything is there"
