@@ -46,7 +46,7 @@ public struct LengthPrefixedCodec<Length: FixedWidthInteger & UnsignedInteger & 
         }
         let (count, overflow) = length.addingReportingOverflow(adjustment)
         guard overflow || count >= 0 else {
-            throw FrameError.invalid("its length is given as \(length), less than the \(-adjustment) bytes that this counts")
+            throw FrameError.invalid("its length is given as \(length), less than the \(adjustment.magnitude) bytes that this counts")
         }
         guard !overflow, count <= maximum else {
             let announced = overflow ? UInt64(length) : UInt64(count)
