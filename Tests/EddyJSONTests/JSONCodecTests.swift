@@ -45,7 +45,8 @@ private func connectedStreams() async throws -> (client: TCPStream, server: TCPS
                 Event(name: "a", number: 1), Event(name: "line\nbreak é", number: 2), Event(name: "last", number: 3),
             ])
         try verifyCodec(.jsonLines([Int].self, maximum: 100), input: utf8("[1,2]\n[]\n\n"), expected: [[1, 2], []])
-        try verifyDecoder(.jsonLines(Name.self, maximum: 100), input: utf8("{\"name\":\"a\"}"), expected: [Name(name: "a")])
+        try verifyDecoder(
+            .jsonLines(Name.self, maximum: 100), input: utf8("{\"name\":\"a\"}"), expected: [Name(name: "a")])
     }
 
     @Test func aLineThatIsTooLongIsATypedError() throws {
@@ -92,7 +93,8 @@ private func connectedStreams() async throws -> (client: TCPStream, server: TCPS
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         struct Snake: Codable, Equatable { var longName: Int }
         try verifyCodec(
-            .jsonLines(Snake.self, maximum: 100, decoder: decoder, encoder: encoder), input: utf8("{\"long_name\":1}\n"),
+            .jsonLines(Snake.self, maximum: 100, decoder: decoder, encoder: encoder),
+            input: utf8("{\"long_name\":1}\n"),
             expected: [Snake(longName: 1)])
     }
 

@@ -62,7 +62,8 @@ private struct Pairs: FrameCodec {
         #expect(problem(.losesItsPlace)?.attempt == "cut after byte 1")
         #expect(problem(.asksForTooMuch)?.attempt == "cut after byte 5")
         #expect(problem(.forgetsWhatItHasSeen)?.description == "cut after byte 2: frame 0 is [0, 0], and not [1, 2]")
-        #expect(problem(.takesTheEnd)?.description == "all at once: 4 frames, the last of them [], where 3 were expected")
+        #expect(
+            problem(.takesTheEnd)?.description == "all at once: 4 frames, the last of them [], where 3 were expected")
     }
 
     @Test func whatIsWrittenMustBeReadAgain() {
@@ -75,7 +76,9 @@ private struct Pairs: FrameCodec {
     @Test func missingAndWrongFramesAreFound() {
         let expected: [[UInt8]] = [[1, 2], [3, 4]]
         #expect(throws: CodecVerificationError.self) { try verifyDecoder(Pairs(), input: [1, 2], expected: expected) }
-        #expect(throws: CodecVerificationError.self) { try verifyDecoder(Pairs(), input: [1, 2, 3], expected: [[1, 2]]) }
+        #expect(throws: CodecVerificationError.self) {
+            try verifyDecoder(Pairs(), input: [1, 2, 3], expected: [[1, 2]])
+        }
         #expect(throws: CodecVerificationError.self) {
             try verifyDecoder(Pairs(), input: [1, 2, 3, 5], expected: expected)
         }
@@ -86,6 +89,8 @@ private struct Pairs: FrameCodec {
         #expect(throws: CodecVerificationError.self) {
             try verifyRejection(Pairs(), input: [1], isRight: { $0 as? FrameError == .truncated(partial: [2]) })
         }
-        #expect(throws: CodecVerificationError.self) { try verifyRejection(Pairs(), input: [1, 2, 3], after: [[9, 9]]) }
+        #expect(throws: CodecVerificationError.self) {
+            try verifyRejection(Pairs(), input: [1, 2, 3], after: [[9, 9]])
+        }
     }
 }

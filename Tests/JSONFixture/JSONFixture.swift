@@ -15,7 +15,8 @@ struct JSONFixture {
             let client = try await TCPStream.connect(to: listener.localAddress)
             let server = try await listener.accept()
             let (sending, receiving) = (
-                client.framed(.jsonLines(Event.self, maximum: 1000)), server.framed(.jsonLines(Event.self, maximum: 1000))
+                client.framed(.jsonLines(Event.self, maximum: 1000)),
+                server.framed(.jsonLines(Event.self, maximum: 1000))
             )
             try await sending.send(Event(name: "first", number: 1))
             let event = try await receiving.receive()

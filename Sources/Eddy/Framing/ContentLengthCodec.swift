@@ -47,7 +47,8 @@ public struct ContentLengthCodec: FrameCodec {
 
     private mutating func readHeader(_ bytes: RawSpan) throws -> (header: Int, content: Int)? {
         try bytes.withUnsafeBytes { bytes throws in
-            guard let end = bytes.firstOffset(of: Self.end, from: searched), end + Self.end.count <= Self.maximumHeader else {
+            guard let end = bytes.firstOffset(of: Self.end, from: searched), end + Self.end.count <= Self.maximumHeader
+            else {
                 guard bytes.count < Self.maximumHeader else {
                     throw FrameError.invalid("its header does not end within \(Self.maximumHeader) bytes")
                 }

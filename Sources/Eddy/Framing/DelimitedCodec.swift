@@ -6,7 +6,7 @@ import Glibc
 import Musl
 #endif
 
-/// Frames with a delimiter behind each: see ``FrameFormat/delimited(by:maximum:)``.
+/// Frames with a delimiter behind each: see ``FrameFormat/delimited(by:maximum:)-([UInt8],_)``.
 public struct DelimitedCodec: FrameCodec {
     public let maximum: Int
     /// What comes after each frame.
@@ -93,7 +93,9 @@ extension UnsafeRawBufferPointer {
         var start = start
         while let found = firstOffset(of: bytes[0], from: start) {
             guard found + bytes.count <= count else { return nil }
-            if bytes.withUnsafeBytes({ memcmp($0.baseAddress!, baseAddress! + found, bytes.count) }) == 0 { return found }
+            if bytes.withUnsafeBytes({ memcmp($0.baseAddress!, baseAddress! + found, bytes.count) }) == 0 {
+                return found
+            }
             start = found + 1
         }
         return nil

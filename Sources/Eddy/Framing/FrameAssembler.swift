@@ -93,7 +93,8 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
     private mutating func take(_ count: Int) throws {
         // A decoder that computes this from what the peer sent must not be a way to end the process, or to spin for ever.
         guard count > 0, count <= buffer.count else {
-            throw fail(FrameError.invalid("\(Decoder.self) took \(count) of \(buffer.count) bytes, which is a mistake in it"))
+            throw fail(
+                FrameError.invalid("\(Decoder.self) took \(count) of \(buffer.count) bytes, which is a mistake in it"))
         }
         needed = 1
         buffer.consume(count)
@@ -112,8 +113,9 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
 
     // Two fields of `self` at once: the compiler lets a function have them, but not a closure that captures `self`.
 
-    private static func decode(_ decoder: inout Decoder, _ buffer: borrowing InputBuffer) throws -> DecodedFrame<Decoder.Frame>
-    {
+    private static func decode(_ decoder: inout Decoder, _ buffer: borrowing InputBuffer) throws -> DecodedFrame<
+        Decoder.Frame
+    > {
         try buffer.withBytes { bytes throws in try decoder.decode(bytes) }
     }
 

@@ -46,7 +46,8 @@ public struct LengthPrefixedCodec<Length: FixedWidthInteger & UnsignedInteger & 
         }
         let (count, overflow) = length.addingReportingOverflow(adjustment)
         guard overflow || count >= 0 else {
-            throw FrameError.invalid("its length is given as \(length), less than the \(adjustment.magnitude) bytes that this counts")
+            throw FrameError.invalid(
+                "its length is given as \(length), less than the \(adjustment.magnitude) bytes that this counts")
         }
         guard !overflow, count <= maximum else {
             let announced = overflow ? UInt64(length) : UInt64(count)
@@ -96,5 +97,6 @@ extension FrameFormat {
 
 func expectMaximum(_ maximum: Int, of codec: String) {
     expectUsage(
-        maximum >= 0, "\(codec) was given a maximum of \(maximum): it is a number of bytes, and no frame has less than none")
+        maximum >= 0,
+        "\(codec) was given a maximum of \(maximum): it is a number of bytes, and no frame has less than none")
 }

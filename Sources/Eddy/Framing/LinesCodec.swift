@@ -73,7 +73,8 @@ public struct ByteLinesCodec: FrameCodec {
             throw .unsendable("a newline is in it, and the peer would see two lines")
         }
         guard count == 0 || output.last != UInt8(ascii: "\r") else {
-            throw .unsendable("it ends with a carriage return, and the peer would take that for a part of the line's end")
+            throw .unsendable(
+                "it ends with a carriage return, and the peer would take that for a part of the line's end")
         }
         output.append(contentsOf: ending.bytes)
     }

@@ -61,7 +61,8 @@ public func verifyDecoder<Decoder: FrameDecoder>(
 ///   - isRight: whether it is the right error.
 /// - Throws: ``CodecVerificationError``, which names the cut.
 public func verifyRejection<Decoder: FrameDecoder>(
-    _ decoder: Decoder, input: [UInt8], after expected: [Decoder.Frame] = [], isRight: (any Error) -> Bool = { _ in true }
+    _ decoder: Decoder, input: [UInt8], after expected: [Decoder.Frame] = [],
+    isRight: (any Error) -> Bool = { _ in true }
 ) throws where Decoder.Frame: Equatable {
     for cut in Cut.all(of: input) {
         var frames: [Decoder.Frame] = []

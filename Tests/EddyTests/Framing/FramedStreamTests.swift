@@ -13,7 +13,10 @@ private func needed<Frame>(_ decoded: DecodedFrame<Frame>) -> Int? {
     // MARK: - Receiving
 
     @Test func framesComeUntilTheEnd() async throws {
-        #expect(try await frames([utf8("on"), utf8("e\ntwo\nth"), utf8("ree")], .lines(maximum: 10)) == ["one", "two", "three"])
+        #expect(
+            try await frames([utf8("on"), utf8("e\ntwo\nth"), utf8("ree")], .lines(maximum: 10)) == [
+                "one", "two", "three",
+            ])
         #expect(try await frames([], .lines(maximum: 10)) == [])
         let reader = ScriptedStream(chunks: [utf8("one")]).frames(.lines(maximum: 10))
         #expect(try await reader.receive() == "one")
@@ -96,7 +99,9 @@ private func needed<Frame>(_ decoded: DecodedFrame<Frame>) -> Int? {
     }
 
     @Test func theBufferDoublesIntoTheMaximumAndAChunk() {
-        for (maximum, chunkSize) in [(0, 1), (1, 1), (1000, 64), (1 << 20, 16_384), (16_777_216, 16_384), (70_001, 4096)] {
+        for (maximum, chunkSize) in [
+            (0, 1), (1, 1), (1000, 64), (1 << 20, 16_384), (16_777_216, 16_384), (70_001, 4096),
+        ] {
             let plan = ReadingPlan(maximum: maximum, overhead: 4, chunkSize: chunkSize)
             #expect(plan.chunk <= chunkSize && 2 * plan.chunk >= chunkSize)
             var (count, reads, capacity) = (0, 0, plan.chunk)

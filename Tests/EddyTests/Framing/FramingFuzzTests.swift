@@ -35,10 +35,12 @@ private struct SeededGenerator: RandomNumberGenerator {
         var generator = SeededGenerator(state: seed)
         for _ in 0..<40 {
             let count = Int.random(in: 0...60, using: &generator)
-            let input = prefix + (0..<count).map { _ in
-                Int.random(in: 0..<4, using: &generator) == 0
-                    ? UInt8.random(in: 0...255, using: &generator) : alphabet.randomElement(using: &generator)!
-            }
+            let input =
+                prefix
+                + (0..<count).map { _ in
+                    Int.random(in: 0..<4, using: &generator) == 0
+                        ? UInt8.random(in: 0...255, using: &generator) : alphabet.randomElement(using: &generator)!
+                }
             var (chunks, rest) = ([[UInt8]](), input[...])
             while !rest.isEmpty {
                 let count = Int.random(in: 1...min(7, rest.count), using: &generator)

@@ -5,7 +5,8 @@ import Testing
 @Suite struct LengthPrefixes {
     @Test func bytesOfBothOrdersAreUnderstood() throws {
         try verifyCodec(
-            .lengthPrefixed(UInt32.self, maximum: 10), input: [0, 0, 0, 2, 7, 8, 0, 0, 0, 1, 9], expected: [[7, 8], [9]])
+            .lengthPrefixed(UInt32.self, maximum: 10), input: [0, 0, 0, 2, 7, 8, 0, 0, 0, 1, 9],
+            expected: [[7, 8], [9]])
         try verifyCodec(
             .lengthPrefixed(UInt16.self, maximum: 10, endianness: .little), input: [2, 0, 7, 8, 1, 0, 9],
             expected: [[7, 8], [9]])
@@ -93,7 +94,9 @@ import Testing
             codec, input: [21] + full + [5], isRight: { $0 as? FrameError == .tooLarge(announced: 21, maximum: 20) })
         var writing = codec
         var output: [UInt8] = []
-        #expect(throws: FrameError.tooLarge(announced: 21, maximum: 20)) { try writing.encode(full + [5], into: &output) }
+        #expect(throws: FrameError.tooLarge(announced: 21, maximum: 20)) {
+            try writing.encode(full + [5], into: &output)
+        }
     }
 
     @Test func aFrameThatTheLengthCannotTellIsNotSent() throws {

@@ -124,7 +124,8 @@ private func isUnsendable<Encoder: FrameEncoder>(_ frame: Encoder.Frame, _ encod
     @Test(arguments: [
         "Content-Type: text\r\n\r\n", "\r\n\r\n", "Content-Length: \r\n\r\n", "Content-Length: -1\r\n\r\n",
         "Content-Length: 1x\r\n\r\n", "Content-Length: 1 1\r\n\r\n", "Content-Length\r\n\r\n", ": 1\r\n\r\n",
-        "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", "Content-Length: 1\nX: y\r\n\r\n", "Content-Length: 1\rX: y\r\n\r\n",
+        "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", "Content-Length: 1\nX: y\r\n\r\n",
+        "Content-Length: 1\rX: y\r\n\r\n",
         "Content-Length : 1\r\n\r\n", "\r\nContent-Length: 1\r\n\r\n", "Content-Length: +1\r\n\r\n",
     ])
     func headersThatAreNoneAreInvalid(_ header: String) throws {
