@@ -16,8 +16,6 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
     private let plan: ReadingPlan
     /// How many bytes there must be before the decoder is asked again.
     private var needed = 1
-    /// The buffer has grown beyond what is worth keeping when it is empty.
-    private var isLarge = false
     private var hasEnded = false
     private var isFinished = false
     /// What made the rest of the stream useless.
@@ -32,7 +30,6 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
 
     /// Reads more, and waits until there is something.
     mutating func fill(from reader: borrowing some ByteReader, atMost room: Int) async throws {
-        if buffer.count + room > 4 * plan.chunk { isLarge = true }
         if try await buffer.fill(from: reader, atMost: room) == 0 { hasEnded = true }
     }
 
@@ -98,11 +95,6 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
         }
         needed = 1
         buffer.consume(count)
-        // A connection that has had one large frame need not hold its memory for ever.
-        if isLarge, buffer.isEmpty {
-            buffer = InputBuffer()
-            isLarge = false
-        }
     }
 
     private mutating func fail(_ error: any Error) -> any Error {
@@ -124,29 +116,25 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
     }
 }
 
-/// How much to read at a time, so that a buffer which doubles ends up no larger than a frame and a chunk.
+/// How much to read at a time: what the peer makes us keep is a frame and a chunk at most.
 ///
-/// A header that announces a large frame takes no memory for it: the buffer doubles as the bytes really come.
+/// A header that announces a large frame takes no memory for it: the pieces double as the bytes really come.
 struct ReadingPlan {
     /// The most bytes of one frame, with what is around it.
     let frameLimit: Int
-    /// The most bytes that the buffer has: a frame and a chunk.
+    /// The most bytes that are kept: a frame and a chunk.
     let bufferLimit: Int
-    /// The least that a read asks for.
+    /// The least that a read asks for, but for a buffer that is full.
     let chunk: Int
 
     init(maximum: Int, overhead: Int, chunkSize: Int) {
         expectUsage(
             maximum >= 0 && overhead >= 0 && chunkSize > 0,
-            "a codec with a maximum of \(maximum) bytes, \(overhead) bytes around it and reads of \(chunkSize) bytes can read "
-                + "nothing: none of them may be negative, and the last must be positive")
+            "a codec with a maximum of \(maximum) bytes, \(overhead) bytes around it and reads of \(chunkSize) bytes can "
+                + "read nothing: none of them may be negative, and the last must be positive")
         frameLimit = maximum.addingOrSaturating(overhead)
         bufferLimit = frameLimit.addingOrSaturating(chunkSize)
-        // The buffer begins with one chunk and doubles. The chunk is smaller than was asked for, by at most a half, so that
-        // doubling it a number of times hits the limit, but for rounding, instead of passing it.
-        var chunk = bufferLimit
-        while chunk > chunkSize { chunk = chunk / 2 + chunk % 2 }
-        self.chunk = chunk
+        chunk = chunkSize
     }
 
     /// How much to read when there are so many bytes, and the decoder needs so many in total.
