@@ -34,6 +34,7 @@ let package = Package(
     name: "eddy",
     products: [
         .library(name: "Eddy", targets: ["Eddy"]),
+        .library(name: "EddyJSON", targets: ["EddyJSON"]),
         .library(name: "EddyReactor", targets: ["EddyReactor"]),
         .library(name: "EddyTesting", targets: ["EddyTesting"]),
     ],
@@ -45,17 +46,23 @@ let package = Package(
         .systemLibrary(name: "CEpoll"),
         .target(name: "EddyReactor", dependencies: ["CEpoll"], swiftSettings: settings),
         .target(name: "Eddy", dependencies: ["EddyReactor"], swiftSettings: settings),
+        // Apart, because it needs Foundation's encoders, and `Eddy` needs nothing.
+        .target(name: "EddyJSON", dependencies: ["Eddy"], swiftSettings: settings),
         .target(name: "EddyTesting", dependencies: ["Eddy", "EddyReactor"], swiftSettings: settings),
         .testTarget(
             name: "EddyReactorTests", dependencies: ["EddyReactor", "EddyTesting"], swiftSettings: settings),
         .testTarget(name: "EddyTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
         .testTarget(
             name: "EddyTestingTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
+        .testTarget(name: "EddyJSONTests", dependencies: ["Eddy", "EddyJSON", "EddyTesting"], swiftSettings: settings),
         .executableTarget(
             name: "HostFixture", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], path: "Tests/HostFixture",
             swiftSettings: settings),
         .executableTarget(
             name: "DispatchFixture", dependencies: ["Eddy"], path: "Tests/DispatchFixture", swiftSettings: settings),
-        .testTarget(name: "HostTests", dependencies: ["HostFixture", "DispatchFixture"], swiftSettings: settings),
+        .executableTarget(
+            name: "JSONFixture", dependencies: ["Eddy", "EddyJSON"], path: "Tests/JSONFixture", swiftSettings: settings),
+        .testTarget(
+            name: "HostTests", dependencies: ["HostFixture", "DispatchFixture", "JSONFixture"], swiftSettings: settings),
     ] + examples + curlExample
 )

@@ -14,11 +14,11 @@ rm -rf "$output"
 mkdir -p "$graphs"
 emitted=$(swift build --show-bin-path)/../symbolgraph
 rm -rf "$emitted"
-swift build --target EddyTesting >"$output/log" 2>&1 || { cat "$output/log" >&2; exit 1; }
+{ swift build --target EddyTesting && swift build --target EddyJSON; } >"$output/log" 2>&1 || { cat "$output/log" >&2; exit 1; }
 # Asked for the whole package, the tool fails over the test bundles wherever those are not built; the libraries' graphs are
 # written all the same, and whether they are is what counts.
 swift package dump-symbol-graph --minimum-access-level public --skip-synthesized-members >>"$output/log" 2>&1 || true
-for module in Eddy EddyReactor EddyTesting; do
+for module in Eddy EddyJSON EddyReactor EddyTesting; do
     [ -s "$emitted/$module.symbols.json" ] || { cat "$output/log" >&2; exit 1; }
 done
 cp "$emitted"/Eddy.symbols.json "$emitted"/Eddy@*.symbols.json "$graphs"
@@ -27,7 +27,7 @@ cp "$emitted"/Eddy.symbols.json "$emitted"/Eddy@*.symbols.json "$graphs"
     --additional-symbol-graph-dir "$graphs" \
     --fallback-display-name Eddy --fallback-bundle-identifier eddy.Eddy \
     --output-path "$output/Eddy.doccarchive" "$@"
-swift Scripts/undocumented.swift "$emitted"/Eddy.symbols.json "$emitted"/EddyReactor.symbols.json "$emitted"/EddyTesting.symbols.json \
+swift Scripts/undocumented.swift "$emitted"/Eddy.symbols.json "$emitted"/EddyJSON.symbols.json "$emitted"/EddyReactor.symbols.json "$emitted"/EddyTesting.symbols.json \
     >"$output/undocumented"
 echo "docs: $(tail -1 "$output/undocumented"), listed in $output/undocumented"
 echo "docs: $output/Eddy.doccarchive; read it with: $docc preview, or any web server"
