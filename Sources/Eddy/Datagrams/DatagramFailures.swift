@@ -76,6 +76,10 @@ extension LoopDescriptor {
             let target = address ?? ends.remote
             return DatagramTooLongError(count: count, limit: limit(of: target, for: count), address: target)
         }
+        if error.code == EDESTADDRREQ {
+            return SystemError(
+                error.code, error.operation, "the socket is not connected: name an address, or connect it")
+        }
         guard let address else { return error }
         let text = ends.local.map { "\($0) -> \(address)" } ?? "\(address)"
         return SystemError(error.code, error.operation, text)
