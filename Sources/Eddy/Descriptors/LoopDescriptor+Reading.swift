@@ -13,8 +13,7 @@ extension LoopDescriptor {
     }
 
     @inline(__always)
-    private func receive(_ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
-    {
+    private func receive(_ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
         kind == .stream || kind == .messages
             ? kernel.receive(descriptor, target, count) : kernel.read(descriptor, target, count)
     }
@@ -59,8 +58,7 @@ extension LoopDescriptor {
         guard core.isCurrent else { return try await readOffLoop(atMost: maximum) }
         var bytes: [UInt8] = []
         do {
-            let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) {
-                kernel, descriptor in
+            let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) { kernel, descriptor in
                 var result = 0
                 // A thousand idle readers hold no memory.
                 bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
