@@ -229,7 +229,9 @@ import Testing
         }
     }
 
-    @Test("G3: a socket whose set-up fails is closed", arguments: [SystemCall.Name.setsockopt, .bind, .connect, .epoll_ctl])
+    @Test(
+        "G3: a socket whose set-up fails is closed",
+        arguments: [SystemCall.Name.setsockopt, .bind, .connect, .epoll_ctl])
     func aFailedSetUpLeavesNothingOpen(_ call: SystemCall.Name) throws {
         let plan = FaultPlan()
         try EventLoop.runLeakChecked(over: plan) { _ in
