@@ -76,10 +76,31 @@ private func shortBatches(_ limits: [Int], over next: any KernelBackend = LinuxK
             for (number, client) in clients.enumerated() {
                 #expect(try await receive(2, from: client) == [[UInt8(number)], []])
             }
-            // The headers were used for sending, and serve for receiving again.
-            try await clients[1].send([7])
+        }
+    }
+
+    @Test func aBatchThatWasUsedForSendingServesForReceivingAgain() throws {
+        try onLoop { loop in
+            let (client, server) = try await udpPair()
+            let batch = DatagramBatch(capacity: 4, datagramSize: 8)
+            try await client.send([1])
             try await server.receive(batch)
-            #expect(batch.map(\.bytes) == [[7]] && batch[0].address == clients[1].localAddress)
+            let sender = batch[0].address
+            batch.removeAll()
+            for _ in 0..<4 { try batch.append([2], to: sender) }
+            try await server.send(batch)
+            #expect(try await receive(4, from: client) == [[2], [2], [2], [2]])
+            for _ in 0..<4 { try await client.send([3, 3, 3]) }
+            try await server.receive(batch)
+            #expect(batch.map(\.bytes) == [[UInt8]](repeating: [3, 3, 3], count: 4))
+            #expect(batch.map(\.isTruncated) == [false, false, false, false])
+            // And with the kernel putting together what it did not before.
+            try await client.send([])
+            try await server.receive(batch)
+            try #require(try await server.setReceiveOffload(true))
+            for _ in 0..<3 { try await client.send([4, 4, 5, 5], segmentSize: 2) }
+            try await server.receive(batch)
+            #expect(batch.map(\.bytes) == [[4, 4], [5, 5], [4, 4], [5, 5], [4, 4], [5, 5]])
         }
     }
 
