@@ -10,7 +10,16 @@ let settings: [SwiftSetting] = [
 ]
 
 /// Small programs, each one idea: `Sources/Examples/<name>`.
-let examples: [Target] = ["hello", "sleepers", "echo-server", "echo-client", "reactor-echo", "http-hello", "embedded-poll"].map { name in
+let examples: [Target] = [
+    "hello",
+    "sleepers",
+    "echo-server",
+    "echo-client",
+    "udp-echo",
+    "http-hello",
+    "reactor-echo",
+    "embedded-poll",
+].map { name in
     .executableTarget(
         name: name,
         dependencies: ["Eddy", .product(name: "ArgumentParser", package: "swift-argument-parser")],
