@@ -28,6 +28,9 @@ extension SocketOption where Value == Bool {
     /// SO_REUSEADDR: binding to a port whose last connections are in TIME_WAIT.
     public static var reuseAddress: SocketOption<Bool> { SocketOption(level: SOL_SOCKET, name: SO_REUSEADDR) }
 
+    /// SO_BROADCAST: datagrams may be sent to broadcast addresses. Without it they are refused with EACCES.
+    public static var broadcast: SocketOption<Bool> { SocketOption(level: SOL_SOCKET, name: SO_BROADCAST) }
+
     /// SO_REUSEPORT: several sockets on one port, between which the kernel distributes what comes.
     public static var reusePort: SocketOption<Bool> { SocketOption(level: SOL_SOCKET, name: SO_REUSEPORT) }
 }

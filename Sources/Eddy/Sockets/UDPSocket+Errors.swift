@@ -58,12 +58,12 @@ extension UDPSocket {
             let value: Int32 = isOn ? 1 : 0
             if isV6 {
                 try Self.set(
-                    [SocketOption(Int32(IPPROTO_IPV6), IPV6_RECVERR, value)], of: io.descriptor, address, on: io.core)
+                    [RawOption(Int32(IPPROTO_IPV6), IPV6_RECVERR, value)], of: io.descriptor, address, on: io.core)
                 // For what such a socket sends to IPv4 addresses.
                 _ = Sockets.set(io.descriptor, level: Int32(IPPROTO_IP), IP_RECVERR, to: value, on: io.core)
             } else {
                 try Self.set(
-                    [SocketOption(Int32(IPPROTO_IP), IP_RECVERR, value)], of: io.descriptor, address, on: io.core)
+                    [RawOption(Int32(IPPROTO_IP), IP_RECVERR, value)], of: io.descriptor, address, on: io.core)
             }
             self.setFeature(.queuedErrors, isOn)
         }

@@ -12,20 +12,20 @@ struct UDPBinding: Sendable {
     var reusePort = false
     var ipv6Only = false
 
-    func options(for address: SocketAddress) -> [SocketOption] {
-        var options: [SocketOption] = []
+    func options(for address: SocketAddress) -> [RawOption] {
+        var options: [RawOption] = []
         // Both ways: the machine may have another default (net.ipv6.bindv6only).
         if address.family == .v6 {
-            options.append(SocketOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, ipv6Only ? 1 : 0))
+            options.append(RawOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, ipv6Only ? 1 : 0))
         }
-        if reuseAddress { options.append(SocketOption(SOL_SOCKET, SO_REUSEADDR, 1)) }
-        if reusePort { options.append(SocketOption(SOL_SOCKET, SO_REUSEPORT, 1)) }
+        if reuseAddress { options.append(RawOption(SOL_SOCKET, SO_REUSEADDR, 1)) }
+        if reusePort { options.append(RawOption(SOL_SOCKET, SO_REUSEPORT, 1)) }
         return options
     }
 }
 
 /// One option of setsockopt(2) whose value is an `int`.
-struct SocketOption: Sendable {
+struct RawOption: Sendable {
     let level: Int32
     let name: Int32
     let value: Int32
@@ -39,7 +39,7 @@ struct SocketOption: Sendable {
 
 extension UDPSocket {
     static func set(
-        _ options: [SocketOption], of descriptor: Int32, _ address: SocketAddress, on core: LoopCore
+        _ options: [RawOption], of descriptor: Int32, _ address: SocketAddress, on core: LoopCore
     ) throws(SystemError) {
         for option in options {
             let result = Sockets.set(descriptor, level: option.level, option.name, to: option.value, on: core)
@@ -47,7 +47,7 @@ extension UDPSocket {
         }
     }
 
-    func set(_ options: SocketOption...) async throws {
+    func set(_ options: RawOption...) async throws {
         let address = localAddress
         try await onLoop { io in try Self.set(options, of: io.descriptor, address, on: io.core) }
     }
@@ -69,9 +69,21 @@ extension UDPSocket {
 
     // MARK: - Options
 
-    /// May datagrams be sent to broadcast addresses? (SO_BROADCAST, socket(7)) Without it they are refused with EACCES.
-    public func setBroadcast(_ isAllowed: Bool) async throws {
-        try await set(SocketOption(SOL_SOCKET, SO_BROADCAST, isAllowed ? 1 : 0))
+    /// Reads an option of the socket, for instance ``SocketOption/receiveBufferSize``: what comes when that is full is lost without
+    /// a word.
+    ///
+    /// - Throws: ``SystemError``; ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait. *Complexity:* one system call.
+    public func option<Value: Sendable>(_ option: SocketOption<Value>) async throws -> Value {
+        try await io.option(option)
+    }
+
+    /// Sets an option of the socket.
+    ///
+    /// - Throws: ``SystemError``, for instance EINVAL; ``ClosedError``.
+    /// - Note: as for ``option(_:)``.
+    public func setOption<Value: Sendable>(_ option: SocketOption<Value>, to value: Value) async throws {
+        try await io.setOption(option, to: value)
     }
 
     /// How many routers a datagram may pass, from 1 to 255 (IP_TTL, ip(7); IPV6_UNICAST_HOPS, ipv6(7)). For those to groups see
@@ -79,20 +91,6 @@ extension UDPSocket {
     ///
     /// - Throws: ``SystemError``: EINVAL when it is out of range; ``ClosedError``.
     public func setHops(_ count: Int) async throws {
-        try await set(SocketOption(protocolLevel, isV6 ? IPV6_UNICAST_HOPS : IP_TTL, Int32(clamping: count)))
-    }
-
-    /// How many bytes of datagrams may wait to be received. Linux keeps twice that for its own book-keeping, and caps it at
-    /// `net.core.rmem_max` (SO_RCVBUF, socket(7)).
-    ///
-    /// What comes when it is full is lost without a word.
-    public func setReceiveBufferSize(_ bytes: Int) async throws {
-        try await set(SocketOption(SOL_SOCKET, SO_RCVBUF, Int32(clamping: bytes)))
-    }
-
-    /// How many bytes of datagrams may wait to be sent. Linux keeps twice that for its own book-keeping, and caps it at
-    /// `net.core.wmem_max` (SO_SNDBUF, socket(7)).
-    public func setSendBufferSize(_ bytes: Int) async throws {
-        try await set(SocketOption(SOL_SOCKET, SO_SNDBUF, Int32(clamping: bytes)))
+        try await set(RawOption(protocolLevel, isV6 ? IPV6_UNICAST_HOPS : IP_TTL, Int32(clamping: count)))
     }
 }

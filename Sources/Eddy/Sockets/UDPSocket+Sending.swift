@@ -11,7 +11,7 @@ extension UDPSocket {
     ///   - bytes: may be none: that is a datagram, too.
     ///   - address: of the socket's own family; a socket that is bound to `::` takes IPv4 addresses as well.
     /// - Throws: ``DatagramTooLongError``; ``SystemError``, for instance ENETUNREACH, or EACCES for a broadcast without
-    ///   ``setBroadcast(_:)``; ``ClosedError``; ``BusyError`` when another task waits for room; ``TimeoutError`` after
+    ///   ``SocketOption/broadcast``; ``ClosedError``; ``BusyError`` when another task waits for room; ``TimeoutError`` after
     ///   ``writeTimeout``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing. *Complexity:* one system call when there is
     ///   room; no allocation and no copy on the loop.

@@ -112,11 +112,11 @@ import Testing
                 try await socket.setMulticastInterface("lo")
                 if isV6 { #expect(value(socket, level, IPV6_MULTICAST_IF) == Int32(if_nametoindex("lo"))) }
                 try await socket.setMulticastInterface(nil)
-                try await socket.setBroadcast(true)
+                try await socket.setOption(.broadcast, to: true)
                 #expect(value(socket, SOL_SOCKET, SO_BROADCAST) == 1)
-                try await socket.setReceiveBufferSize(20_000)
+                try await socket.setOption(.receiveBufferSize, to: 20_000)
                 #expect(value(socket, SOL_SOCKET, SO_RCVBUF) == 40_000)
-                try await socket.setSendBufferSize(10_000)
+                try await socket.setOption(.sendBufferSize, to: 10_000)
                 #expect(value(socket, SOL_SOCKET, SO_SNDBUF) == 20_000)
                 let outOfRange = await errorOf { try await socket.setHops(1000) }
                 #expect((outOfRange as? SystemError)?.code == EINVAL)
