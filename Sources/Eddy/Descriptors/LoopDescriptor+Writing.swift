@@ -269,6 +269,12 @@ public struct PartialWriteError: Error, Sendable, CustomStringConvertible {
     /// What ended it.
     public let underlyingError: any Error
 
+    /// Makes the error, for writers of one's own.
+    public init(bytesWritten: Int, underlyingError: any Error) {
+        self.bytesWritten = bytesWritten
+        self.underlyingError = underlyingError
+    }
+
     public var description: String {
         "a write ended after \(bytesWritten) bytes: \(underlyingError). The peer has a torn message: close the stream, "
             + "or call resumeWriting() if the protocol can go on from there"

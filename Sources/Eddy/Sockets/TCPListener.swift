@@ -94,8 +94,7 @@ public final class TCPListener: Sendable {
         Sockets.setNoDelay(connection)
         // One that is bound to a single address has connections to no other.
         return TCPStream(
-            connection, localAddress: localAddress.isWildcard ? nil : localAddress,
-            remoteAddress: accepted.remoteAddress)
+            connection, localAddress: localAddress.isWildcard ? nil : localAddress, remoteAddress: accepted.remoteAddress)
     }
 
     /// Stops listening. Who waits for a connection gets ``ClosedError``; connections that were accepted go on.
