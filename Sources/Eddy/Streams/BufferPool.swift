@@ -1,8 +1,8 @@
 /// Memory for bytes on their way, which a loop keeps for its streams to use again.
 ///
-/// A buffer takes memory when there is something to put into it and gives it back when it is empty. So connections that wait
-/// hold none, and those that are busy take turns with memory that is still in the processor's cache: what was given back last
-/// is taken first.
+/// A buffer takes memory when there is something to put into it and gives it back when it is empty. So connections that
+/// wait hold none, and those that are busy take turns with memory that is still in the processor's cache: what was
+/// given back last is taken first.
 ///
 /// The memory is plain memory of the heap. What was taken from one loop's pool may go to another's, or be freed.
 ///

@@ -1,14 +1,15 @@
 extension BufferedReader {
     /// Reads a line, as text.
     ///
-    /// The line ends with `\n` or `\r\n`, which is not part of it. What comes after the last end is a line too, unless it is
-    /// empty. Bytes that are not UTF-8 become U+FFFD, the replacement character; where that must not be, take
+    /// The line ends with `\n` or `\r\n`, which is not part of it. What comes after the last end is a line too, unless
+    /// it is empty. Bytes that are not UTF-8 become U+FFFD, the replacement character; where that must not be, take
     /// ``readLineBytes(limit:)`` and `String(validating:as:)`.
     ///
     /// - Parameter limit: how many bytes a line may have, without its end; nil is the reader's own limit.
     /// - Returns: nil at the end of the stream.
     /// - Throws: ``OverrunError`` when the line is longer than the limit; what the source throws; ``BusyError``.
-    /// - Note: *Cancellation:* no bytes are lost. *Complexity:* O(n): each byte is searched once, however slowly they come.
+    /// - Note: *Cancellation:* no bytes are lost. *Complexity:* O(n): each byte is searched once, however slowly they
+    ///   come.
     public func readLine(limit: Int? = nil) async throws -> String? {
         try await withLine(limit: limit) { $0.withUnsafeBytes { String(decoding: $0, as: UTF8.self) } }
     }

@@ -5,12 +5,13 @@ extension BufferedReader {
 
     /// Reads so many bytes, not one more and not one less.
     ///
-    /// Memory grows with what really comes: a peer that announces a gigabyte and sends a byte costs a quarter of a megabyte.
-    /// Check a count that a peer has sent all the same.
+    /// Memory grows with what really comes: a peer that announces a gigabyte and sends a byte costs a quarter of a
+    /// megabyte. Check a count that a peer has sent all the same.
     ///
-    /// - Throws: ``EndOfStreamError`` with what came, when the stream ends before; what the source throws; ``BusyError``.
-    /// - Note: *Cancellation:* no bytes are lost: what came stays for the next read. *Complexity:* what is not in the buffer yet,
-    ///   and is more than a chunk, is read without passing through it.
+    /// - Throws: ``EndOfStreamError`` with what came, when the stream ends before; what the source throws;
+    ///   ``BusyError``.
+    /// - Note: *Cancellation:* no bytes are lost: what came stays for the next read. *Complexity:* what is not in the
+    ///   buffer yet, and is more than a chunk, is read without passing through it.
     public func readExactly(_ count: Int) async throws -> [UInt8] {
         expectUsage(count >= 0, "\(count) bytes can't be read: ask for zero or more")
         try expectIdle()
@@ -43,8 +44,8 @@ extension BufferedReader {
     /// Fills the caller's memory to the last byte.
     ///
     /// - Throws: as for ``readExactly(_:)``. The memory is as it was before then.
-    /// - Note: *Cancellation:* no bytes are lost: what came stays for the next read. *Complexity:* what is not in the buffer yet,
-    ///   and is a chunk or more, is read without passing through it; no allocation.
+    /// - Note: *Cancellation:* no bytes are lost: what came stays for the next read. *Complexity:* what is not in the
+    ///   buffer yet, and is a chunk or more, is read without passing through it; no allocation.
     public func readExactly(into output: inout OutputRawSpan) async throws {
         try expectIdle()
         let before = output.byteCount
@@ -77,9 +78,10 @@ extension BufferedReader {
     ///   - separator: at least one byte.
     ///   - limit: how many bytes may come before the separator; nil is the reader's own limit.
     /// - Returns: the bytes, with the separator at their end.
-    /// - Throws: ``OverrunError`` when more bytes than the limit come before it; ``EndOfStreamError`` with what came, when the
-    ///   stream ends before; what the source throws; ``BusyError``.
-    /// - Note: *Cancellation:* no bytes are lost. *Complexity:* O(n): each byte is searched once, however slowly they come.
+    /// - Throws: ``OverrunError`` when more bytes than the limit come before it; ``EndOfStreamError`` with what came,
+    ///   when the stream ends before; what the source throws; ``BusyError``.
+    /// - Note: *Cancellation:* no bytes are lost. *Complexity:* O(n): each byte is searched once, however slowly they
+    ///   come.
     public func readUntil(_ separator: [UInt8], limit: Int? = nil) async throws -> [UInt8] {
         try await readUntil(anyOf: [separator], limit: limit)
     }
@@ -102,8 +104,8 @@ extension BufferedReader {
     ///
     /// - Parameters:
     ///   - separators: at least one, of at least one byte each.
-    ///   - limit: how many bytes may come before the separator; nil is the reader's own limit. Of separators that end at the same
-    ///     place the shortest counts.
+    ///   - limit: how many bytes may come before the separator; nil is the reader's own limit. Of separators that end
+    ///     at the same place the shortest counts.
     /// - Returns: the bytes, with the separator at their end.
     /// - Throws: as for one separator.
     public func readUntil(anyOf separators: [[UInt8]], limit: Int? = nil) async throws -> [UInt8] {
@@ -141,7 +143,8 @@ extension BufferedReader {
         return buffer.take(buffer.count)
     }
 
-    /// Is there nothing more to read? Waits until there is something, or the end of the stream, where it can't know yet.
+    /// Is there nothing more to read? Waits until there is something, or the end of the stream, where it can't know
+    /// yet.
     ///
     /// - Throws: what the source throws; ``BusyError``.
     public func isAtEnd() async throws -> Bool {

@@ -9,15 +9,15 @@ import EddyReactor
 /// }
 /// ```
 ///
-/// Whatever has no natural bound has a limit. When it is reached the read throws ``OverrunError``, and the bytes stay: no peer
-/// can make the reader hold much more than the limit.
+/// Whatever has no natural bound has a limit. When it is reached the read throws ``OverrunError``, and the bytes stay:
+/// no peer can make the reader hold much more than the limit.
 ///
 /// A read that is cancelled, or that fails, loses no bytes: they stay in the buffer, and the next read gets them.
 ///
 /// While it waits for a connection's next bytes the buffer is empty and holds no memory.
 ///
-/// - Note: *Thread:* one task's at a time. A read during another one's wait gets ``BusyError``; reading from the source itself
-///   passes by the bytes in the buffer.
+/// - Note: *Thread:* one task's at a time. A read during another one's wait gets ``BusyError``; reading from the source
+///   itself passes by the bytes in the buffer.
 public final class BufferedReader<Source: ByteReader> {
     var buffer = InputBuffer()
     /// Is a task waiting for the source? The buffer must stay as it is then.
@@ -36,7 +36,8 @@ public final class BufferedReader<Source: ByteReader> {
     /// - Parameters:
     ///   - source: where the bytes come from.
     ///   - chunkSize: how many bytes to ask the source for at a time.
-    ///   - limit: how many bytes a line, or what comes before a separator, may have, where a read does not say otherwise.
+    ///   - limit: how many bytes a line, or what comes before a separator, may have, where a read does not say
+    ///     otherwise.
     public init(_ source: Source, chunkSize: Int = 16_384, limit: Int = 65_536) {
         expectUsage(
             chunkSize > 0 && chunkSize <= 1 << 30,
@@ -75,7 +76,8 @@ public final class BufferedReader<Source: ByteReader> {
         return try buffer.withBytes(body)
     }
 
-    /// Takes bytes out of the buffer without looking at them: those that ``withBuffered(_:)`` or ``peek(atLeast:_:)`` has shown.
+    /// Takes bytes out of the buffer without looking at them: those that ``withBuffered(_:)`` or ``peek(atLeast:_:)``
+    /// has shown.
     ///
     /// - Precondition: so many are in the buffer, and no task waits in a read.
     public func consume(_ count: Int) {
@@ -116,7 +118,8 @@ public final class BufferedReader<Source: ByteReader> {
         let room = buffer.makeRoom(wanted)
         var count = 0
         defer { buffer.commit(count) }
-        // SAFETY: nobody moves or frees the room during the wait: `isWaiting` is set, and every read and `consume` check it.
+        // SAFETY: nobody moves or frees the room during the wait: `isWaiting` is set, and every read and `consume`
+        // check it.
         var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
         _ = try await source.read(into: &span)
         count = unsafe span.finalize(for: room)

@@ -8,14 +8,14 @@ import EddyReactor
 /// try await writer.flush()
 /// ```
 ///
-/// A write waits only when what was collected is about to exceed ``capacity``: then that and the new bytes go out in one
-/// system call, and the new ones are not copied. What is collected otherwise goes out with ``flush()``.
+/// A write waits only when what was collected is about to exceed ``capacity``: then that and the new bytes go out in
+/// one system call, and the new ones are not copied. What is collected otherwise goes out with ``flush()``.
 ///
-/// - Important: bytes that were not flushed are dropped with the writer. Writing needs an `await`, which a `deinit` has not.
-///   ``ByteWriter/batched(capacity:_:)`` flushes by itself.
+/// - Important: bytes that were not flushed are dropped with the writer. Writing needs an `await`, which a `deinit` has
+///   not. ``ByteWriter/batched(capacity:_:)`` flushes by itself.
 ///
-/// - Note: *Thread:* one task's at a time. A write during another one's wait gets ``BusyError``; writing to the sink itself
-///   overtakes the bytes in the buffer.
+/// - Note: *Thread:* one task's at a time. A write during another one's wait gets ``BusyError``; writing to the sink
+///   itself overtakes the bytes in the buffer.
 public final class BufferedWriter<Sink: ByteWriter> {
     private var buffer = InputBuffer()
     /// Is a task waiting for the sink? The buffer must stay as it is then.
@@ -27,7 +27,8 @@ public final class BufferedWriter<Sink: ByteWriter> {
     /// Where the bytes go.
     public let sink: Sink
 
-    /// Makes a writer with an empty buffer. It takes memory when something is written, and gives it back when it is flushed.
+    /// Makes a writer with an empty buffer. It takes memory when something is written, and gives it back when it is
+    /// flushed.
     ///
     /// - Parameters:
     ///   - sink: where the bytes go.
@@ -46,8 +47,8 @@ public final class BufferedWriter<Sink: ByteWriter> {
 
     /// Sends everything that was collected.
     ///
-    /// - Throws: what the sink throws; ``BusyError``. What it has not taken stays in the buffer: after a ``PartialWriteError`` and
-    ///   the sink's `resumeWriting()` another flush goes on where this one stopped.
+    /// - Throws: what the sink throws; ``BusyError``. What it has not taken stays in the buffer: after a
+    ///   ``PartialWriteError`` and the sink's `resumeWriting()` another flush goes on where this one stopped.
     /// - Note: *Cancellation:* loses no bytes.
     public func flush() async throws {
         try expectIdle()
@@ -76,7 +77,8 @@ public final class BufferedWriter<Sink: ByteWriter> {
         isWaiting = true
         defer { isWaiting = false }
         do {
-            // SAFETY: nobody changes or frees these bytes during the wait: `isWaiting` is set, and every method checks it.
+            // SAFETY: nobody changes or frees these bytes during the wait: `isWaiting` is set, and every method checks
+            // it.
             try await sink.write(unsafe buffer.bytes)
             buffer.consume(buffer.count)
         } catch let error as PartialWriteError {
@@ -119,10 +121,11 @@ extension BufferedWriter: Sendable {}
 extension BufferedWriter: ByteWriter {
     /// Collects bytes, or sends them with those that were collected when they are too many together.
     ///
-    /// - Throws: what the sink throws; ``BusyError``. The `bytesWritten` of a ``PartialWriteError`` counts what had been
-    ///   collected first and then these bytes. Of the former the rest stays in the buffer; of the latter nothing does.
-    /// - Note: *Cancellation:* as the sink's. *Complexity:* no system call and no wait while there is room; otherwise one call
-    ///   for everything where the sink is a connection or a pipe. No allocation on a loop.
+    /// - Throws: what the sink throws; ``BusyError``. The `bytesWritten` of a ``PartialWriteError`` counts what had
+    ///   been collected first and then these bytes. Of the former the rest stays in the buffer; of the latter nothing
+    ///   does.
+    /// - Note: *Cancellation:* as the sink's. *Complexity:* no system call and no wait while there is room; otherwise
+    ///   one call for everything where the sink is a connection or a pipe. No allocation on a loop.
     public func write(_ bytes: RawSpan) async throws {
         try expectIdle()
         if bytes.byteCount < capacity - buffer.count {
@@ -132,7 +135,8 @@ extension BufferedWriter: ByteWriter {
         }
     }
 
-    /// Collects the bytes of several buffers, or sends them with those that were collected when they are too many together.
+    /// Collects the bytes of several buffers, or sends them with those that were collected when they are too many
+    /// together.
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``.
     public func write(vectored buffers: [[UInt8]]) async throws {

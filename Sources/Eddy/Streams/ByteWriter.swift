@@ -10,7 +10,8 @@ public protocol ByteWriter {
     /// Writes all bytes of several buffers, as if they were one.
     func write(vectored buffers: [[UInt8]]) async throws
 
-    /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a reader.
+    /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a
+    /// reader.
     func finishWriting() async throws
 }
 

@@ -59,8 +59,8 @@ extension ByteStream {
 
 /// A stream that is made of two: it reads from one and writes to the other.
 ///
-/// Two pipes become one stream this way, or the input of one connection and the output of another. trio calls it a stapled
-/// stream, tokio a join.
+/// Two pipes become one stream this way, or the input of one connection and the output of another. trio calls it a
+/// stapled stream, tokio a join.
 public struct JoinedStream<Reader: ByteReader & Sendable, Writer: ByteWriter & Sendable>: ByteStream {
     /// Where it reads.
     public let input: Reader
@@ -73,7 +73,8 @@ public struct JoinedStream<Reader: ByteReader & Sendable, Writer: ByteWriter & S
     /// - Parameters:
     ///   - reader: where it reads.
     ///   - writer: where it writes.
-    ///   - onClose: closes both, or whatever the end of the stream means for them; called each time the stream is closed.
+    ///   - onClose: closes both, or whatever the end of the stream means for them; called each time the stream is
+    ///     closed.
     public init(reader: Reader, writer: Writer, onClose: @escaping @Sendable () -> Void) {
         input = reader
         output = writer

@@ -12,12 +12,13 @@ extension InputBuffer {
         withBytes { $0.withUnsafeBytes { find(byte, in: $0, from: offset) } }
     }
 
-    /// Where the first of several separators begins and ends: the one that ends first, and of those that end together the
-    /// shortest.
+    /// Where the first of several separators begins and ends: the one that ends first, and of those that end together
+    /// the shortest.
     ///
     /// - Parameters:
     ///   - offset: how many bytes were searched before. A separator that began in them is found.
-    /// - Complexity: O(n) in the new bytes for each separator of one byte; times its length where its first byte is frequent.
+    /// - Complexity: O(n) in the new bytes for each separator of one byte; times its length where its first byte is
+    ///   frequent.
     func firstRange(ofAny separators: [[UInt8]], from offset: Int) -> Range<Int>? {
         var found: Range<Int>?
         for separator in separators {

@@ -1,7 +1,7 @@
 /// Bytes that came in, or wait to go out, in one piece.
 ///
-/// Memory grows up to a limit that the user of the buffer keeps, and moves to the front only when the room at the end is not
-/// enough: consuming is a matter of a pointer. An empty buffer has no memory: see ``BufferPool``.
+/// Memory grows up to a limit that the user of the buffer keeps, and moves to the front only when the room at the end
+/// is not enough: consuming is a matter of a pointer. An empty buffer has no memory: see ``BufferPool``.
 struct InputBuffer: ~Copyable {
     private var base: UnsafeMutableRawPointer?
     private var capacity = 0
@@ -108,7 +108,8 @@ struct InputBuffer: ~Copyable {
         let free = capacity - end
         if isEmpty { return chunk }
         if free >= min(chunk, capacity) / 8 { return free }
-        // What has come so far is the front of something longer: once half of the memory is free it moves there, before it grows.
+        // What has come so far is the front of something longer: once half of the memory is free it moves there, before
+        // it grows.
         return start >= count ? capacity - count : max(chunk, capacity)
     }
 

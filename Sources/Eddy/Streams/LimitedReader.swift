@@ -32,7 +32,8 @@ extension LimitedReader: ByteReader {
             remaining -= count
             return count
         }
-        // SAFETY: the span is the caller's for as long as this function has it, across the wait: see `LoopDescriptor.read`.
+        // SAFETY: the span is the caller's for as long as this function has it, across the wait: see
+        // `LoopDescriptor.read`.
         let room = buffer.withUnsafeMutableBytes { bytes, count in
             UnsafeMutableRawBufferPointer(rebasing: bytes[count..<count + limit])
         }

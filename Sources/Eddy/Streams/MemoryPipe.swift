@@ -2,9 +2,10 @@ import EddyReactor
 
 /// One direction of a ``MemoryStream``: at most so many bytes on their way from a writer to a reader.
 ///
-/// A task that waits stands in a queue, and the queue asks for the condition with its own lock held; whoever changes the
-/// condition does so first and goes to the queue then. So either the change is seen, or the waiter is found.
-// SAFETY: everything that changes is touched with `lock` held. It is taken inside a queue's lock, never the other way round.
+/// A task that waits stands in a queue, and the queue asks for the condition with its own lock held; whoever changes
+/// the condition does so first and goes to the queue then. So either the change is seen, or the waiter is found.
+// SAFETY: everything that changes is touched with `lock` held. It is taken inside a queue's lock, never the other way
+// round.
 final class MemoryPipe: @unchecked Sendable {
     private let capacity: Int
     private let lock = Guarded(())

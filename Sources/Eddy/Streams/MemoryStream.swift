@@ -5,10 +5,10 @@
 /// try await client.write("question\n")
 /// ```
 ///
-/// It behaves as a connection does: what one end writes the other one reads, in order; a writer waits while the peer is behind
-/// by as much as the capacity; closing ends both directions. Two tasks on one loop, on two loops, or on none may have the ends.
-/// On one loop the course of things is always the same. For tests of a protocol, and for parts of a program that talk as if over
-/// a network.
+/// It behaves as a connection does: what one end writes the other one reads, in order; a writer waits while the peer is
+/// behind by as much as the capacity; closing ends both directions. Two tasks on one loop, on two loops, or on none may
+/// have the ends. On one loop the course of things is always the same. For tests of a protocol, and for parts of a
+/// program that talk as if over a network.
 ///
 /// One task may read while another writes. A second reader, or a second writer, gets ``BusyError``.
 ///
@@ -42,10 +42,12 @@ public final class MemoryStream: ByteStream {
     ///
     /// - Returns: how many bytes were read. Zero at the end of the stream, and for a buffer without room.
     /// - Throws: ``ClosedError`` when this end was closed; ``BusyError``; `CancellationError`; ``ShutdownError``.
-    /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing, and bytes that were read are returned.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing, and bytes that were read are
+    ///   returned.
     public func read(into buffer: inout OutputRawSpan) async throws -> Int {
         guard buffer.freeCapacity > 0 else { return 0 }
-        // SAFETY: the span is the caller's for as long as this function has it, across the wait: see `LoopDescriptor.read`.
+        // SAFETY: the span is the caller's for as long as this function has it, across the wait: see
+        // `LoopDescriptor.read`.
         let room = buffer.withUnsafeMutableBytes { bytes, count in
             UnsafeMutableRawBufferPointer(rebasing: bytes[count...])
         }
@@ -59,8 +61,8 @@ public final class MemoryStream: ByteStream {
     /// Writes all bytes: returns when the last of them is on its way.
     ///
     /// - Throws: ``PartialWriteError`` when the write failed or was cancelled after some bytes were gone; otherwise
-    ///   ``SystemError`` with EPIPE when the other end was closed, or this one has ended its writing; ``ClosedError`` when this
-    ///   end was closed; ``BusyError``; `CancellationError`; ``ShutdownError``.
+    ///   ``SystemError`` with EPIPE when the other end was closed, or this one has ended its writing; ``ClosedError``
+    ///   when this end was closed; ``BusyError``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func write(_ bytes: RawSpan) async throws {
         guard !bytes.isEmpty else { return }
@@ -92,11 +94,11 @@ public final class MemoryStream: ByteStream {
         try output.finish()
     }
 
-    /// Closes this end. Whoever waits on it gets ``ClosedError``; the peer reads what was written, then the end, and can't write
-    /// any more. What the peer has written and nobody has read is dropped.
+    /// Closes this end. Whoever waits on it gets ``ClosedError``; the peer reads what was written, then the end, and
+    /// can't write any more. What the peer has written and nobody has read is dropped.
     ///
-    /// - Note: *Cancellation:* ignored: this does not wait, so it works in the `defer` of a cancelled task. *Thread:* any.
-    ///   Closing twice is fine.
+    /// - Note: *Cancellation:* ignored: this does not wait, so it works in the `defer` of a cancelled task. *Thread:*
+    ///   any. Closing twice is fine.
     public func close() {
         output.closeWriter()
         input.closeReader()
