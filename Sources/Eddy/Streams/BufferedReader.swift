@@ -14,7 +14,8 @@ import EddyReactor
 ///
 /// A read that is cancelled, or that fails, loses no bytes: they stay in the buffer, and the next read gets them.
 ///
-/// While it waits for a connection's next bytes the buffer is empty and holds no memory.
+/// An empty buffer holds no memory: a reader that waits for the next message of a connection or a pipe costs next to
+/// nothing.
 ///
 /// - Note: *Thread:* one task's at a time. A read during another one's wait gets ``BusyError``; reading from the source
 ///   itself passes by the bytes in the buffer.

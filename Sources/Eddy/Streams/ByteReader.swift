@@ -7,10 +7,8 @@ public protocol ByteReader {
     /// Reads what is there, at most as much as the buffer has room for, waiting until there is something.
     ///
     /// - Parameter buffer: the bytes are appended to it.
-    /// - Returns: how many bytes were read. Zero at the end of the stream, and for a buffer without room, which asks
-    ///   nothing.
-    /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing, and bytes that were read are
-    ///   returned.
+    /// - Returns: how many bytes were read. Zero at the end of the stream, and for a buffer without room, which asks nothing.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing, and bytes that were read are returned.
     func read(into buffer: inout OutputRawSpan) async throws -> Int
 
     /// Reads what is there, at most so many bytes, waiting until there is something.
@@ -20,8 +18,7 @@ public protocol ByteReader {
 }
 
 extension ByteReader {
-    /// Reads what is there into memory of the caller's, at most as many bytes as it has, waiting until there is
-    /// something.
+    /// Reads what is there into memory of the caller's, at most as many bytes as it has, waiting until there is something.
     ///
     /// - Returns: how many bytes were read. Zero at the end of the stream, and for an empty buffer.
     /// - Throws: as the reader's own ``read(into:)-(OutputRawSpan)``.
@@ -40,8 +37,7 @@ extension ByteReader {
     /// - Throws: as the reader's own ``read(into:)-(OutputRawSpan)``.
     @inlinable
     public func read(into buffer: inout [UInt8]) async throws -> Int {
-        // SAFETY: the array is this function's alone until it returns, so its storage stays where it is across the
-        // wait.
+        // SAFETY: the array is this function's alone until it returns, so its storage stays where it is across the wait.
         let memory = buffer.withUnsafeMutableBytes { $0 }
         return try await read(into: memory)
     }

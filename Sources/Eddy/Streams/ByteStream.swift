@@ -4,8 +4,8 @@
 public protocol ByteStream: ByteReader, ByteWriter, Sendable {
     /// Closes both directions. Whoever waits on it gets ``ClosedError``.
     ///
-    /// - Note: *Cancellation:* ignored: this does not wait, so it works in the `defer` of a cancelled task. *Thread:*
-    ///   any. Closing twice is fine.
+    /// - Note: *Cancellation:* ignored: this does not wait, so it works in the `defer` of a cancelled task. *Thread:* any.
+    ///   Closing twice is fine.
     func close()
 }
 

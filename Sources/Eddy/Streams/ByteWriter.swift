@@ -10,8 +10,7 @@ public protocol ByteWriter {
     /// Writes all bytes of several buffers, as if they were one.
     func write(vectored buffers: [[UInt8]]) async throws
 
-    /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a
-    /// reader.
+    /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a reader.
     func finishWriting() async throws
 }
 
@@ -25,8 +24,8 @@ extension ByteWriter {
             }
         } catch let error as PartialWriteError {
             throw PartialWriteError(bytesWritten: written + error.bytesWritten, underlyingError: error.underlyingError)
-        } catch  where written > 0 {
-            throw PartialWriteError(bytesWritten: written, underlyingError: error)
+        } catch let failure where written > 0 {
+            throw PartialWriteError(bytesWritten: written, underlyingError: failure)
         }
     }
 

@@ -36,8 +36,8 @@ public struct OverrunError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        "\(target) did not come within \(limit) bytes. They are still in the reader: read on with a higher limit, skip them, "
-            + "or close the connection"
+        "\(target) did not come within \(limit) bytes. They are still in the reader: read on with a higher limit, "
+            + "skip them, or close the connection"
     }
 }
 

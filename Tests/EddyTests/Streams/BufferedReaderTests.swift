@@ -214,6 +214,19 @@ import Testing
         #expect(try await reader.readUntil("\r\n\r\n") == bytes)
     }
 
+    // MARK: - Misuse
+
+    @Test func aSeparatorOfNoBytesIsRefused() async {
+        await #expect(processExitsWith: .failure) { _ = try await BufferedReader(ScriptedReader("a")).readUntil("") }
+        await #expect(processExitsWith: .failure) {
+            _ = try await BufferedReader(ScriptedReader("a")).readUntil(anyOf: [])
+        }
+    }
+
+    @Test func whatIsNotInTheBufferCannotBeConsumed() async {
+        await #expect(processExitsWith: .failure) { BufferedReader(ScriptedReader("a")).consume(1) }
+    }
+
     // MARK: - Two tasks
 
     @Test func aSecondTaskIsRefusedWhileTheFirstWaits() throws {
