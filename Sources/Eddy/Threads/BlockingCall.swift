@@ -28,10 +28,16 @@ class BlockingJob: @unchecked Sendable {
 final class BlockingCall<Value: Sendable>: BlockingJob, @unchecked Sendable {
     private let body: Guarded<(@Sendable () throws -> Value)?>
     private let result = Guarded<Result<Value, any Error>?>(nil)
+    private let atEnd: Guarded<(@Sendable () -> Void)?>
     private let done = AsyncEvent()
 
-    init(_ body: @escaping @Sendable () throws -> Value) {
+    /// - Parameters:
+    ///   - body: the call.
+    ///   - atEnd: called on the pool's thread when the call was made, or can't be, before anybody is resumed. Not called for a call
+    ///     that was taken out of the queue.
+    init(_ body: @escaping @Sendable () throws -> Value, atEnd: (@Sendable () -> Void)? = nil) {
         self.body = Guarded(body)
+        self.atEnd = Guarded(atEnd)
     }
 
     override func execute() {
@@ -48,6 +54,7 @@ final class BlockingCall<Value: Sendable>: BlockingJob, @unchecked Sendable {
     private func finish(_ value: Result<Value, any Error>) {
         // Published by the lock and by the event: what the thread has written is seen by whoever reads the result.
         result.withLock { $0 = value }
+        atEnd.withLock { $0.take() }?()
         done.set()
     }
 
