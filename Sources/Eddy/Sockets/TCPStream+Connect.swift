@@ -81,7 +81,8 @@ extension TCPStream {
         guard let timeout else { return try await body(core) }
         do {
             return try await withTimeout(timeout) { try await body(core) }
-        } catch is TimeoutError {
+        } catch let error as TimeoutError where error == TimeoutError(timeout: timeout) {
+            // Ours: a resolver may have limits of its own.
             throw TimeoutError(timeout: timeout, context: "connect: \(peer())")
         }
     }
