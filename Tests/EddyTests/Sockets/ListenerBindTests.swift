@@ -26,9 +26,9 @@ import Testing
             #expect(kernel.count(.close) == 1)
             let elsewhere = StaticResolver(["me.example": [address("203.0.113.1"), address("203.0.113.2")]])
             let thrown = await errorOf { try await TCPListener.bind(host: "me.example", port: 0, resolver: elsewhere) }
-            let error = try #require(thrown as? SystemError)
-            #expect(error.code == EADDRNOTAVAIL)
-            #expect(error.description.contains("203.0.113.1:0"))
+            let error = thrown as? SystemError
+            #expect(error?.code == EADDRNOTAVAIL)
+            #expect(error?.description.contains("203.0.113.1:0") == true)
         }
     }
 
