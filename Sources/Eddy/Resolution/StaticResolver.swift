@@ -35,7 +35,9 @@ public struct StaticResolver: Resolver {
         self.fallback = fallback
         for line in text.split(whereSeparator: \.isNewline) {
             let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace)
-            guard let host = words.first, let address = try? SocketAddress(host: String(host), port: 0) else { continue }
+            guard let host = words.first, let address = try? SocketAddress(host: String(host), port: 0) else {
+                continue
+            }
             for name in words.dropFirst() { add(String(name), address) }
         }
     }

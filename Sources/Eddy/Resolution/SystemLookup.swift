@@ -45,7 +45,8 @@ enum SystemLookup {
         var text = [CChar](repeating: 0, count: 1025)
         let (code, errorNumber) = address.withPointer { pointer, length in
             let code = getnameinfo(
-                pointer.assumingMemoryBound(to: sockaddr.self), length, &text, socklen_t(text.count), nil, 0, nameRequired)
+                pointer.assumingMemoryBound(to: sockaddr.self), length, &text, socklen_t(text.count), nil, 0,
+                nameRequired)
             return (code, errno)
         }
         guard code == 0 else { throw ResolutionError(host: address.host, code: code, errorNumber: errorNumber) }

@@ -65,7 +65,8 @@ struct HappyEyeballs<Connection: Sendable>: Sendable {
     private func connectAlone(_ address: SocketAddress) async throws -> Connection {
         do {
             return try await attempt(address)
-        } catch where !Self.isInterruption(error) {
+        } catch {
+            if Self.isInterruption(error) { throw error }
             throw ConnectError(host: host, port: port, failures: [.init(address: address, error: error)])
         }
     }

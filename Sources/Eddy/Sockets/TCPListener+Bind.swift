@@ -55,7 +55,8 @@ extension TCPListener {
     }
 
     private static func bind(
-        to address: SocketAddress, backlog: Int, reuseAddress: Bool, reusePort: Bool, ipv6Only: Bool?, on loop: EventLoop
+        to address: SocketAddress, backlog: Int, reuseAddress: Bool, reusePort: Bool, ipv6Only: Bool?,
+        on loop: EventLoop
     ) async throws -> TCPListener {
         let options = Sockets.ListenerOptions(
             backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only)

@@ -73,7 +73,8 @@ final class BlockingWorkers: @unchecked Sendable {
             return jobs
         }
         let error = SystemError(
-            result: result, .pthread_create, "no thread for a blocking call: see `ulimit -u` and the control group's pids.max")
+            result: result, .pthread_create,
+            "no thread for a blocking call: see `ulimit -u` and the control group's pids.max")
         for job in stranded {
             leaveQueue(job)
             job.fail(error)

@@ -51,6 +51,7 @@ import Testing
     @Test func aNULNeverReachesAFunctionThatStopsThere() {
         for host in ["a\u{0}", "127.0.0.1\u{0}.example.org", "example.org\u{0}", "\u{0}"] {
             #expect(throws: ResolutionError.self) { try Host(host, port: 80) }
+            #expect(throws: AddressError.self) { try SocketAddress(host: host, port: 80) }
         }
     }
 

@@ -20,7 +20,8 @@ import Testing
 
     @Test func aTableAnswers() async throws {
         let resolver = StaticResolver(["A.Example": [address("192.0.2.1", 9), address("2001:db8::1")]])
-        #expect(try await resolver.resolve("a.example", port: 80) == [address("192.0.2.1", 80), address("2001:db8::1", 80)])
+        #expect(
+            try await resolver.resolve("a.example", port: 80) == [address("192.0.2.1", 80), address("2001:db8::1", 80)])
         #expect(try await resolver.resolve("a.EXAMPLE.", port: 80).count == 2)
         #expect(try await resolver.name(of: address("192.0.2.1", 1234)) == "a.example")
         await #expect(throws: ResolutionError(host: "b.example", reason: .notFound)) {
@@ -30,7 +31,8 @@ import Testing
 
     @Test func aHostsFileAnswers() async throws {
         let resolver = StaticResolver(hostsFile: Self.file)
-        #expect(try await resolver.resolve("db.internal", port: 5) == [address("192.0.2.7", 5), address("192.0.2.8", 5)])
+        #expect(
+            try await resolver.resolve("db.internal", port: 5) == [address("192.0.2.7", 5), address("192.0.2.8", 5)])
         #expect(try await resolver.resolve("DB", port: 5) == [address("192.0.2.7", 5)])
         #expect(try await resolver.resolve("ip6-localhost", port: 5) == [address("::1", 5)])
         #expect(try await resolver.name(of: address("192.0.2.7")) == "db.internal")

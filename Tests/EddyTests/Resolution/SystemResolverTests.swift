@@ -86,7 +86,9 @@ final class FakeSystem: Sendable {
         let system = FakeSystem(isOpen: false)
         try onLoop { loop in
             let tasks = (0..<100).map { number in
-                loop.spawn { try await system.resolver.resolve(number % 2 == 0 ? "a.example" : "A.Example", port: number) }
+                loop.spawn {
+                    try await system.resolver.resolve(number % 2 == 0 ? "a.example" : "A.Example", port: number)
+                }
             }
             try await untilParked(100)
             #expect(system.resolver.counts.lookups == 1)

@@ -108,12 +108,16 @@ import Testing
     @Test func aNameWithoutAddressesIsAnError() throws {
         try onLoop { _ in
             let resolver = RecordingResolver(["empty.example": []])
-            let error = await errorOf { try await TCPStream.connect(host: "empty.example", port: 1, resolver: resolver) }
+            let error = await errorOf {
+                try await TCPStream.connect(host: "empty.example", port: 1, resolver: resolver)
+            }
             #expect((error as? ResolutionError)?.reason == .noAddress)
         }
     }
 
-    @Test("RFC 8305: connections that are never answered are begun at 0, 250, 500 and 750 ms, and closed when one is made")
+    @Test(
+        "RFC 8305: connections that are never answered are begun at 0, 250, 500 and 750 ms, and closed when one is made"
+    )
     func blackHolesAreLeftBehind() throws {
         // Only the last address leads anywhere. The listener is made before, on a loop of its own kernel: only its port counts.
         try onLoop { _ in
@@ -296,7 +300,8 @@ import Testing
         try onLoop(kernel) { _ in
             kernel.reset()
             _ = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-            #expect(kernel.trace.map(\.name).prefix(6) == [.socket, .setsockopt, .bind, .listen, .getsockname, .epoll_ctl])
+            #expect(
+                kernel.trace.map(\.name).prefix(6) == [.socket, .setsockopt, .bind, .listen, .getsockname, .epoll_ctl])
         }
     }
 

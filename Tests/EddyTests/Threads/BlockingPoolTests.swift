@@ -73,7 +73,9 @@ func eventually(_ condition: () -> Bool) async throws {
     @Test func aThreadTakesNoSignalsButItsOwnFaults() throws {
         let pool = BlockingPool()
         try onLoop { _ in
-            let blocked = try await pool.run { [SIGINT, SIGTERM, SIGCHLD, SIGUSR1, SIGPIPE].map(DetachedThread.blocks) }
+            let blocked = try await pool.run {
+                [SIGINT, SIGTERM, SIGCHLD, SIGUSR1, SIGPIPE].map(DetachedThread.blocks)
+            }
             #expect(blocked.allSatisfy { $0 })
             let faults = try await pool.run { [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT].map(DetachedThread.blocks) }
             #expect(!faults.contains(true))
