@@ -55,7 +55,8 @@ public final class TCPListener: StreamListener {
         Sockets.setNoDelay(connection)
         // One that is bound to a single address has connections to no other.
         return TCPStream(
-            connection, localAddress: localAddress.isWildcard ? nil : localAddress, remoteAddress: accepted.remoteAddress)
+            connection, localAddress: localAddress.isWildcard ? nil : localAddress,
+            remoteAddress: accepted.remoteAddress)
     }
 
     /// Stops listening. Who waits for a connection gets ``ClosedError``; connections that were accepted go on.

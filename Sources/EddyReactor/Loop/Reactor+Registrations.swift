@@ -146,7 +146,9 @@ extension Reactor {
         if gone.writer != 0 { client.resume(gone.writer, .closed) }
         if gone.hangUpWaiter != 0 { client.resume(gone.hangUpWaiter, .closed) }
         // In a forked child the entry is the parent's: closing is all that may be done there.
-        if gone.isInKernel, forkWatch.isInSameProcess { _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0) }
+        if gone.isInKernel, forkWatch.isInSameProcess {
+            _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0)
+        }
     }
 
     /// Takes a registration out before its owner closes the descriptor.

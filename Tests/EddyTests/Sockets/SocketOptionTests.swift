@@ -22,7 +22,8 @@ import Testing
             #expect(try await client.option(.keepAlive) == nil)
             let wanted = KeepAlive(idle: .seconds(60), interval: .milliseconds(2500), probes: 4)
             try await client.setOption(.keepAlive, to: wanted)
-            #expect(try await client.option(.keepAlive) == KeepAlive(idle: .seconds(60), interval: .seconds(3), probes: 4))
+            #expect(
+                try await client.option(.keepAlive) == KeepAlive(idle: .seconds(60), interval: .seconds(3), probes: 4))
             try await client.setOption(.keepAlive, to: nil)
             #expect(try await client.option(.keepAlive) == nil)
         }
@@ -58,9 +59,10 @@ import Testing
     @Test func aRefusedOptionNamesItselfAndTheConnection() throws {
         try onLoop { _ in
             let (client, _) = try await connectedStreams()
-            let error = await errorOf {
-                try await client.setOption(SocketOption<Int32>(level: SOL_SOCKET, name: 9999), to: 1)
-            } as? SystemError
+            let error =
+                await errorOf {
+                    try await client.setOption(SocketOption<Int32>(level: SOL_SOCKET, name: 9999), to: 1)
+                } as? SystemError
             #expect(error?.code == ENOPROTOOPT)
             #expect(error?.operation == .setsockopt)
             #expect(error?.context == "option 9999 of level 1: \(client.localAddress!) -> \(client.remoteAddress!)")
@@ -74,7 +76,9 @@ import Testing
             for time in ends {
                 _ = await errorOf { try await client.setOption(.userTimeout, to: time) }
                 _ = await errorOf { try await client.setOption(.linger, to: time) }
-                _ = await errorOf { try await client.setOption(.keepAlive, to: KeepAlive(idle: time, interval: time, probes: .max)) }
+                _ = await errorOf {
+                    try await client.setOption(.keepAlive, to: KeepAlive(idle: time, interval: time, probes: .max))
+                }
                 client.readTimeout = time
             }
             try await client.setOption(.linger, to: nil)
