@@ -59,6 +59,22 @@ public final class TCPListener: StreamListener {
             remoteAddress: accepted.remoteAddress)
     }
 
+    /// Reads an option of the listening socket.
+    ///
+    /// - Throws: ``SystemError``; ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
+    public func option<Value: Sendable>(_ option: SocketOption<Value>) async throws -> Value {
+        try await io.option(option)
+    }
+
+    /// Sets an option of the listening socket. Connections that are accepted later have it, too, as far as Linux hands it on.
+    ///
+    /// - Throws: ``SystemError``, for instance EINVAL; ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
+    public func setOption<Value: Sendable>(_ option: SocketOption<Value>, to value: Value) async throws {
+        try await io.setOption(option, to: value)
+    }
+
     /// Stops listening. Who waits for a connection gets ``ClosedError``; connections that were accepted go on.
     ///
     /// - Note: *Thread:* any. Closing twice is fine.

@@ -111,4 +111,36 @@ import Testing
             client.abort()
         }
     }
+
+    @Test func settingsHoldFromTheStartAndConnectionsInheritThem() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            let settings: [SocketSetting] = [
+                SocketOption.receiveBufferSize.setting(30_000), SocketOption.keepAlive.setting(KeepAlive()),
+            ]
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0, settings: settings)
+            let client = try await TCPStream.connect(to: listener.localAddress, settings: settings)
+            let server = try await listener.accept()
+            #expect(try await listener.option(.receiveBufferSize) == 60_000)
+            #expect(try await server.option(.receiveBufferSize) == 60_000)
+            #expect(try await server.option(.keepAlive) == KeepAlive())
+            #expect(try await client.option(.receiveBufferSize) == 60_000)
+            // Before connect(2): afterwards the window's scale is fixed (tcp(7)).
+            let names = kernel.trace.filter { $0.descriptor == client.io.descriptor }.map(\.name)
+            let (set, connect) = (names.firstIndex(of: .setsockopt), names.firstIndex(of: .connect))
+            #expect(try #require(set) < #require(connect))
+        }
+    }
+
+    @Test func aSettingThatIsRefusedClosesTheSocket() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            let setting = SocketOption<Int32>(level: SOL_SOCKET, name: 9999).setting(1)
+            let error = await errorOf {
+                try await TCPListener.bind(host: "127.0.0.1", port: 0, settings: [setting])
+            }
+            #expect((error as? SystemError)?.code == ENOPROTOOPT)
+            #expect(kernel.count(.close) == kernel.count(.socket))
+        }
+    }
 }
