@@ -219,11 +219,14 @@ final class LoopDescriptor: @unchecked Sendable {
 
 /// The addresses of a connection, as far as they are known.
 struct DescriptorEnds: Sendable, CustomStringConvertible {
+    /// What it is called where there are no addresses: a path, a standard stream.
+    var name: String?
     var local: SocketAddress?
     var remote: SocketAddress?
 
     /// `127.0.0.1:50123 -> 127.0.0.1:80`; of Unix sockets, whose clients have no name, the end that has one.
     var description: String {
+        if let name { return name }
         let named = [local, remote].compactMap { $0 }.filter { !$0.isUnnamed }
         return named.map(\.description).joined(separator: " -> ")
     }
