@@ -39,6 +39,9 @@ final class LoopDescriptor: @unchecked Sendable {
         case pipe
         /// read(2) and writev(2). A terminal gives a line at a time, however many it has.
         case device
+        /// recv(2) and sendmsg(2) with MSG_DONTWAIT, on a socket that others have, too, and that must not be made
+        /// non-blocking.
+        case inheritedSocket
     }
 
     /// Registers a descriptor with the current loop. It is closed when that fails.
