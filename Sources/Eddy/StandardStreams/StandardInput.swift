@@ -77,9 +77,14 @@ public struct StandardInput: ByteReader, Sendable {
     /// Has a thread read, and leaves the bytes among those that nobody has taken yet: a task that is cancelled meanwhile leaves
     /// them to the next.
     ///
-    /// - Returns: how many bytes came. Zero at the end.
+    /// - Returns: zero at the end; otherwise there may be bytes now.
     private static func readByPool(_ maximum: Int, _ kernel: Kernel) async throws -> Int {
         let turn = try await PoolTurn(in: turns)
+        // What a cancelled task had asked for came while this one waited for its turn.
+        if !UnreadInput.shared.isEmpty {
+            turn.giveBack()
+            return 1
+        }
         let kernel = kernel.forOtherThreads
         let result = try await turn.run {
             var result = 0
@@ -108,24 +113,26 @@ final class UnreadInput: Sendable {
 
     private let bytes = Guarded<[UInt8]>([])
     /// Changed with the lock held. Almost always true, so readers need no lock.
-    private let isEmpty = Atomic<Bool>(true)
+    private let holdsNothing = Atomic<Bool>(true)
+
+    var isEmpty: Bool { holdsNothing.load(ordering: .acquiring) }
 
     func putBack(_ new: [UInt8]) {
         guard !new.isEmpty else { return }
         bytes.withLock { bytes in
             bytes += new
-            isEmpty.store(false, ordering: .releasing)
+            holdsNothing.store(false, ordering: .releasing)
         }
     }
 
     /// Moves bytes, as many as there is room for.
     func take(into buffer: inout OutputRawSpan) -> Int {
-        if isEmpty.load(ordering: .acquiring) { return 0 }
+        if isEmpty { return 0 }
         let room = buffer.freeCapacity
         let taken = bytes.withLock { bytes in
             let taken = Array(bytes.prefix(room))
             bytes.removeFirst(taken.count)
-            isEmpty.store(bytes.isEmpty, ordering: .releasing)
+            holdsNothing.store(bytes.isEmpty, ordering: .releasing)
             return taken
         }
         buffer.append(contentsOf: taken)

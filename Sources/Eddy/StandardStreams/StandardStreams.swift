@@ -129,9 +129,14 @@ final class PoolTurn: Sendable {
                 return try body()
             }
         } catch {
-            if advance(to: .abandoned) { turns.giveBack() }
+            giveBack()
             throw error
         }
+    }
+
+    /// Gives the turn back without a call.
+    func giveBack() {
+        if advance(to: .abandoned) { turns.giveBack() }
     }
 
     private func advance(to next: State) -> Bool {
