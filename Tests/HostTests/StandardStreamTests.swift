@@ -23,7 +23,9 @@ private let unchanged = "flags unchanged\nsame descriptors\n"
 /// The standard streams of a process, as it may be started with them.
 @Suite struct StandardStreams {
     @Test("A9: whatever the input is, its lines are read, and its flags stay") func linesOfAnyInput() throws {
-        #expect(try shell("printf 'one\\ntwo\\r\\nlast' | $0 stdin-lines").output == "<one>\n<two>\n<last>\nend\n\(unchanged)")
+        #expect(
+            try shell("printf 'one\\ntwo\\r\\nlast' | $0 stdin-lines").output
+                == "<one>\n<two>\n<last>\nend\n\(unchanged)")
         #expect(try shell("$0 stdin-lines </dev/null").output == "end\n\(unchanged)")
         #expect(try shell("$0 stdin-lines </etc/hostname | sed 's/<.*>/<name>/'").output == "<name>\nend\n\(unchanged)")
         #expect(try shell(": | $0 stdin-lines").output == "end\n\(unchanged)")
@@ -55,7 +57,8 @@ private let unchanged = "flags unchanged\nsame descriptors\n"
     }
 
     @Test func whatWasReadAndNotUsedIsTheNextReaders() throws {
-        #expect(try shell("printf 'a\\nb\\nc\\n' | $0 stdin-shared").output == "first: a\nbyte: 98\nsecond: \nsecond: c\n")
+        #expect(
+            try shell("printf 'a\\nb\\nc\\n' | $0 stdin-shared").output == "first: a\nbyte: 98\nsecond: \nsecond: c\n")
     }
 
     @Test func aSlowReaderGetsEverything() throws {
@@ -85,7 +88,9 @@ private let unchanged = "flags unchanged\nsame descriptors\n"
         #expect(try FixtureRun("stdio-socket").output == "<question>\nPartialWriteError\nflags unchanged\n")
     }
 
-    @Test("A15: a terminal is read line by line, and is still blocking for the shell") func aTerminalStaysBlocking() throws {
+    @Test("A15: a terminal is read line by line, and is still blocking for the shell") func aTerminalStaysBlocking()
+        throws
+    {
         #expect(try FixtureRun("stdio-terminal").output == "answered\nend\nstill blocking\n")
     }
 

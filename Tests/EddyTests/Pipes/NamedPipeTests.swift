@@ -126,7 +126,9 @@ import Testing
         try onLoop(kernel) { _ in
             let file = UnnamedFile([1])
             let number = dup(file.descriptor)
-            let error = await errorOf { try await PipeReader(owning: OwnedDescriptor(owning: number, openedBy: kernel)) }
+            let error = await errorOf {
+                try await PipeReader(owning: OwnedDescriptor(owning: number, openedBy: kernel))
+            }
             #expect((error as? NotAPipeError)?.name == "descriptor \(number)")
             #expect(kernel.trace.last?.name == .close)
             #expect(kernel.trace.last?.descriptor == number)

@@ -240,7 +240,8 @@ private func failure(of task: Task<ProxyCounts, any Error>) async -> ProxyError?
         }
     }
 
-    @Test("a cancelled proxy closes both streams, and what was on its way reaches nobody else", arguments: [true, false])
+    @Test(
+        "a cancelled proxy closes both streams, and what was on its way reaches nobody else", arguments: [true, false])
     func aCancelledProxyClosesBoth(splicing: Bool) throws {
         try EventLoop.runLeakChecked { _ in
             let loop = try EventLoop.required
