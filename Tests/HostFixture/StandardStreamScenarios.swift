@@ -189,22 +189,25 @@ nonisolated(unsafe) let standardStreamScenarios: [String: () throws -> Void] = [
         }
         send(fcntl(shell, F_GETFL) & O_NONBLOCK == 0 ? "still blocking\n" : "non-blocking\n", to: report)
     },
-    // A named pipe whose writer had gone before the program looked.
-    "stdin-fifo-late": {
-        let path = "/tmp/eddy-fixture-\(getpid())"
-        mkfifo(path, 0o600)
-        let both = open(path, O_RDWR)
-        let reading = open(path, O_RDONLY)
-        unlink(path)
-        send("early\n", to: both)
-        close(both)
-        dup2(reading, 0)
-        try EventLoop.run {
-            for try await line in StandardInput.lines { print("<\(line)>") }
-            print("end")
-        }
-    },
+    // A named pipe whose writer had gone before the program looked, with something in it and without.
+    "stdin-fifo-late": { try readFIFO(with: "early\n") },
+    "stdin-fifo-empty": { try readFIFO(with: "") },
 ]
+
+private func readFIFO(with text: String) throws {
+    let path = "/tmp/eddy-fixture-\(getpid())"
+    mkfifo(path, 0o600)
+    let both = open(path, O_RDWR)
+    let reading = open(path, O_RDONLY)
+    unlink(path)
+    send(text, to: both)
+    close(both)
+    dup2(reading, 0)
+    try EventLoop.run {
+        for try await line in StandardInput.lines { print("<\(line)>") }
+        print("end")
+    }
+}
 
 private func expectBrokenPipe(_ name: String, _ body: () async throws -> Void) async throws {
     do {

@@ -104,5 +104,6 @@ private let unchanged = "flags unchanged\nsame descriptors\n"
 
     @Test func aNamedPipeWhoseWriterHasGoneEnds() throws {
         #expect(try FixtureRun("stdin-fifo-late").output == "<early>\nend\n")
+        #expect(try FixtureRun("stdin-fifo-empty").output == "end\n")
     }
 }
