@@ -9,12 +9,19 @@ extension LoopDescriptor {
 
     @inline(__always)
     private var readOperation: SystemCall.Name {
-        kind == .stream || kind == .messages ? .recv : .read
+        if mayCarryDescriptors { return .recvmsg }
+        return kind == .stream || kind == .messages ? .recv : .read
     }
 
+    /// - Parameter wanted: set to zero when the call was short although there may be more.
     @inline(__always)
-    private func receive(_ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
-        kind == .stream || kind == .messages
+    private func receive(
+        _ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int, _ wanted: inout Int
+    ) -> Int {
+        if _slowPath(mayCarryDescriptors) {
+            return receiveDiscardingDescriptors(kernel, descriptor, target, count, &wanted)
+        }
+        return kind == .stream || kind == .messages
             ? kernel.receive(descriptor, target, count) : kernel.read(descriptor, target, count)
     }
 
@@ -38,8 +45,9 @@ extension LoopDescriptor {
         guard let base = buffer.baseAddress, !buffer.isEmpty else { return 0 }
         if core.isCurrent {
             do {
-                let count = try await perform(.read, readOperation, wanted: wanted(buffer.count), #isolation) {
-                    receive($0, $1, base, buffer.count)
+                var full = wanted(buffer.count)
+                let count = try await perform(.read, readOperation, wanted: full, #isolation) {
+                    receive($0, $1, base, buffer.count, &full)
                 }
                 if count == 0 { try checkEnd() }
                 return count
@@ -58,11 +66,12 @@ extension LoopDescriptor {
         guard core.isCurrent else { return try await readOffLoop(atMost: maximum) }
         var bytes: [UInt8] = []
         do {
-            let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) { kernel, descriptor in
+            var full = wanted(maximum)
+            let count = try await perform(.read, readOperation, wanted: full, #isolation) { kernel, descriptor in
                 var result = 0
                 // A thousand idle readers hold no memory.
                 bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
-                    result = receive(kernel, descriptor, buffer.baseAddress!, maximum)
+                    result = receive(kernel, descriptor, buffer.baseAddress!, maximum, &full)
                     count = max(result, 0)
                 }
                 return result
@@ -119,8 +128,9 @@ extension LoopDescriptor {
         let room = buffer.freeCapacity
         guard room > 0 else { return 0 }
         guard slot.pointee.isReadable else { return nil }
+        var full = wanted(room)
         let result = buffer.withUnsafeMutableBytes { bytes, initialized in
-            let result = receive(core.kernel, descriptor, bytes.baseAddress! + initialized, room)
+            let result = receive(core.kernel, descriptor, bytes.baseAddress! + initialized, room, &full)
             if result > 0 { initialized += result }
             return result
         }
@@ -129,7 +139,7 @@ extension LoopDescriptor {
             return nil
         }
         guard result >= 0 else { throw fail(result, readOperation, .read) }
-        if result < wanted(room), !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady { clearReadiness(slot, .read) }
+        if result < full, !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady { clearReadiness(slot, .read) }
         if result == 0 { try checkEnd() }
         return result
     }

@@ -63,7 +63,7 @@ extension LoopDescriptor {
     // MARK: - One loop for all
 
     @inline(__always)
-    private func writeAll(
+    func writeAll(
         _ total: Int, _ operation: SystemCall.Name, _ isolation: (any Actor)?,
         _ attempt: (Kernel, Int32, _ written: Int) -> Int,
         elsewhere: nonisolated(nonsending) (_ written: Int) async throws -> Void
@@ -133,7 +133,7 @@ extension LoopDescriptor {
 
     /// Goes on with a write that had begun on the loop, from another thread.
     @inline(never)
-    private func continueOffLoop(_ rest: [[UInt8]], after written: Int) async throws {
+    func continueOffLoop(_ rest: [[UInt8]], after written: Int) async throws {
         let total = rest.reduce(0) { $0 + $1.count }
         try await loop.anchor.run { try await self.writeRest(of: rest, total: total, after: written) }
     }
