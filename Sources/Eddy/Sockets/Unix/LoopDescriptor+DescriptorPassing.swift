@@ -106,14 +106,7 @@ extension LoopDescriptor {
                 let result = kernel.receiveMessage(descriptor, &header)
                 guard result >= 0 else { return result }
                 part.flags = header.flags
-                if maximum > 0 {
-                    ControlMessages(memory, length: header.controlLength).forEach { level, type, data in
-                        guard level == SOL_SOCKET, type == SocketFlags.rights else { return }
-                        for offset in stride(from: 0, to: data.count - 3, by: MemoryLayout<Int32>.size) {
-                            part.descriptors.append(data.loadUnaligned(fromByteOffset: offset, as: Int32.self))
-                        }
-                    }
-                }
+                if maximum > 0 { part.descriptors = header.receivedDescriptors }
                 return result
             }
         }
