@@ -32,7 +32,7 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     /// The symbol and the message of an error number: `ECONNREFUSED, Connection refused`.
-    static func text(of code: Int32) -> String {
+    package static func text(of code: Int32) -> String {
         let message = strerror(code).map { String(cString: $0) } ?? "unknown error"
         return symbols[code].map { "\($0), \(message)" } ?? "error \(code), \(message)"
     }

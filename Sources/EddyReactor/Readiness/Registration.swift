@@ -52,7 +52,7 @@ package struct RegistrationSlot {
     package internal(set) var isAlwaysReady = false
     var ownership = Ownership.owned
     /// The peer closed, or an error is pending: no further edge can be relied on, so a short read does not clear the cache.
-    package internal(set) var isHungUp = false
+    package var isHungUp = false
     /// The directions for which a lent descriptor is armed in the kernel now.
     var armed: EventMask = []
     /// Does the kernel have an entry for it?
