@@ -133,8 +133,9 @@ extension LoopDescriptor {
             withMemory { Self.receive(kernel, descriptor, $0, maximum, &received) }
         }
         // They have an owner from here on: nothing between the call and this line can throw.
-        let descriptors = ReceivedDescriptors(
-            received.descriptors, isTruncated: received.isTruncated, openedBy: backend)
+        let descriptors =
+            received.endsEarly
+            ? ReceivedDescriptors(received.descriptors, isTruncated: received.isTruncated, openedBy: backend) : .none
         if count == 0 { try checkEnd() }
         return (count, received.flags, descriptors)
     }
@@ -147,7 +148,7 @@ extension LoopDescriptor {
         let (target, room) = buffer.withUnsafeMutableBytes { bytes, count in
             (bytes.baseAddress.map { $0 + count }, bytes.count - count)
         }
-        guard let target, room > 0 else { return (0, ReceivedDescriptors()) }
+        guard let target, room > 0 else { return (0, .none) }
         let memory = UnsafeMutableRawBufferPointer(start: target, count: room)
         let count: Int
         let descriptors: ReceivedDescriptors
@@ -168,7 +169,7 @@ extension LoopDescriptor {
     func receive(
         atMost maximum: Int, _ maximumDescriptors: Int
     ) async throws -> (bytes: [UInt8], descriptors: ReceivedDescriptors) {
-        guard maximum > 0 else { return ([], ReceivedDescriptors()) }
+        guard maximum > 0 else { return ([], .none) }
         guard core.isCurrent else { return try await receiveOffLoop(atMost: maximum, maximumDescriptors) }
         do {
             var bytes: [UInt8] = []

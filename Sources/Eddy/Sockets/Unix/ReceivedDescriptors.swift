@@ -17,7 +17,10 @@ public final class ReceivedDescriptors: Sendable {
     private let numbers: Guarded<ArraySlice<Int32>>
     private let backend: (any KernelBackend)?
 
-    init(_ numbers: [Int32] = [], isTruncated: Bool = false, openedBy backend: (any KernelBackend)? = nil) {
+    /// None, which is what most messages bring: it costs nothing.
+    static let none = ReceivedDescriptors([])
+
+    init(_ numbers: [Int32], isTruncated: Bool = false, openedBy backend: (any KernelBackend)? = nil) {
         self.isTruncated = isTruncated
         self.backend = backend
         self.numbers = Guarded(numbers[...])

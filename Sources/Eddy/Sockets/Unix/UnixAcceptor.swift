@@ -45,6 +45,25 @@ final class UnixAcceptor: Sendable {
         return try adopt(accepted, kind)
     }
 
+    /// Accepts a connection, waiting while a limit is reached.
+    ///
+    /// - Returns: nil when the listener is closed.
+    func accept(
+        _ kind: LoopDescriptor.Kind, _ backOff: inout TCPListener.BackOff
+    ) async throws -> LoopDescriptor? {
+        while true {
+            do {
+                let connection = try await accept(kind)
+                backOff.reset()
+                return connection
+            } catch is ClosedError {
+                return nil
+            } catch let error as SystemError where AcceptFailure(error) == .exhausted {
+                try await backOff.wait()
+            }
+        }
+    }
+
     /// - Note: *Thread:* the loop's.
     private func adopt(_ accepted: AcceptedConnection, _ kind: LoopDescriptor.Kind) throws -> LoopDescriptor {
         let connection = try LoopDescriptor(io.core.kernel.own(accepted.descriptor), on: io.core, kind)

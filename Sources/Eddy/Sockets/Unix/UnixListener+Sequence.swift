@@ -23,17 +23,7 @@ extension UnixListener: AsyncSequence {
         }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> UnixStream? {
-            while true {
-                do {
-                    let connection = try await listener.accept()
-                    backOff.reset()
-                    return connection
-                } catch is ClosedError {
-                    return nil
-                } catch let error as SystemError where AcceptFailure(error) == .exhausted {
-                    try await backOff.wait()
-                }
-            }
+            try await listener.acceptor.accept(.stream, &backOff).map(UnixStream.init)
         }
     }
 }

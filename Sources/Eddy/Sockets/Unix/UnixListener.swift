@@ -15,7 +15,7 @@ import EddyReactor
 ///
 /// - Note: *Thread:* any; on its loop it does not hop.
 public final class UnixListener: Sendable {
-    private let acceptor: UnixAcceptor
+    let acceptor: UnixAcceptor
 
     /// Where it listens.
     public var localAddress: SocketAddress { acceptor.localAddress }

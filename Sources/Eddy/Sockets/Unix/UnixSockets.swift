@@ -2,10 +2,6 @@ import EddyReactor
 
 /// What is the same for all Unix sockets (unix(7)).
 enum UnixSockets {
-    /// The pause after the first connect that found the backlog full; it doubles with each further one.
-    private static let firstPause = Duration.milliseconds(1)
-    private static let longestPause = Duration.milliseconds(100)
-
     /// A socket of a kind: non-blocking and close-on-exec from the start.
     static func open(_ kind: Int32, on core: LoopCore) throws(SystemError) -> OwnedDescriptor {
         let result = core.kernel.socket(family: SocketAddress.unixFamily, kind: kind)
@@ -48,19 +44,18 @@ enum UnixSockets {
         _ = try core.checkpoint()
         let kernel = core.kernel
         let socket = try open(kind, on: core)
-        var pause = firstPause
+        var pause = UnixPause()
         while true {
             let result = address.withPointer { kernel.connect(socket.rawValue, $0, $1) }
             if result >= 0 || result == -ErrorNumber.isConnected { break }
             // An interrupted one has either connected, and answers EISCONN now, or not.
             if result == -ErrorNumber.interrupted { continue }
             guard result == -ErrorNumber.again else { throw connectError(result, address) }
-            try await core.sleep(until: core.reactor.now.advanced(by: pause), #isolation)
+            try await core.sleep(until: core.reactor.now.advanced(by: pause.next()), #isolation)
             guard core.isCurrent else {
                 // A task that was started with `Task.immediate` may come back from a wait on another thread.
                 return try await core.loop.anchor.run { try await connect(to: address, kind, ioKind, on: core) }
             }
-            pause = min(pause * 2, longestPause)
         }
         // Only now: an unconnected socket reports a hang-up as soon as it is registered.
         let io = try LoopDescriptor(socket, on: core, ioKind)
@@ -77,8 +72,10 @@ enum UnixSockets {
             "\(address) is no Unix socket: give SocketAddress.unix(path) or .abstract(name)")
     }
 
-    /// What a refused connection means here.
-    static func connectError(_ result: Int, _ address: SocketAddress) -> SystemError {
+    /// What it means that there is no way to an address.
+    static func connectError(
+        _ result: Int, _ address: SocketAddress, _ operation: SystemCall.Name = .connect
+    ) -> SystemError {
         let reason: String
         switch -result {
         case ErrorNumber.noEntry:
@@ -89,20 +86,28 @@ enum UnixSockets {
             reason =
                 "nobody listens at \(address): a server that has ended left the file there, or it is no socket at all"
         case ErrorNumber.accessDenied:
-            reason = "to connect to \(address) takes write permission for the socket and search permission for its directories"
+            reason = "to reach \(address) takes write permission for the socket and search permission for its directories"
         case ErrorNumber.wrongProtocolType:
             reason = "the socket at \(address) is of another kind: stream, datagram and seqpacket don't go together"
         default:
             reason = "\(address)"
         }
-        return SystemError(result: result, .connect, reason)
+        return SystemError(result: result, operation, reason)
+    }
+}
+
+/// How long to wait for room of which no event tells: 1 ms at first, then twice as long each time, 100 ms at most.
+struct UnixPause {
+    private static let longest = Duration.milliseconds(100)
+    private var pause = Duration.milliseconds(1)
+
+    mutating func next() -> Duration {
+        defer { pause = min(pause * 2, Self.longest) }
+        return pause
     }
 }
 
 extension SocketAddress {
-    /// The name of a socket that has none.
-    static let unnamed = SocketAddress(.unix(.unnamed))
-
     /// AF_UNIX.
     static let unixFamily = unnamed.rawFamily
 }
