@@ -210,7 +210,7 @@ final class LoopDescriptor: @unchecked Sendable {
     }
 
     @inline(never)
-    func setLimit(_ waiter: WaiterPointer, _ nanoseconds: Int64) {
+    private func setLimit(_ waiter: WaiterPointer, _ nanoseconds: Int64) {
         let deadline = core.reactor.now.advanced(by: .nanoseconds(nanoseconds))
         waiter.pointee.limit = core.reactor.schedule(UInt(bitPattern: waiter), at: deadline).rawValue
     }

@@ -2,10 +2,12 @@ import EddyReactor
 
 /// Sending Unix datagrams to an address.
 ///
-/// The kernel tells a socket that is not connected about room in its own buffer, but not in its receiver's: when that is full it
-/// says EAGAIN, and no event follows when the receiver has read (unix_dgram_sendmsg). A connected socket is told. So these sends
-/// wait for the event or for a while, whichever comes first, and never clear the cached readiness, which is no statement about
-/// the receiver.
+/// The kernel tells a socket that is not connected nothing about room at a receiver: it says EAGAIN, and no event follows when the
+/// receiver has read (unix_dgram_sendmsg). What does follow is an event for this socket's own buffer, made by the very call that
+/// failed when it gave its memory back, so that waiting for events would spin. A connected socket is told (unix_dgram_poll).
+///
+/// So these sends wait for a while and ask again, as several tasks may at once. The cached readiness says nothing about a
+/// receiver, and is left alone.
 extension LoopDescriptor {
     /// Sends a datagram to an address, waiting while its receiver is full.
     func sendUnixDatagram(_ bytes: RawSpan, to address: SocketAddress) async throws {
@@ -28,12 +30,9 @@ extension LoopDescriptor {
                 guard left > .zero else { throw TimeoutError(timeout: timeout, context: "sendmsg: \(address)") }
                 limit = min(limit, left)
             }
-            do {
-                try await waitForRoom(atMost: limit, #isolation)
-            } catch let moved as MovedAway {
-                if let failure = moved.failure { throw failure }
-                return try await sendUnixDatagramOffLoop(bytes.copied(), to: address)
-            }
+            try await core.sleep(until: core.reactor.now.advanced(by: limit), #isolation)
+            // A task that was started with `Task.immediate` may come back from a wait on another thread.
+            guard core.isCurrent else { return try await sendUnixDatagramOffLoop(bytes.copied(), to: address) }
         }
     }
 
@@ -56,23 +55,5 @@ extension LoopDescriptor {
         case ErrorNumber.messageTooLong: throw refined(fail(result, .sendmsg, .write), bytes.byteCount, to: address)
         default: throw UnixSockets.connectError(result, address, .sendmsg)
         }
-    }
-
-    /// Waits for an event that tells of room, or for a while.
-    private func waitForRoom(atMost limit: Duration, _ isolation: (any Actor)?) async throws {
-        let record = try core.checkpoint()
-        let slot = registration.slot
-        guard slot.pointee.waiter(.write) == 0 else { throw BusyError(descriptor: descriptor, direction: .write) }
-        let waiter = core.makeWaiter(.writable)
-        waiter.pointee.descriptor = descriptor
-        waiter.pointee.place = UInt64(UInt(bitPattern: slot))
-        core.reactor.park(UInt(bitPattern: waiter), on: slot, .write)
-        core.descriptorWaits += 1
-        setLimit(waiter, max(Int64(limit / .nanoseconds(1)), 1))
-        let outcome = await core.park(waiter, record, isolation)
-        let isOver = outcome == .ready || outcome == .timedOut
-        let failure: (any Error)? = isOver ? nil : LoopCore.error(for: outcome)
-        guard core.isCurrent else { throw MovedAway(failure: failure) }
-        if let failure { throw failure }
     }
 }

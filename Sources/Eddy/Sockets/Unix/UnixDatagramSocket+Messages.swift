@@ -44,7 +44,7 @@ extension UnixDatagramSocket {
     ///   - bytes: may be none: that is a datagram, too.
     ///   - address: a Unix socket's.
     /// - Throws: ``DatagramTooLongError``; ``SystemError``: ENOENT when there is no socket, ECONNREFUSED when no process has it any
-    ///   more, EACCES, EPROTOTYPE when it is no datagram socket; ``ClosedError``; ``BusyError`` when another task waits for room;
+    ///   more, EACCES, EPROTOTYPE when it is no datagram socket; ``ClosedError``, with the next try when it waits;
     ///   ``TimeoutError`` after ``writeTimeout``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing. *Complexity:* one system call when there is
     ///   room; no allocation and no copy on the loop.
@@ -80,8 +80,11 @@ extension UnixDatagramSocket {
 
     /// Sends a datagram to the peer of a connected socket, waiting while it is full.
     ///
-    /// - Throws: as for ``send(_:to:)-(RawSpan,_)``. ECONNREFUSED means that the peer has closed its socket: this one is not
-    ///   connected any more then. ENOTCONN when it is not connected.
+    /// An event tells of room, so this waits no longer than it must.
+    ///
+    /// - Throws: ``DatagramTooLongError``; ``SystemError``: ECONNREFUSED when the peer has closed its socket (this one is not
+    ///   connected any more then), ENOTCONN when it is not connected; ``ClosedError``; ``BusyError`` when another task waits for
+    ///   room; ``TimeoutError`` after ``writeTimeout``; `CancellationError`; ``ShutdownError``.
     /// - Note: as for ``send(_:to:)-(RawSpan,_)``.
     public func send(_ bytes: RawSpan) async throws {
         try await io.sendDatagram(bytes, to: nil)

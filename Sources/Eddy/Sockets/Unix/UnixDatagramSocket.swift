@@ -14,7 +14,8 @@ import EddyReactor
 ///
 /// Descriptors that come with a datagram are closed by the kernel: there is no room for them.
 ///
-/// One task may receive while others send. A second task that has to wait for the same direction gets ``BusyError``.
+/// One task may receive while others send. A second task that has to wait for a datagram, or for a connected peer's room, gets
+/// ``BusyError``.
 ///
 /// The socket is closed, and its file removed, by ``close()``, or when the last reference to it goes away.
 ///
