@@ -9,7 +9,7 @@ let settings: [SwiftSetting] = [
 ]
 
 /// Small programs, each one idea: `Sources/Examples/<name>`.
-let examples: [Target] = ["hello", "sleepers", "echo-server", "echo-client", "reactor-echo"].map { name in
+let examples: [Target] = ["hello", "sleepers", "echo-server", "echo-client", "udp-echo", "reactor-echo"].map { name in
     .executableTarget(
         name: name,
         dependencies: ["Eddy", .product(name: "ArgumentParser", package: "swift-argument-parser")],

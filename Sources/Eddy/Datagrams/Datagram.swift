@@ -71,15 +71,29 @@ public struct DatagramTooLongError: Error, Hashable, Sendable, CustomStringConve
     }
 }
 
-/// Some datagrams of a batch have gone, and the others have not.
+/// A batch was not sent to its end: the kernel has refused a datagram, or something else came in between.
 ///
-/// The kernel has refused the one with the number ``sentCount``, or the task was cancelled before it. Sending may go on with
-/// it, or after it.
+/// Sending may go on with the datagram whose number is ``sentCount``, or after it:
+///
+/// ```swift
+/// var next = 0
+/// while next < batch.count {
+///     do {
+///         try await socket.send(batch, from: next)
+///         break
+///     } catch let error as PartialBatchError where error.isRefusal {
+///         next = error.sentCount + 1
+///     }
+/// }
+/// ```
 public struct PartialBatchError: Error, Sendable, CustomStringConvertible {
-    /// How many datagrams of the batch have gone, counted from its beginning.
+    /// How many datagrams of the batch are behind it, counted from the batch's beginning: the number of the one that did not go.
     public let sentCount: Int
     /// What ended it.
     public let underlyingError: any Error
+
+    /// Was it this one datagram that could not be sent? Otherwise the task was cancelled, say, or the socket closed.
+    public var isRefusal: Bool { underlyingError is SystemError || underlyingError is DatagramTooLongError }
 
     public var description: String {
         "a batch ended after \(sentCount) datagrams: \(underlyingError). Send the rest from \(sentCount), or from "

@@ -32,6 +32,8 @@ public final class DatagramBatch {
     fileprivate private(set) var generation = 0
     /// So many headers, from the first, are not as receiving needs them.
     private var staleHeaders: Int
+    /// What the others were made for.
+    private var preparedFeatures: DatagramFeatures = []
 
     private struct Entry {
         var message: Int
@@ -159,6 +161,10 @@ public final class DatagramBatch {
     ///
     /// - Returns: the kernel's answer: how many messages came.
     func receive(_ kernel: Kernel, _ descriptor: Int32, _ features: DatagramFeatures) -> Int {
+        if features != preparedFeatures {
+            preparedFeatures = features
+            staleHeaders = capacity
+        }
         for message in 0..<staleHeaders {
             vector(message).pointee = iovec(iov_base: payload(message), iov_len: datagramSize)
             var header = MessageHeader()

@@ -43,7 +43,8 @@ extension LoopDescriptor {
 
     /// Sends the datagrams of a batch from a number on, waiting for room as often as it must.
     ///
-    /// - Throws: ``PartialBatchError`` when some have gone; otherwise as for one datagram.
+    /// - Throws: ``PartialBatchError`` when one was refused, or some have gone; ``ClosedError``; ``BusyError``;
+    ///   ``TimeoutError``; `CancellationError`; ``ShutdownError``.
     @inline(__always)
     func sendDatagrams(_ batch: DatagramBatch, from first: Int, _ features: DatagramFeatures = []) async throws {
         try await sendDatagrams(batch, from: first, after: first, features)
@@ -75,7 +76,8 @@ extension LoopDescriptor {
                 if retries.pass(error) { continue }
                 let address = batch[sent].address
                 let refined = refined(error, batch[sent].count, to: address.isUnnamed ? nil : address)
-                throw Self.partial(refined, sent, from: first)
+                // Even the first: whoever wants to leave it out must know which one it was.
+                throw PartialBatchError(sentCount: sent, underlyingError: refined)
             } catch {
                 throw Self.partial(error, sent, from: first)
             }

@@ -97,8 +97,9 @@ extension UDPSocket {
     /// A batch that was received goes back to its senders.
     ///
     /// - Parameter first: the number of the first to be sent.
-    /// - Throws: ``PartialBatchError`` when some have gone and then one was refused, or the task was cancelled; otherwise as for
-    ///   ``send(_:to:)-(RawSpan,_)``, and nothing was sent.
+    /// - Throws: ``PartialBatchError`` when one was refused, or when the task was cancelled, the socket closed, or the time over
+    ///   after some had gone. When none had, ``ClosedError``; ``BusyError``; ``TimeoutError``; `CancellationError`;
+    ///   ``ShutdownError``.
     /// - Note: *Cancellation:* between two datagrams. *Complexity:* one system call (sendmmsg(2)) while there is room; no
     ///   allocation and no copy.
     public func send(_ batch: DatagramBatch, from first: Int = 0) async throws {

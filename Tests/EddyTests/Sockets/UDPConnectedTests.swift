@@ -22,7 +22,8 @@ import Testing
         try onLoop { loop in
             let socket = try await UDPSocket.bind(host: "0.0.0.0", port: 0)
             let (a, b) = (
-                try await UDPSocket.bind(host: "127.0.0.1", port: 0), try await UDPSocket.bind(host: "127.0.0.1", port: 0)
+                try await UDPSocket.bind(host: "127.0.0.1", port: 0),
+                try await UDPSocket.bind(host: "127.0.0.1", port: 0)
             )
             let port = socket.localAddress.port
             try await socket.connect(to: a.localAddress)

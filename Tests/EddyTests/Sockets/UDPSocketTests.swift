@@ -120,7 +120,8 @@ import Testing
             other.close()
             #expect(try await reader.value == 1)
             #expect(await errorOf(waiting) is ClosedError)
-            #expect(await errorOf { try await socket.send([1], to: other.localAddress) } is ClosedError)
+            let sending = await errorOf { try await socket.send([1], to: other.localAddress) }
+            #expect(sending is ClosedError)
         }
     }
 
@@ -143,7 +144,8 @@ import Testing
             let (client, server) = try await udpPair()
             let reader = loop.spawn { try await server.receive().bytes }
             try await untilParked(1)
-            #expect(await errorOf { try await server.receive() } is BusyError)
+            let second = await errorOf { try await server.receive() }
+            #expect(second is BusyError)
             try await client.send([1])
             #expect(try await reader.value == [1])
         }
@@ -199,9 +201,8 @@ import Testing
             #expect(largest.bytes.count == 65_507 && !largest.isTruncated)
             let six = try await UDPSocket.bind(host: "::1", port: 0)
             let long = [UInt8](repeating: 0, count: 65_528)
-            #expect(
-                await errorOf { try await six.send(long, to: six.localAddress) } as? DatagramTooLongError
-                    == DatagramTooLongError(count: 65_528, limit: 65_527, address: six.localAddress))
+            let longError = await errorOf { try await six.send(long, to: six.localAddress) } as? DatagramTooLongError
+            #expect(longError == DatagramTooLongError(count: 65_528, limit: 65_527, address: six.localAddress))
         }
     }
 
@@ -221,12 +222,16 @@ import Testing
     @Test func aSocketOfAnotherKindIsRefused() throws {
         try onLoop { loop in
             let path = try SocketAddress.abstract("udp-test")
-            #expect((await errorOf { try await UDPSocket.bind(to: path) } as? SystemError)?.code == EAFNOSUPPORT)
-            #expect(await errorOf { try await UDPSocket.bind(host: "localhost", port: 0) } is AddressError)
+            let unix = await errorOf { try await UDPSocket.bind(to: path) }
+            #expect((unix as? SystemError)?.code == EAFNOSUPPORT)
+            let name = await errorOf { try await UDPSocket.bind(host: "localhost", port: 0) }
+            #expect(name is AddressError)
         }
     }
 
-    @Test("G3: a socket whose set-up fails is closed", arguments: [SystemCall.Name.setsockopt, .bind, .connect, .epoll_ctl])
+    @Test(
+        "G3: a socket whose set-up fails is closed",
+        arguments: [SystemCall.Name.setsockopt, .bind, .connect, .epoll_ctl])
     func aFailedSetUpLeavesNothingOpen(_ call: SystemCall.Name) throws {
         let plan = FaultPlan()
         try EventLoop.runLeakChecked(over: plan) { _ in
