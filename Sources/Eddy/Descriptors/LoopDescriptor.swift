@@ -153,7 +153,9 @@ final class LoopDescriptor: @unchecked Sendable {
         let error = SystemError(result: result, operation, ends.description)
         // A pipe that is broken for writing may still have bytes to read, and one message that could not be sent or received
         // says nothing about the next.
-        if kind != .messages, result != -ErrorNumber.brokenPipe, !Self.isOfOneCall(result) { failure = failure ?? error }
+        if kind != .messages, result != -ErrorNumber.brokenPipe, !Self.isOfOneCall(result) {
+            failure = failure ?? error
+        }
         return direction == .write ? failure ?? error : error
     }
 

@@ -82,7 +82,9 @@ extension Kernel {
     package func pathIdentity(_ path: String, _ identity: inout FileIdentity) -> Int {
         path.withCString { path in
             count(.lstat)
-            if let backend { return withUnsafeMutablePointer(to: &identity) { backend.perform(.pathIdentity(path, $0)) } }
+            if let backend {
+                return withUnsafeMutablePointer(to: &identity) { backend.perform(.pathIdentity(path, $0)) }
+            }
             return eddy_path_identity(path, &identity.device, &identity.inode)
         }
     }

@@ -161,7 +161,9 @@ private func problem(_ body: () throws -> Void) -> AddressError.Problem? {
                 try await withTimeout(.seconds(1)) { try await UnixStream.connect(path: directory.file()) }
             }
             #expect(late is TimeoutError)
-            let task = try #require(EventLoop.current).spawn { _ = try await UnixStream.connect(path: directory.file()) }
+            let task = try #require(EventLoop.current).spawn {
+                _ = try await UnixStream.connect(path: directory.file())
+            }
             try await untilParked(1)
             task.cancel()
             #expect(await errorOf(task) is CancellationError)

@@ -156,7 +156,9 @@ import Testing
         return stranger
     }
 
-    @Test("G10: a full receiver is EAGAIN and no event: a send to an address asks again, 1 ms later at first, 100 ms at most")
+    @Test(
+        "G10: a full receiver is EAGAIN and no event: a send to an address asks again, 1 ms later at first, 100 ms at most"
+    )
     func aSendToAFullReceiverAsksAgain() throws {
         let kernel = CountingKernel(over: VirtualTimeKernel())
         try onLoop(kernel) { loop in

@@ -171,7 +171,8 @@ private func sendRaw(_ stream: UnixStream, _ bytes: [UInt8], _ descriptors: [Int
                 #expect(descriptors.isTruncated)
             }
             try await client.send([1], descriptors: Array(repeating: pipe.second, count: 253))
-            let all = try await server.receive(atMost: 10, maximumDescriptors: UnixStream.maximumDescriptors).descriptors
+            let all = try await server.receive(atMost: 10, maximumDescriptors: UnixStream.maximumDescriptors)
+                .descriptors
             #expect(all.count == 253)
             #expect(!all.isTruncated)
             all.close()

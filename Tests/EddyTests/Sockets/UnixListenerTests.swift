@@ -67,7 +67,9 @@ private func bindError(
         }
     }
 
-    @Test("G10: what is no socket is never removed, not even by .always", arguments: [UnlinkPolicy.ifStale, .always, .never])
+    @Test(
+        "G10: what is no socket is never removed, not even by .always",
+        arguments: [UnlinkPolicy.ifStale, .always, .never])
     func whatIsNoSocketStays(policy: UnlinkPolicy) throws {
         try onLoop { _ in
             let directory = SocketDirectory()
@@ -148,7 +150,9 @@ private func bindError(
         }
     }
 
-    @Test("A10: a bind that fails half way leaves neither socket nor file", arguments: [SystemCall.Name.chmod, .listen, .epoll_ctl])
+    @Test(
+        "A10: a bind that fails half way leaves neither socket nor file",
+        arguments: [SystemCall.Name.chmod, .listen, .epoll_ctl])
     func aFailedBindLeavesNothing(call: SystemCall.Name) throws {
         let plan = FaultPlan()
         let directory = SocketDirectory()

@@ -118,7 +118,8 @@ private func untilFull(_ stream: UnixStream) async throws {
                 let (client, server) = try await UnixStream.pair()
                 server.close()
                 #expect((await errorOf { try await client.write([1]) } as? SystemError)?.code == EPIPE)
-                #expect((await errorOf { try await client.write(vectored: [[1], [2]]) } as? SystemError)?.code == EPIPE)
+                #expect(
+                    (await errorOf { try await client.write(vectored: [[1], [2]]) } as? SystemError)?.code == EPIPE)
                 #expect((await errorOf { try await client.send([1], descriptors: [0]) } as? SystemError)?.code == EPIPE)
                 let byte: [UInt8] = [1]
                 #expect((await errorOf { try client.tryWrite(byte.span.bytes) } as? SystemError)?.code == EPIPE)

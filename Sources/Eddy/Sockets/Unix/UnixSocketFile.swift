@@ -73,7 +73,8 @@ enum UnixSocketFile {
         if type == -ErrorNumber.noEntry { return }
         guard type >= 0 else { throw SystemError(result: type, .lstat, path) }
         guard type == FileType.socket else {
-            throw inUse("what stands at \(path) is no socket, and is never removed: use another path, or remove it yourself")
+            throw inUse(
+                "what stands at \(path) is no socket, and is never removed: use another path, or remove it yourself")
         }
         switch policy {
         case .never:
@@ -97,7 +98,8 @@ enum UnixSocketFile {
     /// Asked by connecting. A datagram socket asks first: a stream's listener then answers EPROTOTYPE, and is not given a
     /// connection that nobody wants; so does one that is bound and does not listen yet. Only when that is refused, and a socket of
     /// the very kind is refused too, has nobody got it.
-    private static func isStale(_ address: SocketAddress, _ kind: Int32, on core: LoopCore) throws(SystemError) -> Bool {
+    private static func isStale(_ address: SocketAddress, _ kind: Int32, on core: LoopCore) throws(SystemError) -> Bool
+    {
         for probeKind in [SocketKind.datagram, kind] {
             let probe = try UnixSockets.open(probeKind, on: core)
             let result = address.withPointer { core.kernel.connect(probe.rawValue, $0, $1) }

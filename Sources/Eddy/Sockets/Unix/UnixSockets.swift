@@ -19,7 +19,9 @@ enum UnixSockets {
         let result = withUnsafeMutablePointer(to: &ends) {
             $0.withMemoryRebound(to: Int32.self, capacity: 2) { core.kernel.socketPair($0, kind: kind) }
         }
-        guard result >= 0 else { throw SystemError(result: result, .socketpair, "see `ulimit -n` if there are too many") }
+        guard result >= 0 else {
+            throw SystemError(result: result, .socketpair, "see `ulimit -n` if there are too many")
+        }
         // Owned before either is registered: a registration that fails closes both.
         let first = core.kernel.own(Int(ends.0))
         let second = core.kernel.own(Int(ends.1))
@@ -86,7 +88,8 @@ enum UnixSockets {
             reason =
                 "nobody listens at \(address): a server that has ended left the file there, or it is no socket at all"
         case ErrorNumber.accessDenied:
-            reason = "to reach \(address) takes write permission for the socket and search permission for its directories"
+            reason =
+                "to reach \(address) takes write permission for the socket and search permission for its directories"
         case ErrorNumber.wrongProtocolType:
             reason = "the socket at \(address) is of another kind: stream, datagram and seqpacket don't go together"
         default:
