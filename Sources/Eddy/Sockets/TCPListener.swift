@@ -18,7 +18,7 @@ import Musl
 /// ```
 ///
 /// - Note: *Thread:* any; on its loop it does not hop.
-public final class TCPListener: StreamListener {
+public final class TCPListener: ConnectionListener {
     public typealias Element = TCPStream
     public typealias Connection = TCPStream
 

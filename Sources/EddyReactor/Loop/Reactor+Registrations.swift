@@ -69,7 +69,7 @@ extension Reactor {
     package func add(_ descriptor: Int32) throws(SystemError) -> Registration {
         checkOpen()
         let registration = table.insert(descriptor, .owned)
-        let mask: EventMask = [.input, .output, .readHangUp, .edgeTriggered]
+        let mask: EventMask = [.input, .priority, .output, .readHangUp, .edgeTriggered]
         var result = kernel.epollControl(
             epoll, .add, descriptor, events: mask.rawValue, tag: registration.id.tag)
         if _slowPath(!lent.isEmpty), endLending(of: descriptor, result) {
@@ -80,6 +80,7 @@ extension Reactor {
             registration.slot.pointee.isInKernel = true
         case -ErrorNumber.notPermitted:
             registration.slot.pointee.isAlwaysReady = true
+            registration.slot.pointee.keepsReadiness = true
             registration.slot.pointee.isReadable = true
             registration.slot.pointee.isWritable = true
         default:
