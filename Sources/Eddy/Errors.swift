@@ -14,7 +14,7 @@ public struct ClosedError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Another task waits for the same direction of the same descriptor already; that one is undisturbed.
 public struct BusyError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The descriptor that both tasks want.
+    /// The descriptor that both tasks want; -1 for a stream without one.
     public let descriptor: Int32
     /// What both want to do with it.
     public let direction: Direction
@@ -26,7 +26,8 @@ public struct BusyError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        "another task waits to \(direction) descriptor \(descriptor): let one task \(direction), or wait for the other"
+        let object = descriptor < 0 ? "the stream" : "descriptor \(descriptor)"
+        return "another task waits to \(direction) \(object): let one task \(direction), or wait for the other"
     }
 }
 

@@ -13,7 +13,8 @@ extension LoopDescriptor {
     }
 
     @inline(__always)
-    private func receive(_ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    private func receive(_ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
+    {
         kind == .stream || kind == .messages
             ? kernel.receive(descriptor, target, count) : kernel.read(descriptor, target, count)
     }
@@ -58,7 +59,8 @@ extension LoopDescriptor {
         guard core.isCurrent else { return try await readOffLoop(atMost: maximum) }
         var bytes: [UInt8] = []
         do {
-            let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) { kernel, descriptor in
+            let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) {
+                kernel, descriptor in
                 var result = 0
                 // A thousand idle readers hold no memory.
                 bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
@@ -72,6 +74,36 @@ extension LoopDescriptor {
         } catch let moved as MovedAway {
             if let failure = moved.failure { throw failure }
             return try await readOffLoop(atMost: maximum)
+        }
+    }
+
+    /// Reads what is there, at most so many bytes, into memory that is asked for only when the kernel has something: one who
+    /// waits holds none.
+    ///
+    /// - Parameter append: gets a call that reads into memory with room for so many bytes and returns how many it has read, or
+    ///   less than zero. It returns the same.
+    @inline(__always)
+    func read(
+        atMost maximum: Int, _ append: (_ receive: (UnsafeMutableRawPointer) -> Int) -> Int
+    ) async throws -> Int {
+        if core.isCurrent {
+            do {
+                let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) {
+                    kernel, descriptor in
+                    append { receive(kernel, descriptor, $0, maximum) }
+                }
+                if count == 0 { try checkEnd() }
+                return count
+            } catch let moved as MovedAway {
+                if let failure = moved.failure { throw failure }
+            }
+        }
+        let bytes = try await readOffLoop(atMost: maximum)
+        return append { target in
+            bytes.withUnsafeBytes { source in
+                if let address = source.baseAddress { target.copyMemory(from: address, byteCount: source.count) }
+                return source.count
+            }
         }
     }
 

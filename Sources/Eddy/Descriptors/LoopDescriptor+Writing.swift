@@ -31,6 +31,29 @@ extension LoopDescriptor {
         }
     }
 
+    /// Writes all bytes of two pieces, as if they were one: one call when there is room.
+    func write(_ first: RawSpan, _ second: RawSpan) async throws {
+        guard first.byteCount > 0, second.byteCount > 0 else {
+            return try await write(first.isEmpty ? second : first)
+        }
+        let total = first.byteCount + second.byteCount
+        guard core.isCurrent else {
+            let copies = [first.copied(), second.copied()]
+            return try await loop.anchor.run { try await self.write(vectored: copies) }
+        }
+        try await writeAll(total, kind == .stream ? .sendmsg : .writev, #isolation) { kernel, descriptor, written in
+            first.withUnsafeBytes { first in
+                second.withUnsafeBytes { self.send(kernel, descriptor, first, $0, droppingFirst: written) }
+            }
+        } elsewhere: { written in
+            let rest = [
+                first.extracting(droppingFirst: min(written, first.byteCount)).copied(),
+                second.extracting(droppingFirst: max(written - first.byteCount, 0)).copied(),
+            ]
+            try await self.continueOffLoop(rest, after: written)
+        }
+    }
+
     /// Writes all bytes of several buffers, as if they were one: one call for up to 1,024 of them.
     func write(vectored buffers: [[UInt8]]) async throws {
         let total = buffers.reduce(0) { $0 + $1.count }
@@ -161,14 +184,35 @@ extension LoopDescriptor {
                     iov_base: bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + skipped) },
                     iov_len: bytes.count - skipped)
             }
-            guard kind == .stream else {
-                return kernel.writeVectored(descriptor, vectors.baseAddress!, Int32(count))
-            }
-            var header = MessageHeader()
-            header.buffers = UnsafeMutableRawPointer(vectors.baseAddress!)
-            header.bufferCount = count
-            return kernel.sendMessage(descriptor, header)
+            return send(kernel, descriptor, vectors.baseAddress!, count)
         }
+    }
+
+    /// What comes after so many bytes of two pieces.
+    private func send(
+        _ kernel: Kernel, _ descriptor: Int32, _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer,
+        droppingFirst dropped: Int
+    ) -> Int {
+        let droppedOfFirst = min(dropped, first.count)
+        return withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2) { vectors in
+            vectors[0] = iovec(
+                iov_base: UnsafeMutableRawPointer(mutating: first.baseAddress! + droppedOfFirst),
+                iov_len: first.count - droppedOfFirst)
+            vectors[1] = iovec(
+                iov_base: UnsafeMutableRawPointer(mutating: second.baseAddress! + (dropped - droppedOfFirst)),
+                iov_len: second.count - (dropped - droppedOfFirst))
+            return send(kernel, descriptor, vectors.baseAddress!, 2)
+        }
+    }
+
+    private func send(
+        _ kernel: Kernel, _ descriptor: Int32, _ vectors: UnsafeMutablePointer<iovec>, _ count: Int
+    ) -> Int {
+        guard kind == .stream else { return kernel.writeVectored(descriptor, vectors, Int32(count)) }
+        var header = MessageHeader()
+        header.buffers = UnsafeMutableRawPointer(vectors)
+        header.bufferCount = count
+        return kernel.sendMessage(descriptor, header)
     }
 
     /// Writes what there is room for now, without waiting.
@@ -224,6 +268,12 @@ public struct PartialWriteError: Error, Sendable, CustomStringConvertible {
     public let bytesWritten: Int
     /// What ended it.
     public let underlyingError: any Error
+
+    /// Makes the error, for writers of one's own.
+    public init(bytesWritten: Int, underlyingError: any Error) {
+        self.bytesWritten = bytesWritten
+        self.underlyingError = underlyingError
+    }
 
     public var description: String {
         "a write ended after \(bytesWritten) bytes: \(underlyingError). The peer has a torn message: close the stream, "

@@ -15,6 +15,8 @@ struct LoopState: ~Copyable {
 
     var ready = ReadyQueue()
     var waiters = WaiterPool()
+    /// Memory of the streams' buffers.
+    var buffers = BufferPool()
     /// An array whose memory is used again for each delivery.
     var messages: [Inbox.Message] = []
     /// The waiter of the task that is just being parked.
@@ -84,6 +86,13 @@ extension LoopCore {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.waiters) { UnsafePointer($0) } }
         @inline(__always) nonmutating unsafeMutableAddress {
             withUnsafeMutablePointer(to: &state.pointee.waiters) { $0 }
+        }
+    }
+
+    var buffers: BufferPool {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.buffers) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.buffers) { $0 }
         }
     }
 

@@ -16,7 +16,17 @@ public protocol ByteWriter {
 
 extension ByteWriter {
     public func write(vectored buffers: [[UInt8]]) async throws {
-        for buffer in buffers where !buffer.isEmpty { try await write(buffer) }
+        var written = 0
+        do {
+            for buffer in buffers where !buffer.isEmpty {
+                try await write(buffer)
+                written += buffer.count
+            }
+        } catch let error as PartialWriteError {
+            throw PartialWriteError(bytesWritten: written + error.bytesWritten, underlyingError: error.underlyingError)
+        } catch let failure where written > 0 {
+            throw PartialWriteError(bytesWritten: written, underlyingError: failure)
+        }
     }
 
     /// Writes all bytes.

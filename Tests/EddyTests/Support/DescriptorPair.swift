@@ -30,6 +30,9 @@ final class DescriptorPair: Sendable {
     /// The first end is somebody else's from here on.
     func forgetFirst() { _ = disown(0) }
 
+    /// The second end is somebody else's from here on.
+    func forgetSecond() { _ = disown(1) }
+
     func closeFirst() { if disown(0) { Glibc.close(first) } }
     func closeSecond() { if disown(1) { Glibc.close(second) } }
 

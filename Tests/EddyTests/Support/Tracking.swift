@@ -61,6 +61,8 @@ final class Box<Value: Sendable>: Sendable {
         self.value = Guarded(value)
     }
 
+    var current: Value? { value.withLock { $0 } }
+
     func drop() {
         let last = value.withLock { $0.take() }
         _ = consume last

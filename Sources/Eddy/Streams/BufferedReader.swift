@@ -1,0 +1,187 @@
+import EddyReactor
+
+/// A reader that knows lines, separators and exact counts: it reads in chunks and keeps what was not asked for yet.
+///
+/// ```swift
+/// let reader = BufferedReader(stream)
+/// while let line = try await reader.readLine() {
+///     try await stream.write("you said \(line)\n")
+/// }
+/// ```
+///
+/// Whatever has no natural bound has a limit. When it is reached the read throws ``OverrunError``, and the bytes stay:
+/// no peer can make the reader hold much more than the limit.
+///
+/// A read that is cancelled, or that fails, loses no bytes: they stay in the buffer, and the next read gets them.
+///
+/// An empty buffer holds no memory: a reader that waits for the next message of a connection or a pipe costs next to
+/// nothing.
+///
+/// - Note: *Thread:* one task's at a time. A read during another one's wait gets ``BusyError``; reading from the source
+///   itself passes by the bytes in the buffer.
+public final class BufferedReader<Source: ByteReader> {
+    var buffer = InputBuffer()
+    /// Is a task waiting for the source? The buffer must stay as it is then.
+    var isWaiting = false
+    /// The source's descriptor, if it has one: then memory is taken when there is something to read.
+    private let io: LoopDescriptor?
+    /// How many bytes to ask the source for when the buffer is empty.
+    public let chunkSize: Int
+    /// How many bytes a line, or what comes before a separator, may have, where a read does not say otherwise.
+    public let limit: Int
+    /// Where the bytes come from.
+    public let source: Source
+
+    /// Makes a reader with an empty buffer.
+    ///
+    /// - Parameters:
+    ///   - source: where the bytes come from.
+    ///   - chunkSize: how many bytes to ask the source for at a time.
+    ///   - limit: how many bytes a line, or what comes before a separator, may have, where a read does not say
+    ///     otherwise.
+    public init(_ source: Source, chunkSize: Int = 16_384, limit: Int = 65_536) {
+        expectUsage(
+            chunkSize > 0 && chunkSize <= 1 << 30,
+            "a reader can't read \(chunkSize) bytes at a time: give it a chunk size from 1 to 1 << 30")
+        expectUsage(limit >= 0, "no line has \(limit) bytes: give the reader a limit of zero or more")
+        self.source = source
+        self.chunkSize = chunkSize
+        self.limit = limit
+        io = (source as? any DescriptorBacked)?.io
+    }
+
+    // MARK: - The buffer
+
+    /// How many bytes have been read from the source and not been taken yet.
+    public var bufferedCount: Int { buffer.count }
+
+    /// Looks at the bytes that are in the buffer now, without waiting and without taking them.
+    public func withBuffered<T, Failure: Error>(_ body: (RawSpan) throws(Failure) -> T) throws(Failure) -> T {
+        try buffer.withBytes(body)
+    }
+
+    /// Waits until so many bytes are in the buffer, and looks at all that are there, without taking them.
+    ///
+    /// ```swift
+    /// let isHandshake = try await reader.peek { bytes in bytes.withUnsafeBytes { $0.first == 22 } }
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - count: at least one.
+    ///   - body: gets at least so many bytes, or fewer at the end of the stream: then none will follow.
+    /// - Throws: what the source or the body throws; ``BusyError``.
+    /// - Note: *Cancellation:* no bytes are lost.
+    public func peek<T>(atLeast count: Int = 1, _ body: (RawSpan) throws -> T) async throws -> T {
+        try expectIdle()
+        _ = try await fill(toHold: count)
+        return try buffer.withBytes(body)
+    }
+
+    /// Takes bytes out of the buffer without looking at them: those that ``withBuffered(_:)`` or ``peek(atLeast:_:)``
+    /// has shown.
+    ///
+    /// - Precondition: so many are in the buffer, and no task waits in a read.
+    public func consume(_ count: Int) {
+        expectUsage(!isWaiting, "a task waits in a read of this reader: bytes can't be consumed behind its back")
+        expectUsage(
+            count >= 0 && count <= buffer.count,
+            "\(count) bytes can't be consumed, \(buffer.count) are in the buffer: use skip(_:), which waits for more")
+        buffer.consume(count)
+    }
+
+    // MARK: - Waiting for more
+
+    func expectIdle() throws {
+        if _slowPath(isWaiting) { throw BusyError(descriptor: io?.descriptor ?? -1, direction: .read) }
+    }
+
+    /// Reads from the source until the buffer holds so many bytes.
+    ///
+    /// - Returns: false when the stream ended before.
+    @inline(__always)
+    func fill(toHold count: Int) async throws -> Bool {
+        while buffer.count < count {
+            if try await fill() == 0 { return false }
+        }
+        return true
+    }
+
+    /// Reads from the source once, waiting until there is something.
+    ///
+    /// - Returns: how many bytes came; zero at the end of the stream.
+    func fill() async throws -> Int {
+        let wanted = buffer.room(preferring: chunkSize)
+        isWaiting = true
+        defer { isWaiting = false }
+        if let io {
+            return try await io.read(atMost: wanted) { receive in buffer.append(atMost: wanted, receive) }
+        }
+        let room = buffer.makeRoom(wanted)
+        var count = 0
+        defer { buffer.commit(count) }
+        // SAFETY: nobody moves or frees the room during the wait: `isWaiting` is set, and every read and `consume`
+        // check it.
+        var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
+        _ = try await source.read(into: &span)
+        count = unsafe span.finalize(for: room)
+        return count
+    }
+
+    /// Reads from the source once, past the buffer, which is empty.
+    ///
+    /// - Returns: how many bytes came; zero at the end of the stream.
+    func readPastBuffer(into output: inout OutputRawSpan) async throws -> Int {
+        isWaiting = true
+        defer { isWaiting = false }
+        return try await source.read(into: &output)
+    }
+}
+
+@available(*, unavailable)
+extension BufferedReader: Sendable {}
+
+extension BufferedReader: ByteReader {
+    /// Reads what is there: what is in the buffer, or else what the source has.
+    ///
+    /// - Returns: how many bytes were read. Zero at the end of the stream, and for a buffer without room.
+    /// - Throws: what the source throws; ``BusyError``.
+    /// - Note: *Complexity:* as much room as a chunk, or more, is read into without passing through the buffer.
+    public func read(into output: inout OutputRawSpan) async throws -> Int {
+        try expectIdle()
+        guard output.freeCapacity > 0 else { return 0 }
+        if buffer.isEmpty {
+            if output.freeCapacity >= chunkSize { return try await readPastBuffer(into: &output) }
+            if try await fill() == 0 { return 0 }
+        }
+        return take(into: &output)
+    }
+
+    /// Reads what is there, at most so many bytes: what is in the buffer, or else what the source has.
+    ///
+    /// - Returns: the bytes; empty at the end of the stream.
+    /// - Throws: what the source throws; ``BusyError``.
+    public func read(atMost maximum: Int) async throws -> [UInt8] {
+        try expectIdle()
+        guard maximum > 0 else { return [] }
+        if buffer.isEmpty {
+            if maximum >= chunkSize {
+                isWaiting = true
+                defer { isWaiting = false }
+                return try await source.read(atMost: maximum)
+            }
+            if try await fill() == 0 { return [] }
+        }
+        return buffer.take(min(maximum, buffer.count))
+    }
+
+    /// Moves bytes from the buffer, as many as there is room for.
+    func take(into output: inout OutputRawSpan) -> Int {
+        let count = min(output.freeCapacity, buffer.count)
+        guard count > 0 else { return 0 }
+        output.withUnsafeMutableBytes { bytes, initialized in
+            buffer.take(count, to: bytes.baseAddress! + initialized)
+            initialized += count
+        }
+        return count
+    }
+}

@@ -1,0 +1,192 @@
+import EddyReactor
+
+/// One direction of a ``MemoryStream``: at most so many bytes on their way from a writer to a reader.
+///
+/// A task that waits stands in a queue, and the queue asks for the condition with its own lock held; whoever changes
+/// the condition does so first and goes to the queue then. So either the change is seen, or the waiter is found.
+// SAFETY: everything that changes is touched with `lock` held. It is taken inside a queue's lock, never the other way
+// round.
+final class MemoryPipe: @unchecked Sendable {
+    private let capacity: Int
+    private let lock = Guarded(())
+    private var buffer = InputBuffer()
+    private var isReading = false
+    private var isWriting = false
+    private var isReaderClosed = false
+    private var isWriterClosed = false
+    /// No more bytes will follow.
+    private var isFinished = false
+    /// The last write stopped in the middle of its bytes.
+    private var interrupted: PartialWriteError?
+    /// Is somebody in a queue, or about to be? Saves those who change something the way to an empty one.
+    private var readerWaits = false
+    private var writerWaits = false
+    private let readers = WaitQueue()
+    private let writers = WaitQueue()
+
+    init(capacity: Int) {
+        expectUsage(capacity > 0, "a memory stream for \(capacity) bytes: give it a capacity of at least one")
+        self.capacity = capacity
+    }
+
+    // MARK: - Reading
+
+    /// Reads what is there, waiting until there is something.
+    ///
+    /// - Returns: how many bytes were read; zero at the end.
+    func read(into room: UnsafeMutableRawBufferPointer) async throws -> Int {
+        try Self.checkpoint()
+        try lock.withLock { _ in
+            if isReaderClosed { throw ClosedError() }
+            if isReading { throw BusyError(descriptor: -1, direction: .read) }
+            isReading = true
+        }
+        defer { lock.withLock { _ in isReading = false } }
+        while true {
+            if let count = try take(into: room) {
+                await Self.letOthersGo()
+                return count
+            }
+            try await readers.wait(#isolation) {
+                lock.withLock { _ in
+                    readerWaits = buffer.isEmpty && !isFinished && !isReaderClosed
+                    return !readerWaits
+                }
+            }
+        }
+    }
+
+    /// - Returns: nil when there is nothing yet.
+    private func take(into room: UnsafeMutableRawBufferPointer) throws -> Int? {
+        var wakesWriter = false
+        let count: Int? = try lock.withLock { _ in
+            if isReaderClosed { throw ClosedError() }
+            guard !buffer.isEmpty else { return isFinished ? 0 : nil }
+            let count = min(room.count, buffer.count)
+            buffer.take(count, to: room.baseAddress!)
+            (wakesWriter, writerWaits) = (writerWaits, false)
+            return count
+        }
+        if wakesWriter { writers.resumeAll {} }
+        return count
+    }
+
+    /// The reader is gone: nothing that was written will be read.
+    func closeReader() {
+        lock.withLock { _ in
+            isReaderClosed = true
+            buffer.consume(buffer.count)
+        }
+        readers.resumeAll {}
+        writers.resumeAll {}
+    }
+
+    // MARK: - Writing
+
+    /// Runs one write, from its first byte to its last or to its failure.
+    ///
+    /// - Parameter body: counts up how many bytes it has put in.
+    func writing(_ body: nonisolated(nonsending) (_ written: inout Int) async throws -> Void) async throws {
+        try Self.checkpoint()
+        try lock.withLock { _ in
+            if let interrupted { throw interrupted }
+            try expectWritable()
+            if isWriting { throw BusyError(descriptor: -1, direction: .write) }
+            isWriting = true
+        }
+        var written = 0
+        do {
+            try await body(&written)
+            lock.withLock { _ in isWriting = false }
+        } catch {
+            let count = written
+            try lock.withLock { _ in
+                isWriting = false
+                guard count > 0 else { throw error }
+                let partial = PartialWriteError(bytesWritten: count, underlyingError: error)
+                interrupted = partial
+                throw partial
+            }
+        }
+        await Self.letOthersGo()
+    }
+
+    /// Puts bytes in, waiting for room as often as it must.
+    func put(_ bytes: RawSpan, _ written: inout Int) async throws {
+        var offset = 0
+        while offset < bytes.byteCount {
+            let count = try putWhatFits(bytes.extracting(droppingFirst: offset))
+            offset += count
+            written += count
+            if offset == bytes.byteCount { return }
+            try await writers.wait(#isolation) {
+                lock.withLock { _ in
+                    writerWaits = buffer.count >= capacity && !isFinished && !isReaderClosed
+                    return !writerWaits
+                }
+            }
+        }
+    }
+
+    private func putWhatFits(_ bytes: RawSpan) throws -> Int {
+        var wakesReader = false
+        let count = try lock.withLock { _ in
+            try expectWritable()
+            let count = min(capacity - buffer.count, bytes.byteCount)
+            guard count > 0 else { return 0 }
+            buffer.append(bytes.extracting(first: count))
+            (wakesReader, readerWaits) = (readerWaits, false)
+            return count
+        }
+        if wakesReader { readers.resumeAll {} }
+        return count
+    }
+
+    /// With the lock held.
+    private func expectWritable() throws {
+        if isWriterClosed { throw ClosedError() }
+        if isFinished { throw Self.brokenPipe("memory stream: this end has finished writing") }
+        if isReaderClosed { throw Self.brokenPipe("memory stream: the other end is closed") }
+    }
+
+    func resumeWriting() {
+        lock.withLock { _ in interrupted = nil }
+    }
+
+    /// No more bytes will follow.
+    func finish() throws {
+        try lock.withLock { _ in
+            if isWriterClosed { throw ClosedError() }
+            isFinished = true
+        }
+        readers.resumeAll {}
+        writers.resumeAll {}
+    }
+
+    /// The writer is gone: the reader gets what is there, and then the end.
+    func closeWriter() {
+        lock.withLock { _ in
+            isWriterClosed = true
+            isFinished = true
+        }
+        readers.resumeAll {}
+        writers.resumeAll {}
+    }
+
+    // MARK: - As a descriptor would
+
+    private static func brokenPipe(_ context: String) -> SystemError {
+        SystemError(result: -ErrorNumber.brokenPipe, .write, context)
+    }
+
+    /// A cancelled task's operation does not begin.
+    private static func checkpoint() throws {
+        if let core = LoopCore.current { _ = try core.checkpoint() } else { try Task.checkCancellation() }
+    }
+
+    /// Two ends that never have to wait for each other would keep the loop to themselves.
+    @inline(__always)
+    private static func letOthersGo() async {
+        if let core = LoopCore.current, !core.mayContinue() { await EventLoop.yield() }
+    }
+}
