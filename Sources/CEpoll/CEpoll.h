@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -452,6 +453,72 @@ static inline int32_t eddy_thread_count(void) {
     for (struct dirent *entry; (entry = readdir(directory));) count += entry->d_name[0] != '.';
     closedir(directory);
     return count;
+}
+
+// Starts a thread that nobody joins. Answers 0, or -errno as pthread_create(3) has it.
+//
+// It takes no signals, so that those of the process go on reaching the threads that expect them; the mask is inherited, so it is
+// there from the first instruction. What a fault of the thread itself raises stays open: blocked, it would end the process without
+// its handler's report (sigprocmask(2)).
+static inline long eddy_thread_start(void *(*body)(void *), void *argument) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    static const size_t least_stack = 1 << 20;
+    pthread_attr_t attributes;
+    int result = pthread_attr_init(&attributes);
+    if (result != 0) return -(long)result;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    // musl's 128 KiB are too little for a resolver and whatever runs above it.
+    size_t stack = 0;
+    if (pthread_attr_getstacksize(&attributes, &stack) == 0 && stack < least_stack)
+        pthread_attr_setstacksize(&attributes, least_stack);
+    sigset_t blocked, previous;
+    sigfillset(&blocked);
+    for (size_t index = 0; index < sizeof faults / sizeof *faults; index++) sigdelset(&blocked, faults[index]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &previous);
+    pthread_t thread;
+    result = pthread_create(&thread, &attributes, body, argument);
+    pthread_sigmask(SIG_SETMASK, &previous, (sigset_t *)0);
+    pthread_attr_destroy(&attributes);
+    return -(long)result;
+}
+// At most 15 bytes (pthread_setname_np(3), which hides behind _GNU_SOURCE).
+static inline void eddy_thread_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+// Whether the running thread blocks a signal.
+static inline int32_t eddy_signal_is_blocked(int signal) {
+    sigset_t current;
+    pthread_sigmask(SIG_SETMASK, (sigset_t *)0, &current);
+    return sigismember(&current, signal) == 1;
+}
+
+// A lock that a thread can wait under.
+struct eddy_monitor {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+};
+static inline struct eddy_monitor *eddy_monitor_create(void) {
+    struct eddy_monitor *monitor = (struct eddy_monitor *)malloc(sizeof *monitor);
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&monitor->lock, (pthread_mutexattr_t *)0);
+    pthread_condattr_init(&attributes);
+    // The default clock jumps when somebody sets the time.
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&monitor->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return monitor;
+}
+static inline void eddy_monitor_destroy(struct eddy_monitor *monitor) {
+    pthread_cond_destroy(&monitor->changed);
+    pthread_mutex_destroy(&monitor->lock);
+    free(monitor);
+}
+static inline void eddy_monitor_lock(struct eddy_monitor *monitor) { pthread_mutex_lock(&monitor->lock); }
+static inline void eddy_monitor_unlock(struct eddy_monitor *monitor) { pthread_mutex_unlock(&monitor->lock); }
+static inline void eddy_monitor_notify_one(struct eddy_monitor *monitor) { pthread_cond_signal(&monitor->changed); }
+static inline void eddy_monitor_notify_all(struct eddy_monitor *monitor) { pthread_cond_broadcast(&monitor->changed); }
+// Waits until notified, or until an instant of CLOCK_MONOTONIC. Answers 0 when that has come. May answer 1 without cause.
+static inline int32_t eddy_monitor_wait(struct eddy_monitor *monitor, int64_t deadline) {
+    struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
+    return pthread_cond_timedwait(&monitor->changed, &monitor->lock, &until) == 0;
 }
 
 // ---- signals ---------------------------------------------------------------------------------------------------------

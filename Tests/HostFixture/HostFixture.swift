@@ -88,6 +88,14 @@ nonisolated(unsafe) let scenarios: [String: () throws -> Void] = [
             try await withTaskCancellationShield { expectOneThread("shield") }
         }
     },
+    // Addresses and localhost need no resolver, so nothing starts a thread for them.
+    "localhost": {
+        try EventLoop.run {
+            let listener = try await TCPListener.bind(host: "localhost", port: 0)
+            _ = try await TCPStream.connect(host: "localhost", port: listener.localAddress.port)
+            print("\(threads()) thread")
+        }
+    },
     "value": { print("value \(try EventLoop.run { 42 })") },
     "error": { try EventLoop.run { throw SystemError(ENOENT, .read, "as asked") } },
     "twice": {

@@ -44,6 +44,10 @@ struct FixtureRun {
         #expect(run.status == 0)
     }
 
+    @Test func connectingToLocalhostStartsNoThread() throws {
+        #expect(try FixtureRun("localhost").output == "1 thread\n")
+    }
+
     @Test func runReturnsTheBodysValue() throws {
         #expect(try FixtureRun("value").output == "value 42\n")
     }

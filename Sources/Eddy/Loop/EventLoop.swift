@@ -47,6 +47,8 @@ public final class EventLoop: Sendable {
         public var shutdown: ShutdownPolicy?
         /// Whether the loop becomes the executor of the whole process.
         public var mode: Mode = .automatic
+        /// Who makes addresses of host names, where a call names no resolver of its own.
+        public var resolver: any Resolver = SystemResolver.shared
         /// Set for virtual time: tells whether the loop has come to a point where nothing can happen any more.
         package var isStalled: (@Sendable () -> Bool)?
 

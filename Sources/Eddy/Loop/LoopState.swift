@@ -33,6 +33,8 @@ struct LoopState: ~Copyable {
     var rootCount = 0
     /// Tasks parked on a descriptor.
     var descriptorWaits = 0
+    /// Tasks parked for what another thread is working on.
+    var outsideWaits = 0
     var parkCount: UInt64 = 0
     var jobCount: UInt64 = 0
     var phase = Phase.open
@@ -172,6 +174,11 @@ extension LoopCore {
         @inline(__always) nonmutating unsafeMutableAddress {
             withUnsafeMutablePointer(to: &state.pointee.descriptorWaits) { $0 }
         }
+    }
+
+    var outsideWaits: Int {
+        @inline(__always) get { state.pointee.outsideWaits }
+        @inline(__always) nonmutating set { state.pointee.outsideWaits = newValue }
     }
 
     var parkCount: UInt64 {

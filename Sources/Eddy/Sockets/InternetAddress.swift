@@ -24,6 +24,8 @@ struct InternetAddress: Hashable, Sendable, CustomStringConvertible {
     /// - Returns: nil when it is none.
     /// - Throws: ``AddressError`` when its zone is no interface.
     init?(host: String, port: UInt16) throws(AddressError) {
+        // The C functions read up to a NUL, and would take what comes before it for all.
+        guard !host.utf8.contains(0) else { return nil }
         var v4 = sockaddr_in()
         if inet_pton(AF_INET, host, &v4.sin_addr) == 1 {
             v4.sin_family = sa_family_t(AF_INET)

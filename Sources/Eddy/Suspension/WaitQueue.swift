@@ -72,6 +72,16 @@ final class WaitQueue: @unchecked Sendable {
         }
     }
 
+    /// Resumes whoever has waited longest. When nobody waits, a change is made instead, with the lock held.
+    func resumeFirst(orElse change: () -> Void) {
+        let taken = lock.withLock { _ -> Chain in
+            let waiter = first
+            if let waiter { _ = unlink(waiter) } else { change() }
+            return Chain(first: waiter)
+        }
+        if let waiter = taken.first { Self.resume(waiter) }
+    }
+
     // SAFETY: waiters that were taken out of the queue: only their taker touches their links.
     private struct Chain: @unchecked Sendable {
         let first: WaiterPointer?

@@ -147,6 +147,8 @@ public enum SystemCall {
         case getaddrinfo
         /// `getnameinfo(3)`: looks an address's name up. Not a system call, and not made through the gate: for errors.
         case getnameinfo
+        /// `pthread_create(3)`: starts a thread. Not made through the gate: for errors.
+        case pthread_create
         /// `socket(2)`: makes a socket.
         case socket
         /// `socketpair(2)`: makes two connected sockets.
