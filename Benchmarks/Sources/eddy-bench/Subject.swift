@@ -33,7 +33,8 @@ struct Subject: Sendable {
         case latency
     }
 
-    static let all: [Subject] = Subject.tasks + Subject.waits + Subject.time + Subject.descriptors + Subject.network
+    static let all: [Subject] =
+        Subject.tasks + Subject.waits + Subject.time + Subject.descriptors + Subject.network
         + Subject.threads
 
     static func named(_ name: String) -> Subject? {

@@ -128,5 +128,7 @@ int run_echo(const struct arguments *arguments) {
     window_print(&window, requests);
     histogram_print(&latencies);
     printf(",\"unserved\":%d}\n", unserved);
+    fflush(stdout);
+    if (arguments->holds) wait_for_end_of_input();
     return 0;
 }

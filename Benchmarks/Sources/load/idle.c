@@ -38,8 +38,6 @@ int run_idle(const struct arguments *arguments) {
     }
     printf("{\"load\":\"idle\",\"connections\":%d,\"seconds\":%.3f}\n", total, (double)(nanoseconds() - start) / 1e9);
     fflush(stdout);
-    // Whoever started us measures meanwhile, and closes standard input.
-    char byte;
-    while (read(STDIN_FILENO, &byte, 1) > 0 || errno == EINTR) errno = 0;
+    wait_for_end_of_input();
     return 0;
 }

@@ -22,6 +22,7 @@ struct arguments {
     bool resets;
     bool is_direct;
     bool is_unverified;
+    bool holds;
 };
 
 // Each prints one line of JSON, and returns the exit status.
@@ -50,6 +51,9 @@ int64_t processor_time(pid_t pid);
 
 // Raises the limit of open descriptors to the hard limit; ends the program when that is too low.
 void need_descriptors(int count);
+
+// Waits until standard input ends: whoever started us looks at the server meanwhile.
+void wait_for_end_of_input(void);
 
 void *allocate(size_t count, size_t size);
 

@@ -18,11 +18,11 @@ enum { MOST = 1000000 };
 
 static const struct command commands[] = {
     {"echo", {"PORT", "CONNECTIONS", "BYTES", "SECONDS"}, {1, 1, 1, 0.01}, {65535, MOST, 1 << 24, 86400},
-        "depth warmup pid", run_echo},
+        "depth warmup pid hold", run_echo},
     {"churn", {"PORT", "CONCURRENCY", "SECONDS"}, {1, 1, 0.01}, {65535, MOST, 86400}, "warmup pid reset", run_churn},
     {"idle", {"PORT", "CONNECTIONS"}, {1, 1}, {65535, MOST}, "", run_idle},
     {"stream", {"PORT", "SINKPORT", "MEGABYTES"}, {1, 1, 0.001}, {65535, 65535, 1e9},
-        "connections pid no-verify direct", run_stream},
+        "connections pid no-verify direct hold", run_stream},
     {"udp", {"PORT", "BYTES", "SECONDS"}, {1, 16, 0.01}, {65535, 65507, 86400}, "window batch warmup pid", run_udp},
     {"c-echo", {"PORT"}, {0}, {65535}, "", run_c_echo},
     {"c-udp-echo", {"PORT"}, {0}, {65535}, "batch", run_c_udp_echo},
@@ -49,6 +49,7 @@ static const char help[] =
     "      Echo servers in C, as simple as they can be: what others can at most reach. With port 0 the kernel chooses.\n"
     "\n"
     "  --pid PID      also print the processor time of this process per request: \"server_us\"\n"
+    "  --hold         print, and keep the connections until the input ends (echo, stream)\n"
     "  --warmup S     so many seconds come before and do not count (0.2)\n"
     "\n"
     "Exit status: 0; 1 when a connection fails, a byte is wrong, or nothing comes for 10 s; 64 for a wrong command line.\n";
@@ -91,6 +92,7 @@ static struct arguments parse(const struct command *command, char **words) {
         if (!is_allowed(command, option)) misuse("there is no option '%s' here", *words);
         if (strcmp(option, "reset") == 0) arguments.resets = true;
         else if (strcmp(option, "direct") == 0) arguments.is_direct = true;
+        else if (strcmp(option, "hold") == 0) arguments.holds = true;
         else if (strcmp(option, "no-verify") == 0) arguments.is_unverified = true;
         else if (strcmp(option, "batch") == 0) {
             // Its number may be missing.

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static void complain(const char *format, va_list arguments) {
     fflush(stdout);
@@ -68,6 +69,12 @@ void need_descriptors(int count) {
              "systemd unit, or --ulimit nofile= of docker run). Or ask for fewer connections.",
             (unsigned long long)needed, (unsigned long long)limit.rlim_max, (unsigned long long)needed);
     }
+}
+
+void wait_for_end_of_input(void) {
+    char byte;
+    ssize_t count;
+    while ((count = read(STDIN_FILENO, &byte, 1)) > 0 || (count < 0 && errno == EINTR)) {}
 }
 
 void *allocate(size_t count, size_t size) {
