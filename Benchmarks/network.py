@@ -116,6 +116,10 @@ def main():
         show_progress("")
         tell(f"the machine is busy (load average {load_average:.1f}): times will not be worth much")
     with Session() as session:
+        if session.descriptors < 10_000 + 64:
+            show_progress("")
+            tell(f"no loads of 10,000 connections: the hard limit of open descriptors is {session.descriptors}; as root, "
+                 "'ulimit -Hn 20000' raises it")
         settings = subjects.Settings(arguments.seconds, arguments.quick)
         chosen = [subject(session, settings) for subject in arguments.subjects]
         words = arguments.servers.split(",") if arguments.servers else []

@@ -58,6 +58,9 @@ class Session:
         return self
 
     def __exit__(self, *_):
+        # An impatient second Ctrl-C would leave processes behind.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         for process in list(self.running):
             self.end(process)
         shutil.rmtree(self.directory, ignore_errors=True)
