@@ -27,7 +27,7 @@ struct FixtureRun {
     }
 
     /// Beside the test bundle, where SwiftPM puts the package's executables.
-    private static let directory: URL = {
+    static let directory: URL = {
         let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL
         return bundle?.deletingLastPathComponent()
             ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
@@ -161,7 +161,9 @@ struct FixtureRun {
     @Test("H6: a loop is refused in a forked child, with advice")
     func aLoopIsRefusedInAForkedChild() throws {
         let run = try FixtureRun("fork-and-use")
-        #expect(run.output.contains("forked from it") && run.output.contains("Make a new loop in the child"), "\(run.output)")
+        #expect(
+            run.output.contains("forked from it") && run.output.contains("Make a new loop in the child"),
+            "\(run.output)")
         #expect(run.output.contains("child was stopped"))
     }
 }

@@ -86,7 +86,7 @@ extension LoopDescriptor {
     // MARK: - One loop for all
 
     @inline(__always)
-    private func writeAll(
+    func writeAll(
         _ total: Int, _ operation: SystemCall.Name, _ isolation: (any Actor)?,
         _ attempt: (Kernel, Int32, _ written: Int) -> Int,
         elsewhere: nonisolated(nonsending) (_ written: Int) async throws -> Void
@@ -115,7 +115,8 @@ extension LoopDescriptor {
         do {
             while written < end {
                 let done = written
-                let wanted = shortMeansFull ? end - done : 0
+                // Terminals take what they like.
+                let wanted = shortMeansFull && kind != .device ? end - done : 0
                 written += try await perform(.write, operation, wanted: wanted, isolation) { kernel, descriptor in
                     attempt(kernel, descriptor, done)
                 }
@@ -156,7 +157,7 @@ extension LoopDescriptor {
 
     /// Goes on with a write that had begun on the loop, from another thread.
     @inline(never)
-    private func continueOffLoop(_ rest: [[UInt8]], after written: Int) async throws {
+    func continueOffLoop(_ rest: [[UInt8]], after written: Int) async throws {
         let total = rest.reduce(0) { $0 + $1.count }
         try await loop.anchor.run { try await self.writeRest(of: rest, total: total, after: written) }
     }
@@ -167,7 +168,7 @@ extension LoopDescriptor {
     private func send(_ kernel: Kernel, _ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
         if kind == .stream { return kernel.send(descriptor, bytes, count) }
         var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes), iov_len: count)
-        return kernel.writeVectored(descriptor, &vector, 1)
+        return sendVectors(kernel, descriptor, &vector, 1)
     }
 
     private func send(
@@ -184,7 +185,7 @@ extension LoopDescriptor {
                     iov_base: bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + skipped) },
                     iov_len: bytes.count - skipped)
             }
-            return send(kernel, descriptor, vectors.baseAddress!, count)
+            return sendVectors(kernel, descriptor, vectors.baseAddress!, count)
         }
     }
 
@@ -201,15 +202,18 @@ extension LoopDescriptor {
             vectors[1] = iovec(
                 iov_base: UnsafeMutableRawPointer(mutating: second.baseAddress! + (dropped - droppedOfFirst)),
                 iov_len: second.count - (dropped - droppedOfFirst))
-            return send(kernel, descriptor, vectors.baseAddress!, 2)
+            return sendVectors(kernel, descriptor, vectors.baseAddress!, 2)
         }
     }
 
-    private func send(
+    private func sendVectors(
         _ kernel: Kernel, _ descriptor: Int32, _ vectors: UnsafeMutablePointer<iovec>, _ count: Int
     ) -> Int {
-        guard kind == .stream else { return kernel.writeVectored(descriptor, vectors, Int32(count)) }
+        guard kind == .stream || kind == .inheritedSocket else {
+            return kernel.writeVectored(descriptor, vectors, Int32(count))
+        }
         var header = MessageHeader()
+        if kind == .inheritedSocket { header.flags = SocketFlags.dontWait }
         header.buffers = UnsafeMutableRawPointer(vectors)
         header.bufferCount = count
         return kernel.sendMessage(descriptor, header)
@@ -234,7 +238,7 @@ extension LoopDescriptor {
             return 0
         }
         guard result >= 0 else { throw fail(result, kind == .stream ? .send : .writev, .write) }
-        if result < count, !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady { clearReadiness(slot, .write) }
+        if result < count, !slot.pointee.keepsReadiness { clearReadiness(slot, .write) }
         return result
     }
 

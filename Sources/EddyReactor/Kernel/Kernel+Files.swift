@@ -9,6 +9,32 @@ extension Kernel {
         return eddy_get_flags(descriptor)
     }
 
+    /// The F_GETFD flags of a descriptor: 1 when it is close-on-exec.
+    package func getDescriptorFlags(_ descriptor: Int32) -> Int {
+        count(.fcntl)
+        if let backend { return backend.perform(.getDescriptorFlags(descriptor)) }
+        return eddy_get_descriptor_flags(descriptor)
+    }
+
+    /// Another number for the same open file: 3 or more, close-on-exec.
+    package func duplicate(_ descriptor: Int32) -> Int {
+        count(.fcntl)
+        if let backend { return backend.perform(.duplicate(descriptor)) }
+        return eddy_duplicate(descriptor)
+    }
+
+    /// Reads at a place in a file, whose own position stays where it is.
+    package func read(_ descriptor: Int32, at offset: Int64, _ buffer: UnsafeMutableRawPointer, _ size: Int) -> Int {
+        retrying {
+            count(.pread)
+            if let backend { return backend.perform(.readAt(descriptor, buffer, size, offset: offset)) }
+            return eddy_read_at(descriptor, buffer, size, offset)
+        }
+    }
+
+    /// The kernel for calls that may block, and so are made by other threads than the reactor's. They are not counted.
+    package var forOtherThreads: any KernelBackend { backend ?? LinuxKernel.shared }
+
     /// - Returns: how many bytes the pipe holds now, at least as many as asked for.
     package func setPipeSize(_ descriptor: Int32, _ size: Int32) -> Int {
         count(.fcntl)
@@ -42,6 +68,12 @@ extension Kernel {
         }
     }
 
+    package func changeMode(of descriptor: Int32, _ mode: UInt32) -> Int {
+        count(.fchmod)
+        if let backend { return backend.perform(.changeDescriptorMode(descriptor, mode)) }
+        return eddy_change_descriptor_mode(descriptor, mode)
+    }
+
     package func makeNamedPipe(_ path: String, mode: UInt32) -> Int {
         path.withCString { path in
             count(.mkfifo)
@@ -71,6 +103,37 @@ extension Kernel {
             return eddy_path_type(path)
         }
     }
+
+    /// As ``pathType(_:)``, and which file it is.
+    package func pathIdentity(_ path: String, _ identity: inout FileIdentity) -> Int {
+        path.withCString { path in
+            count(.lstat)
+            if let backend {
+                return withUnsafeMutablePointer(to: &identity) { backend.perform(.pathIdentity(path, $0)) }
+            }
+            return eddy_path_identity(path, &identity.device, &identity.inode)
+        }
+    }
+
+    /// The owner of what stands at a path, which it removes through this gate.
+    ///
+    /// - Returns: nil when nothing stands there.
+    package func ownPath(_ path: String) -> OwnedPath? {
+        var identity = FileIdentity()
+        guard pathIdentity(path, &identity) >= 0 else { return nil }
+        return OwnedPath(path, identity, openedBy: backend)
+    }
+}
+
+/// Which file something is: its device and its number there (inode(7)).
+public struct FileIdentity: Hashable, Sendable {
+    /// `st_dev`.
+    public var device: UInt64 = 0
+    /// `st_ino`.
+    public var inode: UInt64 = 0
+
+    /// Room for an answer.
+    public init() {}
 }
 
 /// The S_IF numbers of fstat(2), for the results of the gate.
