@@ -101,7 +101,8 @@ def redis_server():
 def redis_clients():
     common = ("-t", "set,get", "-n", "{keys}", "-P", "100", "-q", "-p", "{port}")
     return [
-        Peer("eddy redis-ping", os.path.join(EXAMPLES, "redis-ping"), ("--port", "{port}", "--keys", "{keys}")),
+        Peer("eddy redis-ping", os.path.join(EXAMPLES, "redis-ping"), (
+            "--port", "{port}", "--keys", "{keys}", "--pipeline", "100")),
         Peer("redis-benchmark -c 1", "redis-benchmark", common + ("-c", "1"), package="redis-tools"),
         Peer("redis-benchmark -c 50", "redis-benchmark", common, package="redis-tools"),
     ]
