@@ -70,9 +70,13 @@ final class RedisConnection: Sendable {
     }
 
     private func receive() async throws -> RESPValue {
-        guard let reply = try await frames.receive() else { throw RedisError("the Redis has closed the connection") }
-        if case .error(let text) = reply { throw RedisError("the Redis has refused: \(text)") }
-        return reply
+        do {
+            guard let reply = try await frames.receive() else { throw RedisError("the Redis has closed the connection") }
+            if case .error(let text) = reply { throw RedisError("the Redis has refused: \(text)") }
+            return reply
+        } catch let error as FrameError {
+            throw RedisError("is that a Redis? It sends what is none of its protocol: \(error)")
+        }
     }
 
     private static func isRefusal(_ error: any Error) -> Bool {

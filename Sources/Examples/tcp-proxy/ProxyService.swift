@@ -29,7 +29,8 @@ struct ProxyService: Sendable {
             await report(name, counts, since: start, "ended")
         } catch {
             // Both connections are closed by now. A peer that went away, and one that was silent, are a proxy's daily bread.
-            await report(name, error.counts, since: start, "broken off: \(error.underlyingError)")
+            let reason = error.underlyingError is CancellationError ? "the proxy ends" : "\(error.underlyingError)"
+            await report(name, error.counts, since: start, "broken off: \(reason)")
         }
     }
 
