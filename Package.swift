@@ -32,7 +32,8 @@ let examples: [Target] = [
 }
 
 /// An example that needs libcurl's headers is built where they are: `make setup` installs them.
-let curlHeaders = ["/usr/include/curl/curl.h"] + ["x86_64", "aarch64"].map { "/usr/include/\($0)-linux-gnu/curl/curl.h" }
+let curlHeaders =
+    ["/usr/include/curl/curl.h"] + ["x86_64", "aarch64"].map { "/usr/include/\($0)-linux-gnu/curl/curl.h" }
 let curlExample: [Target] =
     !curlHeaders.contains { FileManager.default.fileExists(atPath: $0) }
     ? []

@@ -49,7 +49,9 @@ import Testing
         #expect(Session.name(line) == name)
     }
 
-    @Test(arguments: ["", " ", "a*b", "a\u{1b}[31m", String(repeating: "a", count: 21), "a" + String(repeating: "\u{301}", count: 99)])
+    @Test(arguments: [
+        "", " ", "a*b", "a\u{1b}[31m", String(repeating: "a", count: 21), "a" + String(repeating: "\u{301}", count: 99),
+    ])
     func whatIsNoNameIsRefused(line: String) {
         #expect(Session.name(line) == nil)
     }

@@ -19,9 +19,8 @@ import Testing
             let window = Window(4)
             let first = try await window.reserve(atMost: 100)
             #expect(first == 4)
-            let next = EventLoop.current!.spawn { try await window.reserve(atMost: 100) }
-            await waitUntilAllBlocked()
             window.release()
+            let next = EventLoop.current!.spawn { try await window.reserve(atMost: 100) }
             await waitUntilAllBlocked()
             window.release()
             #expect(try await next.value == 2)
@@ -45,23 +44,32 @@ import Testing
             guard case .array(let words) = command else { return .error("no command") }
             return words[1]
         } to: { redis in
-            try await redis.pipeline(100, limit: limit) { .command("ECHO", "\($0)") } check: { index, reply in
+            try await redis.pipeline(100, limit: limit) {
+                .command("ECHO", "\($0)")
+            } check: { index, reply in
                 #expect(reply == .bulk(Array("\(index)".utf8)))
             }
         }
     }
 
     @Test func aRefusalIsShown() throws {
-        try Self.talk { _ in .error("ERR not today") } to: { redis in
+        try Self.talk { _ in
+            .error("ERR not today")
+        } to: { redis in
             let error = await #expect(throws: RedisError.self) {
-                try await redis.pipeline(10, limit: 3) { _ in .command("PING") } check: { _, _ in }
+                try await redis.pipeline(10, limit: 3) { _ in
+                    .command("PING")
+                } check: { _, _ in
+                }
             }
             #expect(error?.description == "the Redis has refused: ERR not today")
         }
     }
 
     @Test func aServerThatHangsUpIsNoAnswer() throws {
-        try Self.talk { _ in nil } to: { redis in
+        try Self.talk { _ in
+            nil
+        } to: { redis in
             await #expect(throws: RedisError.self) { try await redis.call(.command("PING")) }
         }
     }
