@@ -27,7 +27,7 @@ eventually() {
     done
     fail "this did not come true: $*"
 }
-contains() { grep -q -- "$1" "$2"; }
+contains() { grep -qs -- "$1" "$2"; }
 
 # start NAME PROGRAM ARGUMENT...: starts a server and waits until it listens. Its output is in $scratch/NAME; sets `server` to its
 # process and `port` to its port.

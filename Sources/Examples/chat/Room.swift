@@ -25,10 +25,10 @@ final class Room: Sendable {
         return others
     }
 
-    /// Takes somebody out, and tells the others. Does nothing when he is out already.
+    /// Takes somebody out, and tells the others. Does nothing when they are out already.
     func leave(_ member: Member, _ reason: String) {
         let wasThere = members.withLock { members in
-            // His name may be somebody else's by now.
+            // The name may be somebody else's by now.
             guard members[member.name]?.outbox === member.outbox else { return false }
             members[member.name] = nil
             return true
@@ -45,7 +45,7 @@ final class Room: Sendable {
 
     /// Throws somebody out who reads too slowly.
     private func drop(_ member: Member) {
-        // A reset: what the kernel still has for him goes with the connection. His tasks find it closed, and end.
+        // A reset: what the kernel still has to send goes with the connection. The tasks that use it find it closed, and end.
         member.stream.abort()
         leave(member, "was dropped: too slow")
     }

@@ -15,7 +15,7 @@ struct Session: Sendable {
     let linesBehind: Int
     let idleTimeout: Duration
 
-    /// Serves a client until he leaves, is silent for too long, or is dropped, or the server ends.
+    /// Serves a client until it leaves, is silent for too long, or is dropped, or the server ends.
     func serve(_ stream: TCPStream) async throws {
         stream.readTimeout = idleTimeout
         stream.writeTimeout = idleTimeout
@@ -40,14 +40,22 @@ struct Session: Sendable {
                     while let waiting = try await member.outbox.takeAll() { try await stream.write(vectored: waiting) }
                     try await stream.finishWriting()
                 })
+            try await ignoreTheRest(stream)
         } catch {
-            // He was dropped, or his connection broke. The others are told, and the operator has nothing to do about it.
+            // The client was dropped, or its connection broke. The others are told, and the operator can do nothing about it.
         }
+    }
+
+    /// Reads what still comes and throws it away, for a while. A connection that is closed with bytes unread is reset, and the
+    /// reset could destroy the last lines before the client has read them (RFC 2525, section 2.17).
+    private func ignoreTheRest(_ stream: TCPStream) async throws {
+        guard EventLoop.current?.isShuttingDown != true else { return }
+        try await withTimeout(.seconds(1)) { for try await _ in stream.chunks() {} }
     }
 
     /// Asks for a name until there is one.
     ///
-    /// - Returns: nil when he has left again.
+    /// - Returns: nil when the client has left again.
     private func greet(_ stream: TCPStream, _ lines: Lines) async throws -> Room.Member? {
         try await lines.send("* welcome. What is your name?")
         for try await line in lines {
@@ -70,7 +78,7 @@ struct Session: Sendable {
 
     /// Reads what a client says, and passes it on.
     ///
-    /// - Returns: what he is told at the end.
+    /// - Returns: what the client is told at the end.
     private func listen(to member: Room.Member, _ lines: Lines) async -> String {
         do {
             return try await race(

@@ -62,7 +62,14 @@ struct LineClient: ParsableCommand {
     }
 
     private func send(to stream: TCPStream) async throws {
-        for try await line in StandardInput.lines { try await stream.write("\(line)\n") }
+        for try await line in StandardInput.lines {
+            do {
+                try await stream.write("\(line)\n")
+            } catch where error is SystemError || error is PartialWriteError {
+                // The server has closed. What it has said before is still to be read, and its reader sees how it ended.
+                return
+            }
+        }
         try await stream.finishWriting()
     }
 
