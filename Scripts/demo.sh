@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs the examples on real input and checks what they do. `make demo` builds them first. The programs may also be somewhere else:
-# `Scripts/demo.sh .build/debug`.
+# Runs the examples on real input and checks what they do. `make demo` builds them first. The programs may also be
+# somewhere else: `Scripts/demo.sh .build/debug`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 programs=${1:-$(swift build -c release --show-bin-path)}
@@ -29,8 +29,8 @@ eventually() {
 }
 contains() { grep -qs -- "$1" "$2"; }
 
-# start NAME PROGRAM ARGUMENT...: starts a server and waits until it listens. Its output is in $scratch/NAME; sets `server` to its
-# process and `port` to its port.
+# start NAME PROGRAM ARGUMENT...: starts a server and waits until it listens. Its output is in $scratch/NAME; sets
+# `server` to its process and `port` to its port.
 start() {
     local name=$1 program=$2
     shift 2

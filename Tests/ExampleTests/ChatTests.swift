@@ -107,7 +107,8 @@ import Testing
         }
     }
 
-    /// A whole conversation over connections: a name that is none, one that is taken, lines, a line that is too long, an end.
+    /// A whole conversation over connections: a name that is none, one that is taken, lines, a line that is too long,
+    /// an end.
     @Test func aSessionGreetsPassesOnAndSaysGoodBye() throws {
         try EventLoop.runLeakChecked { _ in
             let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)

@@ -94,8 +94,8 @@ import Testing
         }
     }
 
-    /// Bytes that a random hand has put together from RESP's own pieces, and changed: whatever comes of them is a value or an
-    /// error, is the same whole and byte by byte, and never ends the process.
+    /// Bytes that a random hand has put together from RESP's own pieces, and changed: whatever comes of them is a value
+    /// or an error, is the same whole and byte by byte, and never ends the process.
     @Test(arguments: 1...40 as ClosedRange<UInt64>)
     func noBytesEndTheProcess(seed: UInt64) {
         var random = SplitMix(seed: seed)
@@ -133,7 +133,8 @@ import Testing
     }
 }
 
-/// Random numbers that are the same for the same seed (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
+/// Random numbers that are the same for the same seed (Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators").
 struct SplitMix: RandomNumberGenerator {
     private var state: UInt64
 

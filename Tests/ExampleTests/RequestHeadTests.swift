@@ -42,7 +42,8 @@ import Testing
         #expect(Self.parse(text) == .complete(head, length: text.utf8.count))
     }
 
-    /// Each is a request that some server in front of this one might understand differently, so that two requests become three.
+    /// Each is a request that some server in front of this one might understand differently, so that two requests
+    /// become three.
     @Test(arguments: [
         "Content-Length : 5", "Content-Length\t: 5", "Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked",
         " Host: x",

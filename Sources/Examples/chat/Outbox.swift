@@ -24,7 +24,8 @@ final class Outbox: Sendable {
 
     /// Puts a line at the end.
     ///
-    /// - Returns: false when there is no room: the client is too far behind. A closed outbox takes nothing, and needs no room.
+    /// - Returns: false when there is no room: the client is too far behind. A closed outbox takes nothing, and needs
+    ///   no room.
     func put(_ line: [UInt8]) -> Bool {
         let hasRoom = state.withLock { state in
             if state.isClosed { return true }

@@ -45,7 +45,8 @@ final class Room: Sendable {
 
     /// Throws somebody out who reads too slowly.
     private func drop(_ member: Member) {
-        // A reset: what the kernel still has to send goes with the connection. The tasks that use it find it closed, and end.
+        // A reset: what the kernel still has to send goes with the connection. The tasks that use it find it closed,
+        // and end.
         member.stream.abort()
         leave(member, "was dropped: too slow")
     }

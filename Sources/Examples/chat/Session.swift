@@ -8,7 +8,8 @@ struct Session: Sendable {
     static let lineLimit = 1000
     /// What may wait for a client, in bytes, besides the number of lines.
     private static let byteLimit = 1 << 18
-    /// What the kernel keeps of what was written. Its own limit grows to megabytes, and nobody would seem slow for a long time.
+    /// What the kernel keeps of what was written. Its own limit grows to megabytes, and nobody would seem slow for a
+    /// long time.
     private static let sendBufferSize = 1 << 16
 
     let room: Room
@@ -21,33 +22,40 @@ struct Session: Sendable {
         stream.writeTimeout = idleTimeout
         try await stream.setOption(.sendBufferSize, to: Self.sendBufferSize)
         let lines = stream.framed(.lines(maximum: Self.lineLimit))
-        let greeting = try await race(
-            { try await greet(stream, lines) },
-            {
-                try await shutdownRequested()
-                return nil
-            })
-        guard let member = greeting else { return }
-        defer { room.leave(member, "has left") }
         do {
-            try await gather(
+            let greeting = try await race(
+                { try await greet(stream, lines) },
                 {
-                    let farewell = await listen(to: member, lines)
-                    member.outbox.close(with: Array("* \(farewell)\n".utf8))
-                },
-                {
-                    // What has come together goes out in one system call.
-                    while let waiting = try await member.outbox.takeAll() { try await stream.write(vectored: waiting) }
-                    try await stream.finishWriting()
+                    try await shutdownRequested()
+                    return nil
                 })
-            try await ignoreTheRest(stream)
+            guard let member = greeting else { return }
+            defer { room.leave(member, "has left") }
+            try await converse(member, lines)
         } catch {
-            // The client was dropped, or its connection broke. The others are told, and the operator can do nothing about it.
+            // The client was dropped, or its connection broke. The others are told, and the operator can do nothing
+            // about it.
         }
     }
 
-    /// Reads what still comes and throws it away, for a while. A connection that is closed with bytes unread is reset, and the
-    /// reset could destroy the last lines before the client has read them (RFC 2525, section 2.17).
+    /// Passes on what a member says and what the others say, until it is over.
+    private func converse(_ member: Room.Member, _ lines: Lines) async throws {
+        let stream = member.stream
+        try await gather(
+            {
+                let farewell = await listen(to: member, lines)
+                member.outbox.close(with: Array("* \(farewell)\n".utf8))
+            },
+            {
+                // What has come together goes out in one system call.
+                while let waiting = try await member.outbox.takeAll() { try await stream.write(vectored: waiting) }
+                try await stream.finishWriting()
+            })
+        try await ignoreTheRest(stream)
+    }
+
+    /// Reads what still comes and throws it away, for a while. A connection that is closed with bytes unread is reset,
+    /// and the reset could destroy the last lines before the client has read them (RFC 2525, section 2.17).
     private func ignoreTheRest(_ stream: TCPStream) async throws {
         guard EventLoop.current?.isShuttingDown != true else { return }
         try await withTimeout(.seconds(1)) { for try await _ in stream.chunks() {} }
@@ -115,8 +123,8 @@ struct Session: Sendable {
         return String(name)
     }
 
-    /// A line without what would move a terminal's cursor, ring its bell or change its colours: everybody sees what somebody else
-    /// has sent.
+    /// A line without what would move a terminal's cursor, ring its bell or change its colours: everybody sees what
+    /// somebody else has sent.
     static func printable(_ line: String) -> String {
         String(String.UnicodeScalarView(line.unicodeScalars.filter { $0.properties.generalCategory != .control }))
     }

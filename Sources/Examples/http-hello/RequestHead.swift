@@ -91,7 +91,8 @@ struct RequestHead: Equatable {
     private mutating func readField(_ line: UnsafeRawBufferPointer, _ seen: inout Seen) -> Refusal? {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return .badRequest }
         let name = UnsafeRawBufferPointer(rebasing: line[..<colon])
-        // A space before the colon has been used to smuggle requests past proxies (RFC 9112, section 5.1), and so has a tab.
+        // A space before the colon has been used to smuggle requests past proxies (RFC 9112, section 5.1), and so has a
+        // tab.
         guard name.isToken else { return .badRequest }
         // Most fields say nothing to us. Their length alone tells most of them apart.
         switch colon {
@@ -126,7 +127,8 @@ struct RequestHead: Equatable {
 }
 
 extension UnsafeRawBufferPointer {
-    /// Does it begin with a text of ASCII letters, whatever their case? The text is in lower case, or in the case that is wanted.
+    /// Does it begin with a text of ASCII letters, whatever their case? The text is in lower case, or in the case that
+    /// is wanted.
     fileprivate func equals(_ text: StaticString) -> Bool {
         let wanted = text.utf8CodeUnitCount
         guard count >= wanted else { return false }

@@ -65,7 +65,7 @@ struct LineClient: ParsableCommand {
         for try await line in StandardInput.lines {
             do {
                 try await stream.write("\(line)\n")
-            } catch where error is SystemError || error is PartialWriteError {
+            } catch let error where error is SystemError || error is PartialWriteError {
                 // The server has closed. What it has said before is still to be read, and its reader sees how it ended.
                 return
             }

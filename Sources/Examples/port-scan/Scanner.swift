@@ -33,8 +33,8 @@ final class Scanner: Sendable {
 
     /// Tries all ports.
     ///
-    /// The concurrency is the number of child tasks. Each takes the next port when it is done with one, so that one silent port
-    /// holds up nobody else.
+    /// The concurrency is the number of child tasks. Each takes the next port when it is done with one, so that one
+    /// silent port holds up nobody else.
     ///
     /// - Returns: an answer for each port, in their order.
     func scan(concurrency: Int) async throws -> [(port: Int, answer: Answer)] {
@@ -57,8 +57,8 @@ final class Scanner: Sendable {
             let stream = try await TCPStream.connect(to: address.with(port: UInt16(port)), timeout: timeout)
             let time = start.duration(to: .now)
             defer { stream.close() }
-            // On this machine the kernel may give an attempt the very port that it tries as its own, and connect the socket to
-            // itself (RFC 9293, section 3.5: both ends open at the same time). Nobody listens there.
+            // On this machine the kernel may give an attempt the very port that it tries as its own, and connect the
+            // socket to itself (RFC 9293, section 3.5: both ends open at the same time). Nobody listens there.
             return stream.localAddress == stream.remoteAddress ? .refused : .open(time)
         } catch is TimeoutError {
             return .silent

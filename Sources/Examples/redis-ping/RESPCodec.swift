@@ -3,8 +3,8 @@ import Glibc
 
 /// Cuts a stream into the values of RESP, version 2.
 ///
-/// The bytes are the peer's, who may be no Redis at all: nothing that they say is believed, and nothing is allocated for a length
-/// before the bytes have come.
+/// The bytes are the peer's, who may be no Redis at all: nothing that they say is believed, and nothing is allocated
+/// for a length before the bytes have come.
 struct RESPCodec: FrameCodec {
     /// How deep arrays may be in arrays. A value that is deeper would overflow the stack when it goes away.
     static let depthLimit = 32

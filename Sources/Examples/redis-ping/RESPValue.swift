@@ -1,4 +1,5 @@
-/// What goes to a Redis and comes from it: RESP, version 2 (https://redis.io/docs/latest/develop/reference/protocol-spec/).
+/// What goes to a Redis and comes from it: RESP, version 2
+/// (https://redis.io/docs/latest/develop/reference/protocol-spec/).
 enum RESPValue: Equatable, Sendable {
     /// A short text, "OK" for one.
     case simple(String)

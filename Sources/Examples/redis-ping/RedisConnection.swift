@@ -20,7 +20,7 @@ final class RedisConnection: Sendable {
             stream.readTimeout = timeout
             stream.writeTimeout = timeout
             return RedisConnection(stream)
-        } catch  where isRefusal(error) {
+        } catch let error where isRefusal(error) {
             throw RedisError(
                 """
                 no Redis at \(host), port \(port): \(error).
@@ -39,8 +39,8 @@ final class RedisConnection: Sendable {
     ///
     /// - Parameters:
     ///   - count: how many commands.
-    ///   - limit: how many of them may be under way. Their answers would otherwise fill the buffers of both sides, until neither
-    ///     reads because the other doesn't.
+    ///   - limit: how many of them may be under way. Their answers would otherwise fill the buffers of both sides,
+    ///     until neither reads because the other doesn't.
     ///   - command: makes one of them.
     ///   - check: gets the answer to it.
     func pipeline(

@@ -74,8 +74,8 @@ struct RedisPing: ParsableCommand {
         print("\(name) \(keys) key\(keys == 1 ? "" : "s"): \(seconds(time)), \(rate)/s")
     }
 
-    /// Deletes what is there after an error, on a connection of its own: on the first one answers are under way that nobody waits
-    /// for.
+    /// Deletes what is there after an error, on a connection of its own: on the first one answers are under way that
+    /// nobody waits for.
     private func cleanUp(_ entries: Entries) async {
         do {
             // Ctrl-C has cancelled the task, and every wait of it would throw.

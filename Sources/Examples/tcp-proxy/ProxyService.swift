@@ -28,7 +28,8 @@ struct ProxyService: Sendable {
             let counts = try await proxy(client, server, idleTimeout: idleTimeout)
             await report(name, counts, since: start, "ended")
         } catch {
-            // Both connections are closed by now. A peer that went away, and one that was silent, are a proxy's daily bread.
+            // Both connections are closed by now. A peer that went away, and one that was silent, are a proxy's daily
+            // bread.
             let reason = error.underlyingError is CancellationError ? "the proxy ends" : "\(error.underlyingError)"
             await report(name, error.counts, since: start, "broken off: \(reason)")
         }
