@@ -9,7 +9,7 @@ STRICT := --scratch-path .build-strict -Xswiftc -warnings-as-errors
 .PHONY: help setup build demo test bench check format docs clean
 
 help:
-	@echo "make setup    install what is missing, with apt: C headers, a linker, nc, valgrind"
+	@echo "make setup    install what is missing, with apt: headers, a linker, and what tests and examples talk to"
 	@echo "make build    build everything, in debug and in release mode"
 	@echo "make demo     run the examples on real input: hello, a million sleepers, an echo server"
 	@echo "make test     run every test"

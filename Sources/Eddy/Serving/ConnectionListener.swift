@@ -32,6 +32,7 @@ where Element == Connection, AsyncIterator == ConnectionIterator<Connection> {
 }
 
 extension ConnectionListener {
+    /// Accepts a connection each time it is asked.
     public func makeAsyncIterator() -> ConnectionIterator<Connection> {
         ConnectionIterator { try await self.accept() }
     }

@@ -61,8 +61,28 @@ extension LoopDescriptor {
 public struct TCPInformation: Sendable, Hashable {
     /// Its state, as in `ss`.
     public enum State: UInt8, Sendable, Hashable {
+        /// Both ends may send.
         case established = 1
-        case synSent, synReceived, finWait1, finWait2, timeWait, closed, closeWait, lastAck, listening, closing
+        /// This end has asked for a connection, and waits for the answer.
+        case synSent
+        /// The peer has asked for a connection, and its last acknowledgement is missing.
+        case synReceived
+        /// This end has finished writing, and the peer has not acknowledged that yet.
+        case finWait1
+        /// This end has finished writing, and the peer may still write.
+        case finWait2
+        /// Both ends have finished; late segments are waited for.
+        case timeWait
+        /// There is no connection.
+        case closed
+        /// The peer has finished writing, and this end may still write.
+        case closeWait
+        /// Both ends have finished, and the peer's last acknowledgement is missing.
+        case lastAck
+        /// A listener.
+        case listening
+        /// Both ends have finished at the same time.
+        case closing
     }
 
     /// The state; nil for one that this version does not know.

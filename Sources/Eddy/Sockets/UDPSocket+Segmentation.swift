@@ -34,7 +34,7 @@ final class Segmentation: @unchecked Sendable {
 extension UDPSocket {
     /// Does the kernel cut a large buffer into datagrams by itself? (UDP_SEGMENT, udp(7), Linux 4.18)
     ///
-    /// ``send(_:to:segmentSize:)`` works in any case. Whether the network interface takes part is known only when something was
+    /// ``send(_:to:segmentSize:)-(RawSpan,_,_)`` works in any case. Whether the network interface takes part is known only when something was
     /// sent: if it does not, this becomes false.
     ///
     /// - Throws: ``ClosedError``; `CancellationError`; ``ShutdownError``.

@@ -96,7 +96,9 @@ extension UDPSocket {
     ///
     /// A batch that was received goes back to its senders.
     ///
-    /// - Parameter first: the number of the first to be sent.
+    /// - Parameters:
+    ///   - batch: the datagrams, each with its address.
+    ///   - first: the number of the first to be sent.
     /// - Throws: ``PartialBatchError`` when one was refused, or when the task was cancelled, the socket closed, or the time over
     ///   after some had gone. When none had, ``ClosedError``; ``BusyError``; ``TimeoutError``; `CancellationError`;
     ///   ``ShutdownError``.
