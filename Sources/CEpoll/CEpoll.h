@@ -219,6 +219,13 @@ static inline long eddy_set_nonblocking(int fd) {
     EDDY_RESULT(fcntl(fd, F_SETFL, flags | O_NONBLOCK));
 }
 
+// F_GETFD: FD_CLOEXEC or nothing, or -errno.
+static inline long eddy_get_descriptor_flags(int fd) { EDDY_RESULT(fcntl(fd, F_GETFD)); }
+// Another number of the same open file description, which stays clear of the standard streams' numbers.
+static inline long eddy_duplicate(int fd) { EDDY_RESULT(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+static inline long eddy_read_at(int fd, void *buffer, size_t count, int64_t offset) {
+    EDDY_RESULT(pread(fd, buffer, count, (off_t)offset));
+}
 // F_GETFL, or -errno.
 static inline long eddy_get_flags(int fd) { EDDY_RESULT(fcntl(fd, F_GETFL)); }
 // F_SETPIPE_SZ: 1031, hidden behind _GNU_SOURCE. Answers the size in bytes that the pipe has now.

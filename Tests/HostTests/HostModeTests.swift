@@ -27,7 +27,7 @@ struct FixtureRun {
     }
 
     /// Beside the test bundle, where SwiftPM puts the package's executables.
-    private static let directory: URL = {
+    static let directory: URL = {
         let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL
         return bundle?.deletingLastPathComponent()
             ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()

@@ -13,10 +13,19 @@ extension LoopDescriptor {
     }
 
     @inline(__always)
-    private func receive(_ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
-    {
+    private func receive(
+        _ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int
+    ) -> Int {
         kind == .stream || kind == .messages
-            ? kernel.receive(descriptor, target, count) : kernel.read(descriptor, target, count)
+            ? kernel.receive(descriptor, target, count) : receiveOtherwise(kernel, descriptor, target, count)
+    }
+
+    private func receiveOtherwise(
+        _ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int
+    ) -> Int {
+        kind == .inheritedSocket
+            ? kernel.receive(descriptor, target, count, flags: SocketFlags.dontWait)
+            : kernel.read(descriptor, target, count)
     }
 
     /// Reads what is there into memory that is not initialized yet.

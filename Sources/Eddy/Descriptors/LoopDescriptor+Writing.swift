@@ -115,7 +115,8 @@ extension LoopDescriptor {
         do {
             while written < end {
                 let done = written
-                let wanted = shortMeansFull ? end - done : 0
+                // Terminals take what they like.
+                let wanted = shortMeansFull && kind != .device ? end - done : 0
                 written += try await perform(.write, operation, wanted: wanted, isolation) { kernel, descriptor in
                     attempt(kernel, descriptor, done)
                 }
@@ -167,7 +168,7 @@ extension LoopDescriptor {
     private func send(_ kernel: Kernel, _ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
         if kind == .stream { return kernel.send(descriptor, bytes, count) }
         var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes), iov_len: count)
-        return kernel.writeVectored(descriptor, &vector, 1)
+        return sendVectors(kernel, descriptor, &vector, 1)
     }
 
     private func send(
@@ -184,7 +185,7 @@ extension LoopDescriptor {
                     iov_base: bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + skipped) },
                     iov_len: bytes.count - skipped)
             }
-            return send(kernel, descriptor, vectors.baseAddress!, count)
+            return sendVectors(kernel, descriptor, vectors.baseAddress!, count)
         }
     }
 
@@ -201,15 +202,18 @@ extension LoopDescriptor {
             vectors[1] = iovec(
                 iov_base: UnsafeMutableRawPointer(mutating: second.baseAddress! + (dropped - droppedOfFirst)),
                 iov_len: second.count - (dropped - droppedOfFirst))
-            return send(kernel, descriptor, vectors.baseAddress!, 2)
+            return sendVectors(kernel, descriptor, vectors.baseAddress!, 2)
         }
     }
 
-    private func send(
+    private func sendVectors(
         _ kernel: Kernel, _ descriptor: Int32, _ vectors: UnsafeMutablePointer<iovec>, _ count: Int
     ) -> Int {
-        guard kind == .stream else { return kernel.writeVectored(descriptor, vectors, Int32(count)) }
+        guard kind == .stream || kind == .inheritedSocket else {
+            return kernel.writeVectored(descriptor, vectors, Int32(count))
+        }
         var header = MessageHeader()
+        if kind == .inheritedSocket { header.flags = SocketFlags.dontWait }
         header.buffers = UnsafeMutableRawPointer(vectors)
         header.bufferCount = count
         return kernel.sendMessage(descriptor, header)

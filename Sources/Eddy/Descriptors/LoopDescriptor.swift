@@ -39,6 +39,9 @@ final class LoopDescriptor: @unchecked Sendable {
         case pipe
         /// read(2) and writev(2). A terminal gives a line at a time, however many it has.
         case device
+        /// recv(2) and sendmsg(2) with MSG_DONTWAIT, on a socket that others have, too, and that must not be made
+        /// non-blocking.
+        case inheritedSocket
     }
 
     /// Registers a descriptor with the current loop. It is closed when that fails.
@@ -219,11 +222,14 @@ final class LoopDescriptor: @unchecked Sendable {
 
 /// The addresses of a connection, as far as they are known.
 struct DescriptorEnds: Sendable, CustomStringConvertible {
+    /// What it is called where there are no addresses: a path, a standard stream.
+    var name: String?
     var local: SocketAddress?
     var remote: SocketAddress?
 
     /// `127.0.0.1:50123 -> 127.0.0.1:80`; of Unix sockets, whose clients have no name, the end that has one.
     var description: String {
+        if let name { return name }
         let named = [local, remote].compactMap { $0 }.filter { !$0.isUnnamed }
         return named.map(\.description).joined(separator: " -> ")
     }

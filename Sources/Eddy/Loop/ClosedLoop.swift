@@ -22,6 +22,7 @@ extension LoopCore {
         _ = loop.closing.tryBegin()
         withThread {
             shutDownWaits()
+            giveResourcesBack()
             phase = .closed
             inbox.close()
             reactor.close()

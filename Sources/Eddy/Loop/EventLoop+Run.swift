@@ -196,6 +196,7 @@ extension LoopCore {
         }
         let left = rootCount > 0 ? aliveTasks(rootsOnly: true) : []
         shutDownWaits()
+        giveResourcesBack()
         phase = .open
         return left
     }

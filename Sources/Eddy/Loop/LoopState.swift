@@ -42,6 +42,7 @@ struct LoopState: ~Copyable {
     var isHost = false
     var stockSleeps = StockSleeps()
     var signals: InterruptWatch?
+    var resources = LoopResources()
 
     /// open → ending (tasks are being cancelled) → shutDown (every wait throws) → open again, or closed for good.
     enum Phase: UInt8 {

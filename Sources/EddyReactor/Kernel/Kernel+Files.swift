@@ -9,6 +9,32 @@ extension Kernel {
         return eddy_get_flags(descriptor)
     }
 
+    /// The F_GETFD flags of a descriptor: 1 when it is close-on-exec.
+    package func getDescriptorFlags(_ descriptor: Int32) -> Int {
+        count(.fcntl)
+        if let backend { return backend.perform(.getDescriptorFlags(descriptor)) }
+        return eddy_get_descriptor_flags(descriptor)
+    }
+
+    /// Another number for the same open file: 3 or more, close-on-exec.
+    package func duplicate(_ descriptor: Int32) -> Int {
+        count(.fcntl)
+        if let backend { return backend.perform(.duplicate(descriptor)) }
+        return eddy_duplicate(descriptor)
+    }
+
+    /// Reads at a place in a file, whose own position stays where it is.
+    package func read(_ descriptor: Int32, at offset: Int64, _ buffer: UnsafeMutableRawPointer, _ size: Int) -> Int {
+        retrying {
+            count(.pread)
+            if let backend { return backend.perform(.readAt(descriptor, buffer, size, offset: offset)) }
+            return eddy_read_at(descriptor, buffer, size, offset)
+        }
+    }
+
+    /// The kernel for calls that may block, and so are made by other threads than the reactor's. They are not counted.
+    package var forOtherThreads: any KernelBackend { backend ?? LinuxKernel.shared }
+
     /// - Returns: how many bytes the pipe holds now, at least as many as asked for.
     package func setPipeSize(_ descriptor: Int32, _ size: Int32) -> Int {
         count(.fcntl)

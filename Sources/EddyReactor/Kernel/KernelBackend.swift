@@ -49,6 +49,10 @@ public final class LinuxKernel: KernelBackend {
         case .pipe(let ends): eddy_pipe(ends)
         case .setNonBlocking(let descriptor): eddy_set_nonblocking(descriptor)
         case .getFlags(let descriptor): eddy_get_flags(descriptor)
+        case .getDescriptorFlags(let descriptor): eddy_get_descriptor_flags(descriptor)
+        case .duplicate(let descriptor): eddy_duplicate(descriptor)
+        case .readAt(let descriptor, let buffer, let count, let offset):
+            eddy_read_at(descriptor, buffer, count, offset)
         case .setPipeSize(let descriptor, let size): eddy_set_pipe_size(descriptor, size)
         case .open(let path, let flags, let mode): eddy_open(path, flags, mode)
         case .unlink(let path): eddy_unlink(path)

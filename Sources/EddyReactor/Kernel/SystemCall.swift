@@ -47,6 +47,12 @@ public enum SystemCall {
     case setNonBlocking(Int32)
     /// `fcntl(2)` with F_GETFL. Answers the flags.
     case getFlags(Int32)
+    /// `fcntl(2)` with F_GETFD. Answers FD_CLOEXEC, which is 1, or 0.
+    case getDescriptorFlags(Int32)
+    /// `fcntl(2)` with F_DUPFD_CLOEXEC: another number, of 3 at least, for the same open file. Answers it.
+    case duplicate(Int32)
+    /// `pread(2)`: a file, where to, how many bytes at most, and where in the file. Answers how many it read; zero is the end.
+    case readAt(Int32, UnsafeMutableRawPointer, Int, offset: Int64)
     /// `fcntl(2)` with F_SETPIPE_SZ: how many bytes a pipe should hold. Answers how many it does.
     case setPipeSize(Int32, Int32)
     /// `open(2)`, close-on-exec: a path, O_ flags, and the mode of a file that it makes. Answers its descriptor.
@@ -105,6 +111,8 @@ public enum SystemCall {
         case clock_gettime
         /// `read(2)`: reads bytes.
         case read
+        /// `pread(2)`: reads bytes at a place in a file.
+        case pread
         /// `write(2)`: writes bytes.
         case write
         /// `recv(2)`: reads bytes from a socket.
@@ -196,7 +204,8 @@ public enum SystemCall {
         case .receiveMessages: .recvmmsg
         case .close: .close
         case .pipe: .pipe2
-        case .setNonBlocking, .getFlags, .setPipeSize: .fcntl
+        case .setNonBlocking, .getFlags, .getDescriptorFlags, .duplicate, .setPipeSize: .fcntl
+        case .readAt: .pread
         case .open: .open
         case .unlink: .unlink
         case .changeMode: .chmod
@@ -228,7 +237,8 @@ public enum SystemCall {
             .send(let descriptor, _, _), .writeVectored(let descriptor, _, _), .sendFile(let descriptor, _, _, _),
             .splice(_, let descriptor, _), .sendMessage(let descriptor, _), .receiveMessage(let descriptor, _),
             .sendMessages(let descriptor, _, _), .receiveMessages(let descriptor, _, _), .close(let descriptor),
-            .setNonBlocking(let descriptor), .getFlags(let descriptor), .setPipeSize(let descriptor, _),
+            .setNonBlocking(let descriptor), .getFlags(let descriptor), .getDescriptorFlags(let descriptor),
+            .duplicate(let descriptor), .readAt(let descriptor, _, _, _), .setPipeSize(let descriptor, _),
             .fileType(let descriptor), .fileSize(let descriptor), .bind(let descriptor, _, _),
             .listen(let descriptor, _), .accept(let descriptor, _, _), .connect(let descriptor, _, _),
             .shutdown(let descriptor, _), .socketName(let descriptor, _, _), .peerName(let descriptor, _, _),
