@@ -27,7 +27,8 @@ let examples: [Target] = [
 }
 
 /// An example that needs libcurl's headers is built where they are: `make setup` installs them.
-let curlHeaders = ["/usr/include/curl/curl.h"] + ["x86_64", "aarch64"].map { "/usr/include/\($0)-linux-gnu/curl/curl.h" }
+let curlHeaders =
+    ["/usr/include/curl/curl.h"] + ["x86_64", "aarch64"].map { "/usr/include/\($0)-linux-gnu/curl/curl.h" }
 let curlExample: [Target] =
     !curlHeaders.contains { FileManager.default.fileExists(atPath: $0) }
     ? []
@@ -73,5 +74,11 @@ let package = Package(
             name: "JSONFixture", dependencies: ["Eddy", "EddyJSON"], path: "Tests/JSONFixture", swiftSettings: settings),
         .testTarget(
             name: "HostTests", dependencies: ["HostFixture", "DispatchFixture", "JSONFixture"], swiftSettings: settings),
+        // What others wrote, against the examples: they are built with it.
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["Eddy", "EddyReactor", "EddyTesting"]
+                + (examples + curlExample.filter { $0.type == .executable }).map { .target(name: $0.name) },
+            exclude: ["README.md"], swiftSettings: settings),
     ] + examples + curlExample
 )
