@@ -18,10 +18,11 @@ extension Integration {
             }
         }
 
-        @Test(.needs(.curl)) func http1_0EndsItsConnection() async throws {
+        @Test(.needs(.curl), arguments: [["--http1.0"], ["--header", "Connection: close"]])
+        func aConnectionThatNobodyKeepsEnds(arguments: [String]) async throws {
             try await onLoop {
                 try await withServer("http-hello") { server in
-                    let connections = try await Self.connectionsOfTwo(server, "--http1.0")
+                    let connections = try await Self.connectionsOfTwo(server, arguments)
                     #expect(connections == [1, 1])
                 }
             }
@@ -169,7 +170,7 @@ extension Integration {
         /// Asks for two URLs with one curl.
         ///
         /// - Returns: how many connections each of them needed.
-        private static func connectionsOfTwo(_ server: ExampleServer, _ arguments: String...) async throws -> [Int] {
+        private static func connectionsOfTwo(_ server: ExampleServer, _ arguments: [String] = []) async throws -> [Int] {
             let answers = try await run(
                 .curl,
                 quiet + arguments + [
