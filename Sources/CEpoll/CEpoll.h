@@ -235,6 +235,7 @@ static inline long eddy_open(const char *path, int flags, uint32_t mode) {
 }
 static inline long eddy_unlink(const char *path) { EDDY_RESULT(unlink(path)); }
 static inline long eddy_change_mode(const char *path, uint32_t mode) { EDDY_RESULT(chmod(path, (mode_t)mode)); }
+static inline long eddy_change_descriptor_mode(int fd, uint32_t mode) { EDDY_RESULT(fchmod(fd, (mode_t)mode)); }
 static inline long eddy_make_fifo(const char *path, uint32_t mode) { EDDY_RESULT(mkfifo(path, (mode_t)mode)); }
 // S_IFMT of an open file, or -errno.
 static inline long eddy_file_type(int fd) {
@@ -246,6 +247,14 @@ static inline long eddy_file_type(int fd) {
 static inline long eddy_path_type(const char *path) {
     struct stat status;
     if (lstat(path, &status) != 0) return -(long)errno;
+    return (long)(status.st_mode & S_IFMT);
+}
+// As above, and which file it is: no two files that exist at the same time have both numbers in common (inode(7)).
+static inline long eddy_path_identity(const char *path, uint64_t *device, uint64_t *inode) {
+    struct stat status;
+    if (lstat(path, &status) != 0) return -(long)errno;
+    *device = (uint64_t)status.st_dev;
+    *inode = (uint64_t)status.st_ino;
     return (long)(status.st_mode & S_IFMT);
 }
 static inline long eddy_file_size(int fd) {

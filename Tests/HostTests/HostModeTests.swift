@@ -161,7 +161,9 @@ struct FixtureRun {
     @Test("H6: a loop is refused in a forked child, with advice")
     func aLoopIsRefusedInAForkedChild() throws {
         let run = try FixtureRun("fork-and-use")
-        #expect(run.output.contains("forked from it") && run.output.contains("Make a new loop in the child"), "\(run.output)")
+        #expect(
+            run.output.contains("forked from it") && run.output.contains("Make a new loop in the child"),
+            "\(run.output)")
         #expect(run.output.contains("child was stopped"))
     }
 }

@@ -66,6 +66,7 @@ extension LoopDescriptor {
     func forgetError() {
         guard registration.isValid, ends.local?.family == .v4 || ends.local?.family == .v6 else { return }
         registration.slot.pointee.isHungUp = false
+        registration.slot.pointee.keepsReadiness = false
     }
 
     /// The error of a send, with the address that it was about.

@@ -224,7 +224,7 @@ extension LoopDescriptor {
 
     /// The call itself.
     @inline(__always)
-    private func sendDatagram(_ kernel: Kernel, _ descriptor: Int32, _ bytes: RawSpan, to address: SocketAddress?)
+    func sendDatagram(_ kernel: Kernel, _ descriptor: Int32, _ bytes: RawSpan, to address: SocketAddress?)
         -> Int
     {
         bytes.withUnsafeBytes { bytes in

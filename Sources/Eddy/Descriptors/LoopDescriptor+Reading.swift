@@ -9,23 +9,28 @@ extension LoopDescriptor {
 
     @inline(__always)
     private var readOperation: SystemCall.Name {
-        kind == .stream || kind == .messages ? .recv : .read
+        if mayCarryDescriptors { return .recvmsg }
+        return kind == .stream || kind == .messages ? .recv : .read
     }
 
     @inline(__always)
     private func receive(
         _ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int
     ) -> Int {
-        kind == .stream || kind == .messages
+        kind == .stream && !mayCarryDescriptors
             ? kernel.receive(descriptor, target, count) : receiveOtherwise(kernel, descriptor, target, count)
     }
 
+    @inline(never)
     private func receiveOtherwise(
         _ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int
     ) -> Int {
-        kind == .inheritedSocket
-            ? kernel.receive(descriptor, target, count, flags: SocketFlags.dontWait)
-            : kernel.read(descriptor, target, count)
+        switch kind {
+        case .stream: receiveDiscardingDescriptors(kernel, descriptor, target, count)
+        case .messages: kernel.receive(descriptor, target, count)
+        case .inheritedSocket: kernel.receive(descriptor, target, count, flags: SocketFlags.dontWait)
+        case .pipe, .device: kernel.read(descriptor, target, count)
+        }
     }
 
     /// Reads what is there into memory that is not initialized yet.
@@ -166,11 +171,11 @@ extension LoopDescriptor {
             return result
         }
         if result == -ErrorNumber.again {
-            clearReadiness(slot, .read)
+            forgetReadiness(slot, .read)
             return nil
         }
         guard result >= 0 else { throw fail(result, readOperation, .read) }
-        if result < wanted(room), !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady { clearReadiness(slot, .read) }
+        if result < wanted(room), !slot.pointee.keepsReadiness { clearReadiness(slot, .read) }
         if result == 0 { try checkEnd() }
         return result
     }

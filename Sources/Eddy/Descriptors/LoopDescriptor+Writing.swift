@@ -86,7 +86,7 @@ extension LoopDescriptor {
     // MARK: - One loop for all
 
     @inline(__always)
-    private func writeAll(
+    func writeAll(
         _ total: Int, _ operation: SystemCall.Name, _ isolation: (any Actor)?,
         _ attempt: (Kernel, Int32, _ written: Int) -> Int,
         elsewhere: nonisolated(nonsending) (_ written: Int) async throws -> Void
@@ -157,7 +157,7 @@ extension LoopDescriptor {
 
     /// Goes on with a write that had begun on the loop, from another thread.
     @inline(never)
-    private func continueOffLoop(_ rest: [[UInt8]], after written: Int) async throws {
+    func continueOffLoop(_ rest: [[UInt8]], after written: Int) async throws {
         let total = rest.reduce(0) { $0 + $1.count }
         try await loop.anchor.run { try await self.writeRest(of: rest, total: total, after: written) }
     }
@@ -238,7 +238,7 @@ extension LoopDescriptor {
             return 0
         }
         guard result >= 0 else { throw fail(result, kind == .stream ? .send : .writev, .write) }
-        if result < count, !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady { clearReadiness(slot, .write) }
+        if result < count, !slot.pointee.keepsReadiness { clearReadiness(slot, .write) }
         return result
     }
 

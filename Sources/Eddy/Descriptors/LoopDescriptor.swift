@@ -10,8 +10,9 @@ import Synchronization
 /// What is read and written through it is in `LoopDescriptor+Reading` and `LoopDescriptor+Writing`; sockets and pipes are built on
 /// these.
 final class LoopDescriptor: @unchecked Sendable {
-    // SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` is set before
-    // the stream over it is known to anybody; `isClosing` and the limits are atomic; the rest is immutable.
+    // SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` and
+    // `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing` and the limits are atomic;
+    // the rest is immutable.
 
     let loop: EventLoop
     let core: LoopCore
@@ -20,6 +21,8 @@ final class LoopDescriptor: @unchecked Sendable {
     let kind: Kind
     /// The addresses of both ends, for those who ask and for errors.
     var ends = DescriptorEnds()
+    /// A Unix stream: descriptors may come with its bytes, and a read ends behind them however much there is.
+    var mayCarryDescriptors = false
     private let isClosing = Atomic<Bool>(false)
     /// How long one wait may take in nanoseconds, by direction. Zero is as long as it takes.
     private let readLimit = Atomic<Int64>(0)
@@ -111,14 +114,12 @@ final class LoopDescriptor: @unchecked Sendable {
             if direction == .read ? slot.pointee.isReadable : slot.pointee.isWritable {
                 let result = attempt(core.kernel, descriptor)
                 if _fastPath(result >= 0) {
-                    if result < wanted, !slot.pointee.isHungUp, !slot.pointee.isAlwaysReady {
-                        clearReadiness(slot, direction)
-                    }
+                    if result < wanted, !slot.pointee.keepsReadiness { clearReadiness(slot, direction) }
                     if _slowPath(!core.mayContinue()) { await EventLoop.yield() }
                     return result
                 }
                 guard result == -ErrorNumber.again else { throw fail(result, operation, direction) }
-                clearReadiness(slot, direction)
+                forgetReadiness(slot, direction)
             }
             guard (direction == .read ? slot.pointee.reader : slot.pointee.writer) == 0 else {
                 throw BusyError(descriptor: descriptor, direction: direction)
@@ -148,15 +149,26 @@ final class LoopDescriptor: @unchecked Sendable {
         }
     }
 
+    /// The kernel has said EAGAIN: there is nothing left, whatever made short transfers say less than that.
+    func forgetReadiness(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
+        clearReadiness(slot, direction)
+        if direction == .read { slot.pointee.keepsReadiness = slot.pointee.isHungUp || slot.pointee.isAlwaysReady }
+    }
+
     /// What a failed call throws. A broken connection is remembered for the other direction.
     func fail(_ result: Int, _ operation: SystemCall.Name, _ direction: Direction) -> SystemError {
         let error = SystemError(result: result, operation, ends.description)
         // A pipe that is broken for writing may still have bytes to read, and one message that could not be sent or received
         // says nothing about the next.
-        if kind != .messages, result != -ErrorNumber.brokenPipe, result != -ErrorNumber.invalidArgument {
+        if kind != .messages, result != -ErrorNumber.brokenPipe, !Self.isOfOneCall(result) {
             failure = failure ?? error
         }
         return direction == .write ? failure ?? error : error
+    }
+
+    /// Does an error speak of what one call was given, for instance of a descriptor that it should pass on?
+    private static func isOfOneCall(_ result: Int) -> Bool {
+        [ErrorNumber.invalidArgument, ErrorNumber.badDescriptor, ErrorNumber.tooManyReferences].contains(-result)
     }
 
     /// The end of the stream, or the error that broke it.

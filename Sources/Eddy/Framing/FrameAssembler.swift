@@ -29,8 +29,8 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
     // MARK: - Bytes in
 
     /// Reads more, and waits until there is something.
-    mutating func fill(from reader: borrowing some ByteReader, atMost room: Int) async throws {
-        if try await buffer.fill(from: reader, atMost: room) == 0 { hasEnded = true }
+    mutating func fill(from reader: borrowing some ByteReader, _ io: LoopDescriptor?, atMost room: Int) async throws {
+        if try await buffer.fill(from: reader, io, atMost: room) == 0 { hasEnded = true }
     }
 
     /// Puts bytes at the end.

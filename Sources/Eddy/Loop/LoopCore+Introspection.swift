@@ -37,7 +37,8 @@ extension LoopCore {
     /// Neither a timer nor a descriptor is waited for, nor a thread of ours.
     @inline(__always)
     var mayBeDeadlocked: Bool {
-        descriptorWaits == 0 && outsideWaits == 0 && !reactor.hasTimers && (isHost || loop.configuration.isStalled != nil)
+        descriptorWaits == 0 && outsideWaits == 0 && !reactor.hasTimers
+            && (isHost || loop.configuration.isStalled != nil)
     }
 
     /// The error for a loop that can never be woken again, or nil when it can.

@@ -7,7 +7,7 @@ public import EddyReactor
 ///
 /// - Note: *Thread:* any. On its loop an operation goes straight to the kernel; elsewhere it hops to the loop and back, and
 ///   copies the bytes.
-public final class PipeReader: ByteReader, DescriptorBacked, Sendable {
+public final class PipeReader: ByteReader, Closable, DescriptorBacked {
     let io: LoopDescriptor
 
     init(_ io: LoopDescriptor) {

@@ -64,7 +64,9 @@ struct InternetAddress: Hashable, Sendable, CustomStringConvertible {
         let isV6 = Int32(bytes.loadUnaligned(as: sa_family_t.self)) == AF_INET6
         let size = isV6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
         guard bytes.count >= size else { return nil }
-        withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes.prefix(size))) }
+        withUnsafeMutableBytes(of: &storage) {
+            $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes.prefix(size)))
+        }
         // The padding of an IPv4 address says nothing, and would make equal addresses differ.
         if !isV6 { storage.b = 0 }
     }
@@ -85,7 +87,11 @@ struct InternetAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     var port: UInt16 {
-        get { withUnsafeBytes(of: storage) { UInt16(bigEndian: $0.load(fromByteOffset: Self.portOffset, as: UInt16.self)) } }
+        get {
+            withUnsafeBytes(of: storage) {
+                UInt16(bigEndian: $0.load(fromByteOffset: Self.portOffset, as: UInt16.self))
+            }
+        }
         set {
             withUnsafeMutableBytes(of: &storage) {
                 $0.storeBytes(of: newValue.bigEndian, toByteOffset: Self.portOffset, as: UInt16.self)

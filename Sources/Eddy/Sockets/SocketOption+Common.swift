@@ -48,7 +48,8 @@ extension SocketOption where Value == Duration? {
             },
             set: { access, duration throws(SystemError) in
                 let seconds = Int32(clamping: duration?.wholeSeconds ?? 0)
-                try access.set(SOL_SOCKET, SO_LINGER, to: LingerValue(l_onoff: duration == nil ? 0 : 1, l_linger: seconds))
+                try access.set(
+                    SOL_SOCKET, SO_LINGER, to: LingerValue(l_onoff: duration == nil ? 0 : 1, l_linger: seconds))
             })
     }
 }
@@ -65,7 +66,9 @@ extension SocketOption where Value == Bool {
 
     /// TCP_QUICKACK: acknowledgements go out at once. The kernel takes it back when it sees fit: set it anew after a read where it
     /// matters.
-    public static var quickAcknowledge: SocketOption<Bool> { SocketOption(level: Int32(IPPROTO_TCP), name: TCP_QUICKACK) }
+    public static var quickAcknowledge: SocketOption<Bool> {
+        SocketOption(level: Int32(IPPROTO_TCP), name: TCP_QUICKACK)
+    }
 }
 
 extension SocketOption where Value == Duration {
@@ -77,7 +80,8 @@ extension SocketOption where Value == Duration {
                 .milliseconds(try access.integer(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT))
             },
             set: { access, duration throws(SystemError) in
-                try access.set(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, to: max(0, Int32(clamping: duration.wholeMilliseconds)))
+                try access.set(
+                    Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, to: max(0, Int32(clamping: duration.wholeMilliseconds)))
             })
     }
 }
@@ -134,6 +138,7 @@ extension Duration {
         let (whole, overflow) = components.seconds.multipliedReportingOverflow(by: 1000)
         if overflow { return components.seconds < 0 ? .min : .max }
         let part = components.attoseconds / 1_000_000_000_000_000
-        return whole.addingReportingOverflow(part + (components.attoseconds % 1_000_000_000_000_000 > 0 ? 1 : 0)).partialValue
+        return whole.addingReportingOverflow(part + (components.attoseconds % 1_000_000_000_000_000 > 0 ? 1 : 0))
+            .partialValue
     }
 }

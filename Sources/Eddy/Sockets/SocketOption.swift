@@ -77,7 +77,8 @@ struct SocketOptionAccess: ~Copyable {
         _ result: Int, _ operation: SystemCall.Name, _ level: Int32, _ name: Int32
     ) throws(SystemError) {
         guard result < 0 else { return }
-        throw SystemError(result: result, operation, "option \(name) of level \(level)" + (place.isEmpty ? "" : ": \(place)"))
+        throw SystemError(
+            result: result, operation, "option \(name) of level \(level)" + (place.isEmpty ? "" : ": \(place)"))
     }
 }
 

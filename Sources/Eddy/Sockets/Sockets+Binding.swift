@@ -34,6 +34,16 @@ extension Sockets {
         var reuseAddress: Bool
         var reusePort: Bool
         var ipv6Only: Bool?
+        var settings: [SocketSetting]
+    }
+
+    /// Sets the options that the caller wants a socket to have before it is bound or connected.
+    static func apply(
+        _ settings: [SocketSetting], to descriptor: Int32, _ address: SocketAddress, on core: LoopCore
+    ) throws(SystemError) {
+        guard !settings.isEmpty else { return }
+        let access = SocketOptionAccess(kernel: core.kernel, descriptor: descriptor, place: "\(address)")
+        for setting in settings { try setting.apply(access) }
     }
 
     /// Sets the options that a listener's socket must have before it is bound.
@@ -49,5 +59,6 @@ extension Sockets {
             let result = set(descriptor, level: level, option, to: value, on: core)
             guard result >= 0 else { throw SystemError(result: result, .setsockopt, "\(address)") }
         }
+        try apply(options.settings, to: descriptor, address, on: core)
     }
 }

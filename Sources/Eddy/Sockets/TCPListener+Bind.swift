@@ -14,12 +14,13 @@ extension TCPListener {
     ///     (SO_REUSEADDR, socket(7)).
     ///   - reusePort: lets several listeners, each on its own loop, share the port (SO_REUSEPORT, socket(7)).
     ///   - ipv6Only: whether `::` leaves IPv4 connections to others (IPV6_V6ONLY, ipv6(7)). If not, or nil, it takes both.
+    ///   - settings: options that the socket has from the start; the connections have them, too.
     ///   - resolver: who knows a name's addresses; nil is the loop's.
     /// - Throws: ``SystemError``, for instance EADDRINUSE, EACCES; ``AddressError``; ``ResolutionError``;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
     public static func bind(
         host: String, port: Int, backlog: Int = 4096, reuseAddress: Bool = true, reusePort: Bool = false,
-        ipv6Only: Bool? = nil, resolver: (any Resolver)? = nil
+        ipv6Only: Bool? = nil, settings: [SocketSetting] = [], resolver: (any Resolver)? = nil
     ) async throws -> TCPListener {
         let loop = try EventLoop.required
         let addresses = try await (resolver ?? loop.configuration.resolver).addresses(of: host, port: port)
@@ -28,7 +29,7 @@ extension TCPListener {
             do {
                 return try await bind(
                     to: address, backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only,
-                    on: loop)
+                    settings: settings, on: loop)
             } catch let error as SystemError where isElsewhere(error) {
                 failure = failure ?? error
             }
@@ -38,14 +39,14 @@ extension TCPListener {
 
     /// Binds to an address and listens.
     ///
-    /// - Throws: as for ``bind(host:port:backlog:reuseAddress:reusePort:ipv6Only:resolver:)``.
+    /// - Throws: as for ``bind(host:port:backlog:reuseAddress:reusePort:ipv6Only:settings:resolver:)``.
     public static func bind(
         to address: SocketAddress, backlog: Int = 4096, reuseAddress: Bool = true, reusePort: Bool = false,
-        ipv6Only: Bool? = nil
+        ipv6Only: Bool? = nil, settings: [SocketSetting] = []
     ) async throws -> TCPListener {
         try await bind(
             to: address, backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only,
-            on: EventLoop.required)
+            settings: settings, on: EventLoop.required)
     }
 
     /// Is an address another machine's, or of a family that this one has not? An address that is taken is this machine's, and its
@@ -56,10 +57,11 @@ extension TCPListener {
 
     private static func bind(
         to address: SocketAddress, backlog: Int, reuseAddress: Bool, reusePort: Bool, ipv6Only: Bool?,
-        on loop: EventLoop
+        settings: [SocketSetting], on loop: EventLoop
     ) async throws -> TCPListener {
         let options = Sockets.ListenerOptions(
-            backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only)
+            backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only,
+            settings: settings)
         guard loop.core.isCurrent else {
             return try await loop.anchor.run { try listen(at: address, options, on: loop.core) }
         }

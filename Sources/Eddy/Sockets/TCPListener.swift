@@ -18,7 +18,7 @@ import Musl
 /// ```
 ///
 /// - Note: *Thread:* any; on its loop it does not hop.
-public final class TCPListener: StreamListener {
+public final class TCPListener: ConnectionListener {
     public typealias Element = TCPStream
     public typealias Connection = TCPStream
 
@@ -55,7 +55,24 @@ public final class TCPListener: StreamListener {
         Sockets.setNoDelay(connection)
         // One that is bound to a single address has connections to no other.
         return TCPStream(
-            connection, localAddress: localAddress.isWildcard ? nil : localAddress, remoteAddress: accepted.remoteAddress)
+            connection, localAddress: localAddress.isWildcard ? nil : localAddress,
+            remoteAddress: accepted.remoteAddress)
+    }
+
+    /// Reads an option of the listening socket.
+    ///
+    /// - Throws: ``SystemError``; ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
+    public func option<Value: Sendable>(_ option: SocketOption<Value>) async throws -> Value {
+        try await io.option(option)
+    }
+
+    /// Sets an option of the listening socket. Connections that are accepted later have it, too, as far as Linux hands it on.
+    ///
+    /// - Throws: ``SystemError``, for instance EINVAL; ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
+    public func setOption<Value: Sendable>(_ option: SocketOption<Value>, to value: Value) async throws {
+        try await io.setOption(option, to: value)
     }
 
     /// Stops listening. Who waits for a connection gets ``ClosedError``; connections that were accepted go on.

@@ -23,6 +23,7 @@ extension TCPStream {
     ///   - timeout: how long all of it may take, the lookup included; nil is as long as the kernel goes on trying, some two
     ///     minutes (tcp(7), `tcp_syn_retries`).
     ///   - attemptDelay: how long an attempt is ahead of the next. With zero they all begin at once.
+    ///   - settings: options that the socket has before it is connected, as buffer sizes must.
     ///   - resolver: who knows the name's addresses; nil is the loop's, see ``EventLoop/Configuration/resolver``.
     /// - Throws: ``ResolutionError`` when there is no address; ``ConnectError`` when none of a name's addresses could be connected
     ///   to, and for an address the ``SystemError`` itself, for instance ECONNREFUSED; ``TimeoutError``; ``AddressError`` for a
@@ -30,15 +31,15 @@ extension TCPStream {
     /// - Note: *Cancellation:* gives all attempts up and closes their sockets. `noDelay` is on.
     public static func connect(
         host: String, port: Int, localAddress: SocketAddress? = nil, timeout: Duration? = nil,
-        attemptDelay: Duration = defaultAttemptDelay, resolver: (any Resolver)? = nil
+        attemptDelay: Duration = defaultAttemptDelay, settings: [SocketSetting] = [], resolver: (any Resolver)? = nil
     ) async throws -> TCPStream {
         try await onLoop("\(host), port \(port)", timeout) { core in
             if case .known(let addresses) = try Host(host, port: port), addresses.count == 1 {
-                return try await connect(to: addresses[0], from: localAddress, on: core)
+                return try await connect(to: addresses[0], from: localAddress, settings, on: core)
             }
             let addresses = try await (resolver ?? core.loop.configuration.resolver).addresses(of: host, port: port)
             let eyeballs = HappyEyeballs<TCPStream>(host: host, port: port, attemptDelay: attemptDelay) { address in
-                try await connect(to: address, localAddress: localAddress)
+                try await connect(to: address, localAddress: localAddress, settings: settings)
             } discard: {
                 $0.close()
             }
@@ -57,14 +58,16 @@ extension TCPStream {
     ///   - address: the peer's.
     ///   - localAddress: this end's, of the same family. Its port is usually 0: the kernel chooses one.
     ///   - timeout: how long it may take; nil is as long as the kernel goes on trying.
+    ///   - settings: options that the socket has before it is connected.
     /// - Throws: ``SystemError``, for instance ECONNREFUSED, or EADDRNOTAVAIL for a local address that is not this machine's;
     ///   ``TimeoutError``; `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* gives the attempt up and closes its socket. `noDelay` is on.
     public static func connect(
-        to address: SocketAddress, localAddress: SocketAddress? = nil, timeout: Duration? = nil
+        to address: SocketAddress, localAddress: SocketAddress? = nil, timeout: Duration? = nil,
+        settings: [SocketSetting] = []
     ) async throws -> TCPStream {
         try await onLoop("\(address)", timeout) { core in
-            try await connect(to: address, from: localAddress, on: core)
+            try await connect(to: address, from: localAddress, settings, on: core)
         }
     }
 
@@ -106,11 +109,12 @@ extension TCPStream {
 
     /// - Note: *Thread:* the loop's.
     private static func connect(
-        to address: SocketAddress, from localAddress: SocketAddress?, on core: LoopCore
+        to address: SocketAddress, from localAddress: SocketAddress?, _ settings: [SocketSetting], on core: LoopCore
     ) async throws -> TCPStream {
         _ = try core.checkpoint()
         let kernel = core.kernel
         let socket = try Sockets.open(address, on: core)
+        try Sockets.apply(settings, to: socket.rawValue, address, on: core)
         if let localAddress { try Sockets.bind(socket.rawValue, beforeConnectingTo: address, localAddress, on: core) }
         let result = address.withPointer { kernel.connect(socket.rawValue, $0, $1) }
         switch result {

@@ -16,7 +16,7 @@ import Synchronization
 ///
 /// - Note: *Thread:* any. On its loop an operation goes straight to the kernel; elsewhere it hops to the loop and back, and
 ///   copies the bytes.
-public final class UDPSocket: Sendable {
+public final class UDPSocket: Closable {
     let io: LoopDescriptor
     /// What tasks on any thread may ask for. The loop has its own copy, in `io`, for the texts of errors.
     private let addresses: Guarded<Addresses>

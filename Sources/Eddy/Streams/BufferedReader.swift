@@ -113,18 +113,8 @@ public final class BufferedReader<Source: ByteReader> {
         let wanted = buffer.room(preferring: chunkSize)
         isWaiting = true
         defer { isWaiting = false }
-        if let io {
-            return try await io.read(atMost: wanted) { receive in buffer.append(atMost: wanted, receive) }
-        }
-        let room = buffer.makeRoom(wanted)
-        var count = 0
-        defer { buffer.commit(count) }
-        // SAFETY: nobody moves or frees the room during the wait: `isWaiting` is set, and every read and `consume`
-        // check it.
-        var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
-        _ = try await source.read(into: &span)
-        count = unsafe span.finalize(for: room)
-        return count
+        // `isWaiting` is set, and every read and `consume` checks it: nobody moves or frees the room during the wait.
+        return try await buffer.fill(from: source, io, atMost: wanted)
     }
 
     /// Reads from the source once, past the buffer, which is empty.

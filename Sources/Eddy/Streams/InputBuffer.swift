@@ -88,9 +88,14 @@ struct InputBuffer: ~Copyable {
 
     /// Reads more, at most so many bytes, and waits until there is something.
     ///
+    /// - Parameter io: the reader's descriptor, if it is one of a loop's: then memory is taken only when the kernel has something, and
+    ///   one who waits holds none.
     /// - Returns: how many bytes came; zero at the end of the stream.
     /// - Note: *Cancellation:* nothing is lost.
-    mutating func fill(from reader: borrowing some ByteReader, atMost maximum: Int) async throws -> Int {
+    mutating func fill(
+        from reader: borrowing some ByteReader, _ io: LoopDescriptor?, atMost maximum: Int
+    ) async throws -> Int {
+        if let io { return try await io.read(atMost: maximum) { receive in append(atMost: maximum, receive) } }
         let room = makeRoom(maximum)
         var count = 0
         defer { commit(count) }

@@ -48,6 +48,8 @@ public struct EventMask: OptionSet, Sendable, Hashable {
     public static let input = EventMask(rawValue: EDDY_EPOLLIN)
     /// There is room to write.
     public static let output = EventMask(rawValue: EDDY_EPOLLOUT)
+    /// There are urgent bytes (tcp(7)), or whatever else a kind of descriptor calls exceptional (poll(2)).
+    public static let priority = EventMask(rawValue: EDDY_EPOLLPRI)
     /// An error is pending. Reported unasked. A pipe's writer gets it, with `output`, when the reader is gone.
     public static let error = EventMask(rawValue: EDDY_EPOLLERR)
     /// Both directions are closed. Reported unasked. A pipe's reader gets it alone when the writer is gone.

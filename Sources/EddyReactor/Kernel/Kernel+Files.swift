@@ -68,6 +68,12 @@ extension Kernel {
         }
     }
 
+    package func changeMode(of descriptor: Int32, _ mode: UInt32) -> Int {
+        count(.fchmod)
+        if let backend { return backend.perform(.changeDescriptorMode(descriptor, mode)) }
+        return eddy_change_descriptor_mode(descriptor, mode)
+    }
+
     package func makeNamedPipe(_ path: String, mode: UInt32) -> Int {
         path.withCString { path in
             count(.mkfifo)
@@ -97,6 +103,37 @@ extension Kernel {
             return eddy_path_type(path)
         }
     }
+
+    /// As ``pathType(_:)``, and which file it is.
+    package func pathIdentity(_ path: String, _ identity: inout FileIdentity) -> Int {
+        path.withCString { path in
+            count(.lstat)
+            if let backend {
+                return withUnsafeMutablePointer(to: &identity) { backend.perform(.pathIdentity(path, $0)) }
+            }
+            return eddy_path_identity(path, &identity.device, &identity.inode)
+        }
+    }
+
+    /// The owner of what stands at a path, which it removes through this gate.
+    ///
+    /// - Returns: nil when nothing stands there.
+    package func ownPath(_ path: String) -> OwnedPath? {
+        var identity = FileIdentity()
+        guard pathIdentity(path, &identity) >= 0 else { return nil }
+        return OwnedPath(path, identity, openedBy: backend)
+    }
+}
+
+/// Which file something is: its device and its number there (inode(7)).
+public struct FileIdentity: Hashable, Sendable {
+    /// `st_dev`.
+    public var device: UInt64 = 0
+    /// `st_ino`.
+    public var inode: UInt64 = 0
+
+    /// Room for an answer.
+    public init() {}
 }
 
 /// The S_IF numbers of fstat(2), for the results of the gate.

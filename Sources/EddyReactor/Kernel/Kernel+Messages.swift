@@ -25,7 +25,9 @@ extension Kernel {
     package func receiveMessage(_ descriptor: Int32, _ header: inout MessageHeader) -> Int {
         retrying {
             count(.recvmsg)
-            if let backend { return withUnsafeMutablePointer(to: &header) { backend.perform(.receiveMessage(descriptor, $0)) } }
+            if let backend {
+                return withUnsafeMutablePointer(to: &header) { backend.perform(.receiveMessage(descriptor, $0)) }
+            }
             return header.receive(descriptor)
         }
     }

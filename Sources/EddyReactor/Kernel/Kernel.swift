@@ -31,7 +31,7 @@ package struct Kernel {
     }
 
     @inline(__always)
-    var backend: (any KernelBackend)? {
+    package var backend: (any KernelBackend)? {
         _slowPath(isReplaced) ? replacement.pointee : nil
     }
 

@@ -57,10 +57,13 @@ public final class LinuxKernel: KernelBackend {
         case .open(let path, let flags, let mode): eddy_open(path, flags, mode)
         case .unlink(let path): eddy_unlink(path)
         case .changeMode(let path, let mode): eddy_change_mode(path, mode)
+        case .changeDescriptorMode(let descriptor, let mode): eddy_change_descriptor_mode(descriptor, mode)
         case .makeNamedPipe(let path, let mode): eddy_make_fifo(path, mode)
         case .fileType(let descriptor): eddy_file_type(descriptor)
         case .fileSize(let descriptor): eddy_file_size(descriptor)
         case .pathType(let path): eddy_path_type(path)
+        case .pathIdentity(let path, let identity):
+            eddy_path_identity(path, &identity.pointee.device, &identity.pointee.inode)
         case .socket(let family, let kind): eddy_socket(family, kind)
         case .socketPair(let ends, let kind): eddy_socket_pair(kind, ends)
         case .bind(let descriptor, let address, let length): eddy_bind(descriptor, address, length)

@@ -119,6 +119,23 @@ package struct ControlMessages {
     }
 }
 
+extension MessageHeader {
+    /// The descriptors that a message has brought (SCM_RIGHTS, unix(7)). Whoever received it owns them.
+    package var receivedDescriptors: [Int32] {
+        guard let control, controlLength > 0 else { return [] }
+        var descriptors: [Int32] = []
+        let memory = UnsafeMutableRawBufferPointer(start: control, count: controlLength)
+        ControlMessages(memory, length: controlLength).forEach { level, type, data in
+            guard level == EDDY_SOL_SOCKET, type == EDDY_SCM_RIGHTS else { return }
+            let size = MemoryLayout<Int32>.size
+            for index in 0..<data.count / size {
+                descriptors.append(data.loadUnaligned(fromByteOffset: index * size, as: Int32.self))
+            }
+        }
+        return descriptors
+    }
+}
+
 /// The SOCK_ kinds of socket(2), which glibc spells as enumerators and musl as macros.
 package enum SocketKind {
     package static let stream = EDDY_SOCK_STREAM

@@ -61,6 +61,8 @@ public enum SystemCall {
     case unlink(UnsafePointer<CChar>)
     /// `chmod(2)`: a path, and its permissions.
     case changeMode(UnsafePointer<CChar>, UInt32)
+    /// `fchmod(2)`: a descriptor, and its file's permissions.
+    case changeDescriptorMode(Int32, UInt32)
     /// `mkfifo(3)`: makes a named pipe, with permissions.
     case makeNamedPipe(UnsafePointer<CChar>, UInt32)
     /// `fstat(2)`: answers the type of an open file, an S_IF number.
@@ -69,6 +71,8 @@ public enum SystemCall {
     case fileSize(Int32)
     /// `lstat(2)`: answers the type of what stands at a path, an S_IF number.
     case pathType(UnsafePointer<CChar>)
+    /// `lstat(2)`: a path, and room for which file stands there. Answers its type, an S_IF number.
+    case pathIdentity(UnsafePointer<CChar>, UnsafeMutablePointer<FileIdentity>)
     /// `socket(2)`, non-blocking: an AF_ family and a SOCK_ kind. Answers its descriptor.
     case socket(family: Int32, kind: Int32)
     /// `socketpair(2)`: fills in the descriptors of two connected AF_UNIX sockets of a SOCK_ kind, SOCK_STREAM being 1.
@@ -145,6 +149,8 @@ public enum SystemCall {
         case unlink
         /// `chmod(2)`: sets a file's permissions.
         case chmod
+        /// `fchmod(2)`: sets an open file's permissions.
+        case fchmod
         /// `mkfifo(3)`: makes a named pipe.
         case mkfifo
         /// `fstat(2)`: asks about an open file.
@@ -209,9 +215,10 @@ public enum SystemCall {
         case .open: .open
         case .unlink: .unlink
         case .changeMode: .chmod
+        case .changeDescriptorMode: .fchmod
         case .makeNamedPipe: .mkfifo
         case .fileType, .fileSize: .fstat
-        case .pathType: .lstat
+        case .pathType, .pathIdentity: .lstat
         case .socket: .socket
         case .socketPair: .socketpair
         case .bind: .bind
@@ -230,7 +237,7 @@ public enum SystemCall {
     public var descriptor: Int32? {
         switch self {
         case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair, .open, .unlink, .changeMode,
-            .makeNamedPipe, .pathType:
+            .makeNamedPipe, .pathType, .pathIdentity:
             nil
         case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),
             .read(let descriptor, _, _), .write(let descriptor, _, _), .receive(let descriptor, _, _, _),
@@ -239,7 +246,8 @@ public enum SystemCall {
             .sendMessages(let descriptor, _, _), .receiveMessages(let descriptor, _, _), .close(let descriptor),
             .setNonBlocking(let descriptor), .getFlags(let descriptor), .getDescriptorFlags(let descriptor),
             .duplicate(let descriptor), .readAt(let descriptor, _, _, _), .setPipeSize(let descriptor, _),
-            .fileType(let descriptor), .fileSize(let descriptor), .bind(let descriptor, _, _),
+            .fileType(let descriptor), .fileSize(let descriptor), .changeDescriptorMode(let descriptor, _),
+            .bind(let descriptor, _, _),
             .listen(let descriptor, _), .accept(let descriptor, _, _), .connect(let descriptor, _, _),
             .shutdown(let descriptor, _), .socketName(let descriptor, _, _), .peerName(let descriptor, _, _),
             .getOption(let descriptor, _, _, _, _), .setOption(let descriptor, _, _, _, _):

@@ -49,7 +49,7 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         EISDIR: "EISDIR", ENAMETOOLONG: "ENAMETOOLONG", ENETRESET: "ENETRESET", ENODEV: "ENODEV",
         ENOPROTOOPT: "ENOPROTOOPT", ENOTDIR: "ENOTDIR", ENOTEMPTY: "ENOTEMPTY", ENOTTY: "ENOTTY", ENXIO: "ENXIO",
         EOPNOTSUPP: "EOPNOTSUPP", EPROTONOSUPPORT: "EPROTONOSUPPORT", EPROTOTYPE: "EPROTOTYPE", EROFS: "EROFS",
-        ESPIPE: "ESPIPE", ETXTBSY: "ETXTBSY",
+        ESPIPE: "ESPIPE", ETOOMANYREFS: "ETOOMANYREFS", ETXTBSY: "ETXTBSY",
     ]
 }
 
@@ -87,6 +87,8 @@ package enum ErrorNumber {
     package static let addressFamilyNotSupported = Int(EAFNOSUPPORT)
     package static let connectionRefused = Int(ECONNREFUSED)
     package static let messageTooLong = Int(EMSGSIZE)
+    package static let tooManyReferences = Int(ETOOMANYREFS)
+    package static let wrongProtocolType = Int(EPROTOTYPE)
     package static let timedOut = Int(ETIMEDOUT)
     package static let noDeviceOrAddress = Int(ENXIO)
     package static let noSystemCall = Int(ENOSYS)

@@ -69,7 +69,7 @@ extension Reactor {
     package func add(_ descriptor: Int32) throws(SystemError) -> Registration {
         checkOpen()
         let registration = table.insert(descriptor, .owned)
-        let mask: EventMask = [.input, .output, .readHangUp, .edgeTriggered]
+        let mask: EventMask = [.input, .priority, .output, .readHangUp, .edgeTriggered]
         var result = kernel.epollControl(
             epoll, .add, descriptor, events: mask.rawValue, tag: registration.id.tag)
         if _slowPath(!lent.isEmpty), endLending(of: descriptor, result) {
@@ -80,6 +80,7 @@ extension Reactor {
             registration.slot.pointee.isInKernel = true
         case -ErrorNumber.notPermitted:
             registration.slot.pointee.isAlwaysReady = true
+            registration.slot.pointee.keepsReadiness = true
             registration.slot.pointee.isReadable = true
             registration.slot.pointee.isWritable = true
         default:
@@ -146,7 +147,9 @@ extension Reactor {
         if gone.writer != 0 { client.resume(gone.writer, .closed) }
         if gone.hangUpWaiter != 0 { client.resume(gone.hangUpWaiter, .closed) }
         // In a forked child the entry is the parent's: closing is all that may be done there.
-        if gone.isInKernel, forkWatch.isInSameProcess { _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0) }
+        if gone.isInKernel, forkWatch.isInSameProcess {
+            _ = kernel.epollControl(epoll, .delete, gone.descriptor, events: 0, tag: 0)
+        }
     }
 
     /// Takes a registration out before its owner closes the descriptor.

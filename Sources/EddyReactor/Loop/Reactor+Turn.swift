@@ -88,8 +88,10 @@ extension Reactor {
         var reader: UInt = 0
         var writer: UInt = 0
         var hangUpWaiter: UInt = 0
+        if mask.contains(.priority) { slot.pointee.keepsReadiness = true }
         if isBroken || mask.contains(.readHangUp) {
             slot.pointee.isHungUp = true
+            slot.pointee.keepsReadiness = true
             swap(&hangUpWaiter, &slot.pointee.hangUpWaiter)
         }
         if readable { swap(&reader, &slot.pointee.reader) }

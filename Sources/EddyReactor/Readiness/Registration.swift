@@ -51,8 +51,12 @@ package struct RegistrationSlot {
     /// A regular file or another descriptor that epoll refuses: every operation on it is worth a try, always.
     package internal(set) var isAlwaysReady = false
     var ownership = Ownership.owned
-    /// The peer closed, or an error is pending: no further edge can be relied on, so a short read does not clear the cache.
+    /// The peer closed, or an error is pending.
     package var isHungUp = false
+    /// A short transfer does not tell that there is nothing left: after a hang-up, which makes no further edge; before urgent
+    /// bytes, at which recv(2) stops (tcp(7)); behind descriptors that came with bytes (unix(7)); and always where epoll does
+    /// not watch.
+    package var keepsReadiness = false
     /// The directions for which a lent descriptor is armed in the kernel now.
     var armed: EventMask = []
     /// Does the kernel have an entry for it?

@@ -88,6 +88,8 @@ public final class CountingKernel: KernelBackend {
             open.insert(Int32(result))
         case .pipe(let ends), .socketPair(let ends, _):
             open.formUnion([ends[0], ends[1]])
+        case .receiveMessage(_, let header):
+            open.formUnion(header.pointee.receivedDescriptors)
         default:
             break
         }

@@ -57,7 +57,8 @@ final class CurlClient {
         _ = example_set_url(easy, url)
         _ = example_set_no_signal(easy)
         _ = example_set_write_function(
-            easy, { _, size, count, context in
+            easy,
+            { _, size, count, context in
                 Unmanaged<Transfer>.fromOpaque(context!).takeUnretainedValue().bytes += size * count
                 return size * count
             }, Unmanaged.passUnretained(transfer).toOpaque())
@@ -71,13 +72,15 @@ final class CurlClient {
         let context = Unmanaged.passUnretained(self).toOpaque()
         // Both are called from inside libcurl's own functions, which only the main actor calls.
         _ = example_set_socket_function(
-            multi, { _, socket, what, context, _ in
+            multi,
+            { _, socket, what, context, _ in
                 let client = Unmanaged<CurlClient>.fromOpaque(context!).takeUnretainedValue()
                 MainActor.assumeIsolated { client.watch(socket, what) }
                 return 0
             }, context)
         _ = example_set_timer_function(
-            multi, { _, milliseconds, context in
+            multi,
+            { _, milliseconds, context in
                 let client = Unmanaged<CurlClient>.fromOpaque(context!).takeUnretainedValue()
                 MainActor.assumeIsolated { client.setTimer(milliseconds) }
                 return 0

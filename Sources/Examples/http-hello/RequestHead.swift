@@ -62,7 +62,9 @@ struct RequestHead: Equatable {
 
     private mutating func readRequestLine(_ line: UnsafeRawBufferPointer) -> Refusal? {
         // "GET / HTTP/1.1": the version is the last eight bytes, and two spaces are before it.
-        guard line.count >= 14, let space = line.firstIndex(of: UInt8(ascii: " ")), space > 0 else { return .badRequest }
+        guard line.count >= 14, let space = line.firstIndex(of: UInt8(ascii: " ")), space > 0 else {
+            return .badRequest
+        }
         let version = UnsafeRawBufferPointer(rebasing: line[(line.count - 8)...])
         guard version.equals("HTTP/1."), line[line.count - 9] == UInt8(ascii: " "), line.count - 9 > space + 1 else {
             return version.equals("HTTP/") ? .versionNotSupported : .badRequest
@@ -76,7 +78,9 @@ struct RequestHead: Equatable {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > 0 else { return .badRequest }
         let name = UnsafeRawBufferPointer(rebasing: line[..<colon])
         // A space before the colon has been used to smuggle requests past proxies (RFC 9112, section 5.1).
-        guard name[colon - 1] != UInt8(ascii: " "), name[0] != UInt8(ascii: " "), name[0] != 9 else { return .badRequest }
+        guard name[colon - 1] != UInt8(ascii: " "), name[0] != UInt8(ascii: " "), name[0] != 9 else {
+            return .badRequest
+        }
         // Most fields say nothing to us. Their length alone tells most of them apart.
         switch colon {
         case 6 where name.equals("expect"):

@@ -176,7 +176,8 @@ private struct HandlerError: Error {}
         }
     }
 
-    @Test("G3: an accepted connection whose set-up fails is closed, and the server goes on", arguments: [ENOMEM, ENOSPC])
+    @Test(
+        "G3: an accepted connection whose set-up fails is closed, and the server goes on", arguments: [ENOMEM, ENOSPC])
     func aConnectionThatCannotBeRegisteredIsClosed(code: Int32) throws {
         let plan = FaultPlan(over: VirtualTimeKernel())
         let kernel = CountingKernel(over: plan)

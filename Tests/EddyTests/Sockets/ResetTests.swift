@@ -15,7 +15,9 @@ import Testing
             #expect(error?.operation == .recv)
             // The error names both ends and what the kernel calls it.
             let text = error?.description ?? ""
-            #expect(text.contains("ECONNRESET") && text.contains("\(server.localAddress!) -> \(client.localAddress!)"), "\(text)")
+            #expect(
+                text.contains("ECONNRESET") && text.contains("\(server.localAddress!) -> \(client.localAddress!)"),
+                "\(text)")
             #expect(await errorOf { try await client.read(atMost: 1) } is ClosedError)
             client.abort()
             client.close()

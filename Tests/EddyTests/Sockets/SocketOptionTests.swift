@@ -22,7 +22,8 @@ import Testing
             #expect(try await client.option(.keepAlive) == nil)
             let wanted = KeepAlive(idle: .seconds(60), interval: .milliseconds(2500), probes: 4)
             try await client.setOption(.keepAlive, to: wanted)
-            #expect(try await client.option(.keepAlive) == KeepAlive(idle: .seconds(60), interval: .seconds(3), probes: 4))
+            #expect(
+                try await client.option(.keepAlive) == KeepAlive(idle: .seconds(60), interval: .seconds(3), probes: 4))
             try await client.setOption(.keepAlive, to: nil)
             #expect(try await client.option(.keepAlive) == nil)
         }
@@ -58,9 +59,10 @@ import Testing
     @Test func aRefusedOptionNamesItselfAndTheConnection() throws {
         try onLoop { _ in
             let (client, _) = try await connectedStreams()
-            let error = await errorOf {
-                try await client.setOption(SocketOption<Int32>(level: SOL_SOCKET, name: 9999), to: 1)
-            } as? SystemError
+            let error =
+                await errorOf {
+                    try await client.setOption(SocketOption<Int32>(level: SOL_SOCKET, name: 9999), to: 1)
+                } as? SystemError
             #expect(error?.code == ENOPROTOOPT)
             #expect(error?.operation == .setsockopt)
             #expect(error?.context == "option 9999 of level 1: \(client.localAddress!) -> \(client.remoteAddress!)")
@@ -74,7 +76,9 @@ import Testing
             for time in ends {
                 _ = await errorOf { try await client.setOption(.userTimeout, to: time) }
                 _ = await errorOf { try await client.setOption(.linger, to: time) }
-                _ = await errorOf { try await client.setOption(.keepAlive, to: KeepAlive(idle: time, interval: time, probes: .max)) }
+                _ = await errorOf {
+                    try await client.setOption(.keepAlive, to: KeepAlive(idle: time, interval: time, probes: .max))
+                }
                 client.readTimeout = time
             }
             try await client.setOption(.linger, to: nil)
@@ -105,6 +109,38 @@ import Testing
             #expect(await errorOf { try await client.setOption(.noDelay, to: true) } is ClosedError)
             #expect(await errorOf { try await client.information() } is ClosedError)
             client.abort()
+        }
+    }
+
+    @Test func settingsHoldFromTheStartAndConnectionsInheritThem() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            let settings: [SocketSetting] = [
+                SocketOption.receiveBufferSize.setting(30_000), SocketOption.keepAlive.setting(KeepAlive()),
+            ]
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0, settings: settings)
+            let client = try await TCPStream.connect(to: listener.localAddress, settings: settings)
+            let server = try await listener.accept()
+            #expect(try await listener.option(.receiveBufferSize) == 60_000)
+            #expect(try await server.option(.receiveBufferSize) == 60_000)
+            #expect(try await server.option(.keepAlive) == KeepAlive())
+            #expect(try await client.option(.receiveBufferSize) == 60_000)
+            // Before connect(2): afterwards the window's scale is fixed (tcp(7)).
+            let names = kernel.trace.filter { $0.descriptor == client.io.descriptor }.map(\.name)
+            let (set, connect) = (names.firstIndex(of: .setsockopt), names.firstIndex(of: .connect))
+            #expect(try #require(set) < #require(connect))
+        }
+    }
+
+    @Test func aSettingThatIsRefusedClosesTheSocket() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            let setting = SocketOption<Int32>(level: SOL_SOCKET, name: 9999).setting(1)
+            let error = await errorOf {
+                try await TCPListener.bind(host: "127.0.0.1", port: 0, settings: [setting])
+            }
+            #expect((error as? SystemError)?.code == ENOPROTOOPT)
+            #expect(kernel.count(.close) == kernel.count(.socket))
         }
     }
 }

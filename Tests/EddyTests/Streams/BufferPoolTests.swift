@@ -61,6 +61,29 @@ import Testing
         }
     }
 
+    @Test func framedConnectionsThatWaitHoldNoMemory() throws {
+        try onLoop { loop in
+            let pairs = (0..<100).map { _ in DescriptorPair.sockets() }
+            let heard = Counter()
+            for pair in pairs {
+                let stream = try pair.takeStream(on: loop)
+                _ = loop.spawn {
+                    for try await frame in stream.framed(.lengthPrefixed(UInt16.self, maximum: 100)) {
+                        heard.add(frame.count)
+                    }
+                }
+            }
+            try await untilParked(100)
+            #expect(loop.core.buffers.kept == 0)
+            for pair in pairs { pair.send([0, 3, 1, 2, 3]) }
+            for _ in 0..<1000 where heard.value < 300 { await EventLoop.yield() }
+            try await untilParked(100)
+            #expect(heard.value == 300)
+            #expect(loop.core.buffers.kept == 16_384)
+            for pair in pairs { pair.closeSecond() }
+        }
+    }
+
     @Test func whoHasHalfAMessageHoldsItsMemory() throws {
         let kernel = CountingKernel(keepsTrace: false)
         try onLoop(kernel) { loop in

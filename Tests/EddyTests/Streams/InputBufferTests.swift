@@ -28,7 +28,7 @@ import Testing
                 model += bytes[..<taken]
                 continue
             case 3:
-                let came = try await buffer.fill(from: ScriptedReader([bytes]), atMost: count + 1)
+                let came = try await buffer.fill(from: ScriptedReader([bytes]), nil, atMost: count + 1)
                 #expect(came == count)
             case 4, 5:
                 let part = min(count * 2, model.count)

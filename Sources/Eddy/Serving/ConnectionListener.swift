@@ -1,6 +1,6 @@
 import EddyReactor
 
-/// A socket that accepts connections: ``TCPListener``, ``UnixListener``.
+/// A socket that accepts connections: ``TCPListener``, ``UnixListener``, ``UnixSequencedListener``.
 ///
 /// It is a sequence of its connections, and ``serve(maxConnections:grace:onError:_:)`` is a whole server.
 ///
@@ -10,10 +10,10 @@ import EddyReactor
 ///
 /// A reached limit (EMFILE and its like) does not end the sequence: it waits, 10 ms at first and then twice as long each time up
 /// to a second, and goes on. It ends, with nil, when the listener is closed.
-public protocol StreamListener<Connection>: AsyncSequence, Sendable
+public protocol ConnectionListener<Connection>: AsyncSequence, Sendable
 where Element == Connection, AsyncIterator == ConnectionIterator<Connection> {
     /// What it accepts.
-    associatedtype Connection: ByteStream
+    associatedtype Connection: Closable
 
     /// Where it listens.
     var localAddress: SocketAddress { get }
@@ -31,16 +31,16 @@ where Element == Connection, AsyncIterator == ConnectionIterator<Connection> {
     func close()
 }
 
-extension StreamListener {
+extension ConnectionListener {
     public func makeAsyncIterator() -> ConnectionIterator<Connection> {
         ConnectionIterator { try await self.accept() }
     }
 }
 
-/// Accepts one connection each time it is asked: see ``StreamListener``.
+/// Accepts one connection each time it is asked: see ``ConnectionListener``.
 ///
 /// - Note: *Cancellation:* the wait throws `CancellationError`; no connection is lost.
-public struct ConnectionIterator<Connection: ByteStream>: AsyncIteratorProtocol {
+public struct ConnectionIterator<Connection: Closable>: AsyncIteratorProtocol {
     let accept: @Sendable () async throws -> Connection
     var backOff = AcceptBackOff()
 

@@ -6,7 +6,7 @@ import Glibc
 import Musl
 #endif
 
-extension StreamListener {
+extension ConnectionListener {
     /// Serves connections, a task for each, until the task is cancelled, the loop shuts down, or the listener is closed.
     ///
     /// ```swift

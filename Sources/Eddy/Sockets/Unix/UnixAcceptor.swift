@@ -1,0 +1,63 @@
+import EddyReactor
+
+/// A Unix socket that listens, of either kind that has connections, and the file that belongs to it.
+final class UnixAcceptor: Sendable {
+    let io: LoopDescriptor
+    let localAddress: SocketAddress
+    private let file: OwnedPath?
+
+    private init(_ io: LoopDescriptor, _ localAddress: SocketAddress, _ file: OwnedPath?) {
+        self.io = io
+        self.localAddress = localAddress
+        self.file = file
+        io.ends.local = localAddress
+    }
+
+    deinit {
+        close()
+    }
+
+    /// Binds, then listens.
+    static func bind(
+        _ kind: Int32, to address: SocketAddress, mode: UInt32?, unlink: UnlinkPolicy, backlog: Int
+    ) async throws -> UnixAcceptor {
+        guard let core = LoopCore.current else {
+            return try await EventLoop.required.anchor.run {
+                try await bind(kind, to: address, mode: mode, unlink: unlink, backlog: backlog)
+            }
+        }
+        let kernel = core.kernel
+        let socket = try UnixSockets.open(kind, on: core)
+        // Removed again, like the socket, if something goes wrong from here on.
+        let file = try UnixSocketFile.bind(socket, kind, to: address, mode: mode, unlink: unlink, on: core)
+        let result = kernel.listen(socket.rawValue, backlog: Int32(clamping: backlog))
+        guard result >= 0 else { throw SystemError(result: result, .listen, "\(address)") }
+        // Bound without a name, the kernel has chosen one (unix(7), autobind).
+        let descriptor = socket.rawValue
+        let local = address.isUnnamed ? SocketAddress { kernel.socketName(descriptor, $0, $1) } : nil
+        return UnixAcceptor(try LoopDescriptor(socket, on: core), local ?? address, file)
+    }
+
+    /// Accepts a connection.
+    func accept(_ kind: LoopDescriptor.Kind) async throws -> LoopDescriptor {
+        let accepted = try await io.accept()
+        guard io.core.isCurrent else { return try await io.loop.anchor.run { try self.adopt(accepted, kind) } }
+        return try adopt(accepted, kind)
+    }
+
+    /// - Note: *Thread:* the loop's.
+    private func adopt(_ accepted: AcceptedConnection, _ kind: LoopDescriptor.Kind) throws -> LoopDescriptor {
+        let connection = try LoopDescriptor(io.core.kernel.own(accepted.descriptor), on: io.core, kind)
+        connection.ends = DescriptorEnds(local: localAddress, remote: accepted.remoteAddress)
+        return connection
+    }
+
+    /// Removes the file, then closes the socket.
+    ///
+    /// In this order: as long as the socket is open its file's number can be no other file's, and a server that starts meanwhile
+    /// finds it in use. The other way round that server could take the path over, and lose its file to this one.
+    func close() {
+        file?.remove()
+        io.close()
+    }
+}

@@ -1,0 +1,74 @@
+import EddyReactor
+
+/// A Unix socket that accepts stream connections (unix(7)).
+///
+/// ```swift
+/// let listener = try await UnixListener.bind(path: "/run/daemon.sock", mode: 0o600)
+/// for try await connection in listener {
+///     try await connection.write("hello\n")
+///     connection.close()
+/// }
+/// ```
+///
+/// Its file is removed when it is closed, or when the last reference to it goes away, unless another server has put its own there
+/// by then.
+///
+/// - Note: *Thread:* any; on its loop it does not hop.
+public final class UnixListener: ConnectionListener {
+    public typealias Element = UnixStream
+    public typealias Connection = UnixStream
+
+    let acceptor: UnixAcceptor
+
+    /// Where it listens.
+    public var localAddress: SocketAddress { acceptor.localAddress }
+
+    private init(_ acceptor: UnixAcceptor) {
+        self.acceptor = acceptor
+    }
+
+    /// Binds to a path and listens.
+    ///
+    /// - Parameters:
+    ///   - path: at most ``SocketAddress/maximumUnixNameLength`` bytes.
+    ///   - mode: the permissions of the file, for instance `0o600`: whoever may write may connect. nil leaves it to the process's
+    ///     umask. There is no moment at which others may connect.
+    ///   - unlink: what happens to a socket that stands at the path already. Anything else there is never removed.
+    ///   - backlog: how many connections the kernel keeps that were not accepted yet; it caps this at
+    ///     `net.core.somaxconn`.
+    /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
+    ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
+    public static func bind(
+        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+    ) async throws -> UnixListener {
+        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog)
+    }
+
+    /// Binds to an address and listens: a path, or a name in the abstract namespace, which has no file and no permissions.
+    ///
+    /// - Throws: as for ``bind(path:mode:unlink:backlog:)``; EAFNOSUPPORT for an address that is no Unix socket's.
+    public static func bind(
+        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+    ) async throws -> UnixListener {
+        UnixListener(
+            try await UnixAcceptor.bind(SocketKind.stream, to: address, mode: mode, unlink: unlink, backlog: backlog))
+    }
+
+    /// Waits for a connection and accepts it.
+    ///
+    /// - Throws: ``SystemError``: EMFILE, ENFILE, ENOBUFS, ENOMEM when the limits are reached; the connection then stays with
+    ///   the kernel, and trying again at once would spin. ``ClosedError``; ``BusyError``; `CancellationError`;
+    ///   ``ShutdownError``.
+    /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
+    public func accept() async throws -> UnixStream {
+        UnixStream(try await acceptor.accept(.stream))
+    }
+
+    /// Stops listening and removes the file, unless it is another's by now. Who waits for a connection gets ``ClosedError``;
+    /// connections that were accepted go on.
+    ///
+    /// - Note: *Thread:* any. Closing twice is fine. *Complexity:* two system calls for the file, on the calling thread.
+    public func close() {
+        acceptor.close()
+    }
+}
