@@ -65,7 +65,9 @@ extension Integration {
                         let client = try await TCPStream.connect(to: server.address)
                         // More answers than all buffers hold: the server waits in the middle of them.
                         let flood = Array([[UInt8]](repeating: Self.request, count: 1000).joined())
-                        let writing = Task { for _ in 0..<1000 { try await client.write(flood) } }
+                        let writing = try #require(EventLoop.current).spawn {
+                            for _ in 0..<1000 { try await client.write(flood) }
+                        }
                         #expect(try await client.read(atMost: 100).count > 0)
                         // SO_LINGER of zero makes the close a reset (socket(7)).
                         try await client.setOption(.linger, to: .zero)
