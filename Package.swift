@@ -17,6 +17,11 @@ let examples: [Target] = [
     "echo-client",
     "udp-echo",
     "http-hello",
+    "chat",
+    "tcp-proxy",
+    "port-scan",
+    "line-client",
+    "redis-ping",
     "reactor-echo",
     "embedded-poll",
 ].map { name in
@@ -65,6 +70,10 @@ let package = Package(
         .testTarget(
             name: "EddyTestingTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
         .testTarget(name: "EddyJSONTests", dependencies: ["Eddy", "EddyJSON", "EddyTesting"], swiftSettings: settings),
+        .testTarget(
+            name: "ExampleTests",
+            dependencies: ["chat", "http-hello", "port-scan", "redis-ping", "tcp-proxy", "Eddy", "EddyTesting"],
+            swiftSettings: settings),
         .executableTarget(
             name: "HostFixture", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], path: "Tests/HostFixture",
             swiftSettings: settings),

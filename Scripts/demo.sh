@@ -1,12 +1,13 @@
 #!/bin/bash
-# Runs the examples on real input and checks what they do. `make demo` builds them first.
+# Runs the examples on real input and checks what they do. `make demo` builds them first. The programs may also be somewhere else:
+# `Scripts/demo.sh .build/debug`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-programs=$(swift build -c release --show-bin-path)
+programs=${1:-$(swift build -c release --show-bin-path)}
 scratch=$(mktemp -d)
-server=
+running=()
 finish() {
-    [ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true
+    for process in "${running[@]}"; do kill -KILL "$process" 2>/dev/null || true; done
     rm -rf "$scratch"
 }
 trap finish EXIT
@@ -15,6 +16,57 @@ say() { printf '\n== %s\n' "$*"; }
 fail() {
     echo "demo: $*" >&2
     exit 1
+}
+has() { command -v "$1" >/dev/null; }
+
+# Runs a command until it succeeds, for five seconds.
+eventually() {
+    for _ in $(seq 100); do
+        if "$@" 2>/dev/null; then return; fi
+        sleep 0.05
+    done
+    fail "this did not come true: $*"
+}
+contains() { grep -q -- "$1" "$2"; }
+
+# start NAME PROGRAM ARGUMENT...: starts a server and waits until it listens. Its output is in $scratch/NAME; sets `server` to its
+# process and `port` to its port.
+start() {
+    local name=$1 program=$2
+    shift 2
+    "$programs/$program" "$@" >"$scratch/$name" &
+    server=$!
+    running+=("$server")
+    for _ in $(seq 100); do
+        if contains '^listening on' "$scratch/$name"; then break; fi
+        kill -0 "$server" 2>/dev/null || fail "$program did not start"
+        sleep 0.05
+    done
+    port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$scratch/$name")
+    [ -n "$port" ] || fail "$program did not say where it listens"
+    cat "$scratch/$name"
+}
+
+# stop NAME PROCESS: ends a server with SIGTERM, shows what else it has printed, and checks that it ended as it should.
+stop() {
+    local status=0 process=$2 left=()
+    kill -TERM "$process"
+    wait "$process" || status=$?
+    for other in "${running[@]}"; do [ "$other" = "$process" ] || left+=("$other"); done
+    running=("${left[@]}")
+    tail -n +2 "$scratch/$1"
+    [ "$status" -eq 0 ] || fail "$1 ended with status $status"
+    echo "SIGTERM ended it with status 0"
+}
+
+# refused STATUS TEXT PROGRAM ARGUMENT...: checks that a program ends with a status, and says why.
+refused() {
+    local wanted=$1 text=$2 program=$3 status=0
+    shift 3
+    timeout 10 "$programs/$program" "$@" </dev/null >"$scratch/refused" 2>&1 || status=$?
+    [ "$status" -eq "$wanted" ] || fail "$program $* ended with status $status, not $wanted"
+    contains "$text" "$scratch/refused" || fail "$program $* said: $(cat "$scratch/refused")"
+    head -1 "$scratch/refused"
 }
 
 say "hello: three coroutines at once, on the event loop"
@@ -28,31 +80,147 @@ say "sleepers: a million coroutines that sleep at once"
 "$programs/sleepers"
 
 say "echo-server: sends back README.md"
-"$programs/echo-server" --host 127.0.0.1 --port 0 >"$scratch/server" &
-server=$!
-for _ in $(seq 100); do
-    grep -q '^listening on' "$scratch/server" && break
-    kill -0 "$server" 2>/dev/null || fail "the server did not start"
-    sleep 0.05
-done
-port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$scratch/server")
-[ -n "$port" ] || fail "the server did not say where it listens"
-cat "$scratch/server"
+start echo echo-server --host 127.0.0.1 --port 0
+echo=$server echo_port=$port
 # Only OpenBSD's nc has -N, which half-closes at the end of the input; others would wait for ever.
 if nc -h 2>&1 | grep -q -- '-N'; then
     echo "sending README.md with nc"
-    timeout 10 nc -N 127.0.0.1 "$port" <README.md >"$scratch/echo" || fail "nc failed"
+    timeout 10 nc -N 127.0.0.1 "$echo_port" <README.md >"$scratch/echoed" || fail "nc failed"
 else
     echo "no nc here: sending README.md with echo-client"
-    timeout 10 "$programs/echo-client" --port "$port" <README.md >"$scratch/echo" || fail "echo-client failed"
+    timeout 10 "$programs/echo-client" --port "$echo_port" <README.md >"$scratch/echoed" || fail "echo-client failed"
 fi
-cmp README.md "$scratch/echo" || fail "the echo differs from README.md"
-echo "the echo is identical: $(wc -c <"$scratch/echo") bytes"
-echo "stopping the server with SIGTERM"
-kill -TERM "$server"
-status=0
-wait "$server" || status=$?
-server=
-tail -n +2 "$scratch/server"
-[ "$status" -eq 0 ] || fail "the server ended with status $status"
-echo "it ended with status 0"
+cmp README.md "$scratch/echoed" || fail "the echo differs from README.md"
+echo "the echo is identical: $(wc -c <"$scratch/echoed") bytes"
+refused 1 EADDRINUSE echo-server --port "$echo_port"
+
+say "line-client: lines to the echo server and back"
+printf 'one\ntwo\nthe last has no end' | timeout 10 "$programs/line-client" localhost "$echo_port" | tee "$scratch/lines"
+[ "$(cat "$scratch/lines")" = "$(printf 'one\ntwo\nthe last has no end')" ] || fail "line-client printed something else"
+refused 1 ECONNREFUSED line-client 127.0.0.1 1
+
+say "port-scan: finds the echo server"
+first=$((echo_port > 50 ? echo_port - 50 : 1)) last=$((echo_port < 65485 ? echo_port + 50 : 65535))
+timeout 20 "$programs/port-scan" localhost --ports "$first-$last" --concurrency 16 | tee "$scratch/scan"
+contains "^$echo_port open" "$scratch/scan" || fail "port-scan did not find it"
+refused 64 'is invalid' port-scan localhost --ports 0-80
+
+say "tcp-proxy: in front of the echo server"
+start proxy tcp-proxy --listen 127.0.0.1:0 --to "localhost:$echo_port" --verbose
+timeout 10 "$programs/echo-client" --port "$port" <README.md | cmp README.md || fail "what came through the proxy differs"
+size=$(wc -c <README.md)
+eventually contains ": $size bytes to the target, $size back, .*ended" "$scratch/proxy"
+stop proxy "$server"
+start dead-end tcp-proxy --listen 127.0.0.1:0 --to 127.0.0.1:1 2>"$scratch/unreachable"
+for _ in 1 2; do timeout 10 "$programs/line-client" 127.0.0.1 "$port" </dev/null || fail "a client was not closed in order"; done
+[ "$(grep -c "127.0.0.1:1 can't be reached: .*ECONNREFUSED" "$scratch/unreachable")" = 2 ] || fail "it did not say why"
+head -1 "$scratch/unreachable"
+stop dead-end "$server"
+
+say "echo-server: the end"
+stop echo "$echo"
+
+say "chat: two who talk, and one who does not listen"
+start chat chat --max-lines-behind 500
+ada() { exec "$programs/line-client" 127.0.0.1 "$port"; }
+mkfifo "$scratch/ada.in" "$scratch/bob.in"
+ada <"$scratch/ada.in" >"$scratch/ada" &
+ada=$!
+exec 3>"$scratch/ada.in"
+if nc -h 2>&1 | grep -q -- '-N'; then nc -N 127.0.0.1 "$port"; else ada; fi <"$scratch/bob.in" >"$scratch/bob" &
+bob=$!
+exec 4>"$scratch/bob.in"
+running+=("$ada" "$bob")
+echo ada >&3
+eventually contains 'hello ada. Here with you: nobody' "$scratch/ada"
+printf 'ada\nbob\n' >&4
+eventually contains 'hello bob. Here with you: ada' "$scratch/bob"
+contains 'somebody has that name' "$scratch/bob" || fail "two of one name"
+echo 'hello bob' >&3
+eventually contains '^ada: hello bob$' "$scratch/bob"
+echo 'hello ada' >&4
+eventually contains '^bob: hello ada$' "$scratch/ada"
+# The third never reads. What the others say fills its outbox, and nobody waits for it.
+exec 5<>"/dev/tcp/127.0.0.1/$port"
+echo sleepy >&5
+eventually contains 'sleepy has joined' "$scratch/ada"
+hundred_lines=$(for number in $(seq 100); do printf '%0100d\n' "$number"; done)
+for _ in $(seq 200); do
+    if contains 'sleepy was dropped' "$scratch/ada"; then break; fi
+    echo "$hundred_lines" >&4
+    sleep 0.02
+done
+eventually contains 'sleepy was dropped: too slow' "$scratch/ada"
+echo 'still here' >&3
+eventually contains '^ada: still here$' "$scratch/bob"
+grep -v '^bob: 0' "$scratch/ada"
+stop chat "$server"
+eventually contains 'the server ends. Good bye' "$scratch/ada"
+exec 3>&- 4>&- 5>&-
+wait "$ada" || fail "ada's client ended with status $?"
+wait "$bob" || true
+
+say "http-hello: answers curl"
+start http http-hello
+if has curl; then
+    curl --silent --show-error --max-time 10 -i "http://127.0.0.1:$port/" | tee "$scratch/curl"
+    echo
+    contains 'Hello, World!' "$scratch/curl" || fail "http-hello did not say hello"
+    [ "$(curl --silent --max-time 10 -o /dev/null -w '%{http_code}' -H 'Transfer-Encoding: chunked' -d x "http://127.0.0.1:$port/")" = 501 ] \
+        || fail "http-hello took a transfer encoding"
+else
+    echo "no curl here"
+fi
+if [ -x "$programs/curl-multi" ]; then
+    say "curl-multi: downloads three pages at once, with libcurl"
+    timeout 20 "$programs/curl-multi" "http://127.0.0.1:$port/"{a,b,c} | tee "$scratch/pages"
+    [ "$(grep -c ': status 200, 13 bytes' "$scratch/pages")" = 3 ] || fail "curl-multi got something else"
+fi
+stop http "$server"
+
+say "embedded-poll: an event loop inside a poll(2) loop"
+printf 'one\ntwo\n' | timeout 10 "$programs/embedded-poll" | tee "$scratch/embedded"
+contains '2 answers' "$scratch/embedded" || fail "embedded-poll did not answer"
+
+say "udp-echo: sends a datagram back"
+start udp udp-echo
+if has socat; then
+    echo "a datagram" | timeout 10 socat -t 1 - "UDP4:127.0.0.1:$port" | tee "$scratch/datagram"
+elif has nc; then
+    echo "a datagram" | timeout 10 nc -u -w 1 127.0.0.1 "$port" | tee "$scratch/datagram"
+else
+    echo "a datagram" | tee "$scratch/datagram"
+fi
+[ "$(cat "$scratch/datagram")" = "a datagram" ] || fail "another datagram came back"
+stop udp "$server"
+
+say "redis-ping: 100,000 keys, pipelined"
+refused 1 'redis-server --port 1 ' redis-ping --port 1
+if has redis-server; then
+    mkdir "$scratch/redis"
+    # Nobody can ask for any free port: a few are tried.
+    for attempt in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 10000))
+        redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$scratch/redis" >"$scratch/redis.log" &
+        redis=$!
+        for _ in $(seq 100); do
+            if contains 'Ready to accept connections' "$scratch/redis.log" || ! kill -0 "$redis" 2>/dev/null; then break; fi
+            sleep 0.05
+        done
+        if kill -0 "$redis" 2>/dev/null; then break; fi
+        [ "$attempt" -lt 5 ] || fail "redis-server does not start: $(cat "$scratch/redis.log")"
+    done
+    running+=("$redis")
+    timeout 60 "$programs/redis-ping" --port "$port" | tee "$scratch/keys"
+    [ "$(grep -cE '^(SET|GET|DEL) 100000 keys: ' "$scratch/keys")" = 3 ] || fail "redis-ping did something else"
+    if has redis-cli; then
+        [ "$(redis-cli -p "$port" dbsize)" = 0 ] || fail "redis-ping has left keys"
+        echo "no key is left"
+    fi
+    kill -TERM "$redis"
+    wait "$redis" || true
+else
+    echo "no redis-server here"
+fi
+
+say "everything did what it should"

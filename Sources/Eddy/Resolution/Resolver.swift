@@ -37,7 +37,13 @@ extension Resolver {
     }
 
     /// The addresses of a host, which may be one already. What needs no resolver does not get to it.
-    func addresses(of host: String, port: Int) async throws -> [SocketAddress] {
+    ///
+    /// What `TCPStream.connect(host:port:)` asks. For those who want the addresses themselves.
+    ///
+    /// - Returns: at least one address, the preferred one first.
+    /// - Throws: ``ResolutionError`` when there is none; ``AddressError`` for a port or a zone that is none.
+    /// - Note: *Cancellation:* as for ``resolve(_:port:)``.
+    public func addresses(of host: String, port: Int) async throws -> [SocketAddress] {
         switch try Host(host, port: port) {
         case .known(let addresses): return addresses
         case .name(let name):

@@ -37,7 +37,7 @@ struct RequestHead: Equatable {
     static func parse(_ bytes: UnsafeRawBufferPointer) -> Outcome {
         guard let base = bytes.baseAddress else { return .incomplete }
         var head = RequestHead(isPersistent: true, isHead: false, contentLength: 0, expectsContinue: false)
-        var hasLength = false
+        var seen = Seen()
         var position = 0
         var isFirst = true
         while let end = memchr(base + position, lineFeed, bytes.count - position) {
@@ -46,6 +46,8 @@ struct RequestHead: Equatable {
             if lineEnd > position, bytes[lineEnd - 1] == UInt8(ascii: "\r") { lineEnd -= 1 }
             let line = UnsafeRawBufferPointer(rebasing: bytes[position..<lineEnd])
             position = next
+            // A lone CR is the end of a line for some servers, and then what follows it is another field.
+            if line.hasControlCharacter { return .refused(.badRequest) }
             if isFirst {
                 // An empty line before a request is skipped (RFC 9112, section 2.2).
                 if line.isEmpty { continue }
@@ -53,7 +55,7 @@ struct RequestHead: Equatable {
                 isFirst = false
             } else if line.isEmpty {
                 return .complete(head, length: next)
-            } else if let refusal = head.readField(line, &hasLength) {
+            } else if let refusal = head.readField(line, &seen) {
                 return .refused(refusal)
             }
         }
@@ -62,39 +64,51 @@ struct RequestHead: Equatable {
 
     private mutating func readRequestLine(_ line: UnsafeRawBufferPointer) -> Refusal? {
         // "GET / HTTP/1.1": the version is the last eight bytes, and two spaces are before it.
-        guard line.count >= 14, let space = line.firstIndex(of: UInt8(ascii: " ")), space > 0 else {
+        guard line.count >= 14, let space = line.firstIndex(of: UInt8(ascii: " ")), line.count - 9 > space + 1 else {
+            return .badRequest
+        }
+        guard UnsafeRawBufferPointer(rebasing: line[..<space]).isToken, line[line.count - 9] == UInt8(ascii: " ") else {
+            return .badRequest
+        }
+        // A target with a space in it ends at the first of them for some, and at the last for others.
+        guard !line[(space + 1)..<(line.count - 9)].contains(where: { $0 == UInt8(ascii: " ") || $0 == 9 }) else {
             return .badRequest
         }
         let version = UnsafeRawBufferPointer(rebasing: line[(line.count - 8)...])
-        guard version.equals("HTTP/1."), line[line.count - 9] == UInt8(ascii: " "), line.count - 9 > space + 1 else {
-            return version.equals("HTTP/") ? .versionNotSupported : .badRequest
-        }
+        guard version.equals("HTTP/"), version.last!.isDigit else { return .badRequest }
+        guard version.equals("HTTP/1.") else { return .versionNotSupported }
         isHead = UnsafeRawBufferPointer(rebasing: line[..<space]).equals("HEAD") && space == 4
         isPersistent = version[7] != UInt8(ascii: "0")
         return nil
     }
 
-    private mutating func readField(_ line: UnsafeRawBufferPointer, _ hasLength: inout Bool) -> Refusal? {
-        guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > 0 else { return .badRequest }
+    /// What fields before this one have said.
+    private struct Seen {
+        var contentLength = false
+        var close = false
+    }
+
+    private mutating func readField(_ line: UnsafeRawBufferPointer, _ seen: inout Seen) -> Refusal? {
+        guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return .badRequest }
         let name = UnsafeRawBufferPointer(rebasing: line[..<colon])
-        // A space before the colon has been used to smuggle requests past proxies (RFC 9112, section 5.1).
-        guard name[colon - 1] != UInt8(ascii: " "), name[0] != UInt8(ascii: " "), name[0] != 9 else {
-            return .badRequest
-        }
+        // A space before the colon has been used to smuggle requests past proxies (RFC 9112, section 5.1), and so has a tab.
+        guard name.isToken else { return .badRequest }
         // Most fields say nothing to us. Their length alone tells most of them apart.
         switch colon {
         case 6 where name.equals("expect"):
             expectsContinue = Self.value(line, colon).equals("100-continue")
         case 10 where name.equals("connection"):
             let value = Self.value(line, colon)
-            if value.contains(token: "close") { isPersistent = false }
-            if value.contains(token: "keep-alive") { isPersistent = true }
+            // Whoever says both wants it closed (RFC 9112, section 9.3).
+            if value.contains(token: "close") { seen.close = true }
+            isPersistent = !seen.close && (isPersistent || value.contains(token: "keep-alive"))
         case 14 where name.equals("content-length"):
-            guard let length = Self.value(line, colon).decimal, !hasLength || length == contentLength else {
+            guard let length = Self.value(line, colon).decimal, !seen.contentLength || length == contentLength
+            else {
                 return .badRequest
             }
             contentLength = length
-            hasLength = true
+            seen.contentLength = true
         case 17 where name.equals("transfer-encoding"):
             return .notImplemented
         default:
@@ -138,9 +152,34 @@ extension UnsafeRawBufferPointer {
         guard 1...18 ~= count else { return nil }
         var number = 0
         for byte in self {
-            guard UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte else { return nil }
+            guard byte.isDigit else { return nil }
             number = number * 10 + Int(byte - UInt8(ascii: "0"))
         }
         return number
     }
+
+    /// Is there a control character in it, other than a tab (RFC 9110, section 5.5)?
+    fileprivate var hasControlCharacter: Bool {
+        // Without a way out, so that the compiler looks at many bytes at once.
+        var found: UInt8 = 0
+        for byte in self { found |= (byte < 32 && byte != 9) || byte == 127 ? 1 : 0 }
+        return found != 0
+    }
+
+    /// Is it a name: letters, digits and a few signs (RFC 9110, section 5.6.2)?
+    fileprivate var isToken: Bool {
+        !isEmpty && allSatisfy { $0 < 128 && ($0 < 64 ? Self.lowTokens >> $0 : Self.highTokens >> ($0 - 64)) & 1 == 1 }
+    }
+
+    /// A bit for each character that may be in a token: codes 0 to 63, and 64 to 127.
+    private static let lowTokens = tokenBits("!#$%&'*+-.0123456789", from: 0)
+    private static let highTokens = tokenBits("ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~", from: 64)
+
+    private static func tokenBits(_ characters: String, from first: UInt8) -> UInt64 {
+        characters.utf8.reduce(0) { $0 | 1 << UInt64($1 - first) }
+    }
+}
+
+extension UInt8 {
+    fileprivate var isDigit: Bool { UInt8(ascii: "0")...UInt8(ascii: "9") ~= self }
 }
