@@ -8,7 +8,9 @@ extension Integration {
         /// More than all the buffers on the way hold, so that both directions must flow at once.
         private static let megabytes = patterned(3 << 20)
 
-        @Test(.needs(.nc)) func netcatGetsBackWhatItSends() async throws {
+        @Test("G8: netcat gets back what it sends, and the end", .needs(.nc)) func netcatGetsBackWhatItSends()
+            async throws
+        {
             try await onLoop {
                 try await withServer("echo-server") { server in
                     let echo = try await run(.nc, ["-N", server.host, "\(server.port)"], input: Self.megabytes)
@@ -49,7 +51,7 @@ extension Integration {
             }
         }
 
-        @Test("A SIGTERM while a client waits closes its connection, and the status is 0", .needs(.nc))
+        @Test("H1: a SIGTERM while a client waits closes its connection, and the status is 0", .needs(.nc))
         func sigtermClosesConnections() async throws {
             try await onLoop {
                 try await withServer("echo-server") { server in

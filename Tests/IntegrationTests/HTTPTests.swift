@@ -147,7 +147,7 @@ extension Integration {
             }
         }
 
-        @Test("SIGTERM under load: what was begun is finished, and the status is 0", .needs(.wrk))
+        @Test("H1: SIGTERM under load: what was begun is finished, and the status is 0", .needs(.wrk))
         func sigtermUnderLoad() async throws {
             try await onLoop {
                 try await withServer("http-hello") { server in
@@ -170,7 +170,8 @@ extension Integration {
         /// Asks for two URLs with one curl.
         ///
         /// - Returns: how many connections each of them needed.
-        private static func connectionsOfTwo(_ server: ExampleServer, _ arguments: [String] = []) async throws -> [Int] {
+        private static func connectionsOfTwo(_ server: ExampleServer, _ arguments: [String] = []) async throws -> [Int]
+        {
             let answers = try await run(
                 .curl,
                 quiet + arguments + [

@@ -56,7 +56,7 @@ extension Integration {
             }
         }
 
-        @Test("B11: a reset in the middle of an answer ends that connection only")
+        @Test("G6: a reset in the middle of an answer ends that connection only")
         func aResetInAnAnswerEndsOneConnection() async throws {
             try await onLoop {
                 try await withServer("http-hello") { server in

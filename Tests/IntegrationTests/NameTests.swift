@@ -5,7 +5,9 @@ import Testing
 extension Integration {
     /// Names, and ports that are found or not.
     @Suite struct Names {
-        @Test("A name with two addresses leads to the one where somebody listens", .needsIPv6, arguments: ["127.0.0.1", "::1"])
+        @Test(
+            "G12: a name with two addresses leads to the one where somebody listens", .needsIPv6,
+            arguments: ["127.0.0.1", "::1"])
         func aHostsFilesNameLeadsToWhoListens(host: String) async throws {
             try await onLoop {
                 try await withServer("echo-server", ["--host", host]) { server in
@@ -70,7 +72,9 @@ extension Integration {
                 let ports = (silent.map(\.number) + listening).map(String.init).joined(separator: ",")
                 let scan = try await run(.example("port-scan"), ["127.0.0.1", "--ports", ports])
                 #expect(scan.ending == .status(0))
-                let found = scan.text.split(separator: "\n").filter { $0.contains(" open, ") && !$0.contains(" ports of ") }
+                let found = scan.text.split(separator: "\n").filter {
+                    $0.contains(" open, ") && !$0.contains(" ports of ")
+                }
                 #expect(found.map { Int($0.split(separator: " ")[0]) } == listening)
                 #expect(scan.text.contains("5 open, 20 closed, 0 silent, 0 unreachable"))
                 for listener in listeners { listener.close() }

@@ -43,7 +43,8 @@ extension Integration {
                         .shell, ["-c", "head -c 104857600 /dev/urandom > file && sha256sum < file"], directory: folder)
                     #expect(made.ending == .status(0))
                     try await Self.withNginx(serving: folder) { port in
-                        try await withServer("tcp-proxy", ["--listen", "127.0.0.1:0", "--to", "127.0.0.1:\(port)"]) { proxy in
+                        try await withServer("tcp-proxy", ["--listen", "127.0.0.1:0", "--to", "127.0.0.1:\(port)"]) {
+                            proxy in
                             let before = try proxy.descriptorKinds()
                             let command = "curl -sS --max-time 50 \(proxy.url)/file | sha256sum"
                             let sums = try await gatherAll(
@@ -63,7 +64,7 @@ extension Integration {
             }
         }
 
-        @Test("A half-closed connection is half-closed behind the proxy, too", .needs(.nc, .example("tcp-proxy")))
+        @Test("G8: a half-closed connection is half-closed behind the proxy, too", .needs(.nc, .example("tcp-proxy")))
         func halfClosingGoesThroughTheProxy() async throws {
             try await onLoop {
                 try await withServer("echo-server") { server in
@@ -82,7 +83,8 @@ extension Integration {
         func aMissingTargetClosesTheClient() async throws {
             try await onLoop {
                 let nobody = try TakenPort()
-                try await withServer("tcp-proxy", ["--listen", "127.0.0.1:0", "--to", "127.0.0.1:\(nobody.number)"]) { proxy in
+                try await withServer("tcp-proxy", ["--listen", "127.0.0.1:0", "--to", "127.0.0.1:\(nobody.number)"]) {
+                    proxy in
                     for _ in 0..<3 {
                         let answer = try await run(.nc, [proxy.host, "\(proxy.port)"])
                         #expect(answer.bytes.isEmpty)
@@ -101,7 +103,10 @@ extension Integration {
                 try await withServer(
                     .redisServer,
                     arguments: { port in
-                        ["--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"]
+                        [
+                            "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly",
+                            "no",
+                        ]
                     }, ready: "Ready to accept connections", body)
             }
         }
@@ -148,7 +153,9 @@ extension ExampleServer {
         let folder = "/proc/\(program.process.processID)/fd"
         return try FileManager.default.contentsOfDirectory(atPath: folder).reduce(into: [:]) { counts, number in
             // One may be closed between the list and the look.
-            guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(number)") else { return }
+            guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(number)") else {
+                return
+            }
             counts[target.split(separator: ":").first.map(String.init) ?? target, default: 0] += 1
         }
     }

@@ -79,7 +79,8 @@ extension Integration {
             try await onLoop {
                 try await withTemporaryFolder { folder in
                     let path = "\(folder)/socket"
-                    try await withProgram(.socat, ["-d", "-d", "UNIX-LISTEN:\(path)", "EXEC:cat"], mergesErrors: true) { socat in
+                    try await withProgram(.socat, ["-d", "-d", "UNIX-LISTEN:\(path)", "EXEC:cat"], mergesErrors: true) {
+                        socat in
                         _ = try await socat.waitForLine(containing: "listening on AF=1")
                         try await Self.expectEcho(UnixStream.connect(path: path), of: socat)
                     }
@@ -90,7 +91,8 @@ extension Integration {
         @Test(.needs(.socat)) func weConnectToSocatsAbstractName() async throws {
             try await onLoop {
                 let name = Self.unusedName()
-                try await withProgram(.socat, ["-d", "-d", "ABSTRACT-LISTEN:\(name)", "EXEC:cat"], mergesErrors: true) { socat in
+                try await withProgram(.socat, ["-d", "-d", "ABSTRACT-LISTEN:\(name)", "EXEC:cat"], mergesErrors: true) {
+                    socat in
                     _ = try await socat.waitForLine(containing: "listening on AF=1")
                     try await Self.expectEcho(UnixStream.connect(to: .abstract(name)), of: socat)
                 }
