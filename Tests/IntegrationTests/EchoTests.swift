@@ -15,7 +15,7 @@ extension Integration {
                 try await withServer("echo-server") { server in
                     let echo = try await run(.nc, ["-N", server.host, "\(server.port)"], input: Self.megabytes)
                     #expect(echo.ending == .status(0))
-                    #expect(echo.bytes == Self.megabytes)
+                    expectSame(echo.bytes, Self.megabytes)
                 }
             }
         }
@@ -101,7 +101,7 @@ extension Integration {
             // -t: how long the other direction may go on after the end of the input. It ends by itself, long before.
             let echo = try await run(.socat, ["-t", "30", "-", address], input: megabytes)
             #expect(echo.ending == .status(0))
-            #expect(echo.bytes == megabytes)
+            expectSame(echo.bytes, megabytes)
         }
 
         /// One after another: what has no connection has no order either.
@@ -114,13 +114,4 @@ extension Integration {
             }
         }
     }
-}
-
-/// Bytes in which a shift shows: they repeat after a prime.
-func patterned(_ count: Int) -> [UInt8] {
-    let period = (0..<8191).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(count + period.count)
-    while bytes.count < count { bytes += period }
-    return Array(bytes.prefix(count))
 }

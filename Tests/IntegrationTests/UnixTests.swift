@@ -137,7 +137,7 @@ extension Integration {
         private static func expectEcho(_ program: Program, _ arguments: [String]) async throws {
             let echo = try await run(program, arguments, input: sent)
             #expect(echo.ending == .status(0))
-            #expect(echo.bytes == sent)
+            expectSame(echo.bytes, sent)
         }
 
         /// Sends everything, half-closes, and expects all of it and the end; and then that the program has ended well.
@@ -147,7 +147,7 @@ extension Integration {
                     try await stream.write(sent)
                     try await stream.finishWriting()
                 }, { try await BufferedReader(stream).readToEnd(upTo: 4 << 20) })
-            #expect(echo == sent)
+            expectSame(echo, sent)
             stream.close()
             #expect(try await program.process.waitForEnd() == .status(0))
         }
