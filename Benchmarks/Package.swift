@@ -16,6 +16,8 @@ let package = Package(
     ],
     targets: [
         .target(name: "CAllocationCounter"),
+        // The load of network.py. In C, so that it costs less than the servers that it is for.
+        .executableTarget(name: "eddy-load", path: "Sources/load", cSettings: [.unsafeFlags(["-Wall", "-Wextra"])]),
         .executableTarget(
             name: "eddy-bench",
             dependencies: [

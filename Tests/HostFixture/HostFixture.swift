@@ -186,6 +186,16 @@ nonisolated(unsafe) let scenarios: [String: () throws -> Void] = [
             print("still served:", String(decoding: try await reading.value, as: UTF8.self))
         }
     },
+    // F5: a task that starts another one whenever it is told to end is given up on, with a word.
+    "endless-work": {
+        var configuration = EventLoop.Configuration()
+        configuration.mode = .guest
+        configuration.gracePeriod = .milliseconds(10)
+        try EventLoop.run(configuration: configuration) {
+            startAgain(on: EventLoop.current!)
+            await EventLoop.yield()
+        }
+    },
     "fork-and-use": {
         try EventLoop.run {
             let child = forkProcess()
@@ -372,4 +382,10 @@ func connectedPair() async throws -> (TCPStream, TCPStream) {
 func forkProcess() -> Int32 {
     typealias Fork = @convention(c) () -> Int32
     return unsafeBitCast(dlsym(nil, "fork"), to: Fork.self)()
+}
+
+func startAgain(on loop: EventLoop) {
+    loop.spawn(name: "again") {
+        do { try await sleep(for: .seconds(3600)) } catch { startAgain(on: loop) }
+    }
 }

@@ -166,4 +166,12 @@ struct FixtureRun {
             "\(run.output)")
         #expect(run.output.contains("child was stopped"))
     }
+
+    @Test("F5: tasks that start others without end do not keep the end of a run for ever")
+    func endlessWorkIsGivenUpOn() throws {
+        let run = try FixtureRun("endless-work")
+        #expect(run.output.contains("thrown LeftoverTasksError"), "\(run.output)")
+        #expect(run.output.contains("start others without end"), "\(run.output)")
+        #expect(run.status == 1)
+    }
 }

@@ -1,5 +1,6 @@
 import CAllocationCounter
 import Eddy
+import EddyReactor
 import Glibc
 
 /// CLOCK_MONOTONIC.
@@ -17,6 +18,8 @@ struct Measurement: Sendable {
     var samples: [Double]
     var extras: [(name: String, value: Double)] = []
     var allocations: Double?
+    /// System calls per operation, of a subject that promises some.
+    var calls: [(name: SystemCall.Name, value: Double)] = []
 
     /// The one line that the program prints.
     var json: String {
@@ -27,6 +30,7 @@ struct Measurement: Sendable {
         ]
         for extra in extras { fields.append("\"\(extra.name)\":\(extra.value)") }
         if let allocations { fields.append("\"allocations\":\(allocations)") }
+        for call in calls { fields.append("\"\(call.name)\":\(call.value)") }
         return "{" + fields.joined(separator: ",") + "}"
     }
 }
@@ -60,30 +64,51 @@ extension Subject {
             extra.append(("wall_ms", samples[samples.count / 2] * Double(count) / 1_000_000))
         }
         var measurement = Measurement(subject: self, count: count, samples: samples, extras: extra)
-        if !isBrief, eddy_allocations_available() != 0 {
-            measurement.allocations =
-                Double(try await additionalAllocations(body)) / Double(allocationCount * operationsPerCount)
+        if !isBrief {
+            let costs = try await additionalCosts(body)
+            let operations = Double(allocationCount * operationsPerCount)
+            if eddy_allocations_available() != 0 { measurement.allocations = Double(costs.allocations) / operations }
+            if promisedCalls != nil {
+                measurement.calls = costs.calls.sorted { $0.key.rawValue < $1.key.rawValue }
+                    .map { ($0.key, Double($0.value) / operations) }
+            }
         }
         return measurement
     }
 
-    /// How many allocations `allocationCount` more of N cost, start and end taken out: the allocations of a run with twice
+    /// What `allocationCount` more of N cost, start and end taken out: the allocations and system calls of a run with twice
     /// that count, less those of a run with it. Pools and queues have grown to their size before.
-    func additionalAllocations(_ body: Body) async throws -> Int {
-        _ = try await body(2 * allocationCount)
-        let few = try await allocations { _ = try await body(allocationCount) }
-        let many = try await allocations { _ = try await body(2 * allocationCount) }
-        return many - few
+    func additionalCosts(_ body: Body) async throws -> Costs {
+        // Called as the others are, so that the task's stack has its size as well; twice, because what the end of a run
+        // leaves to the loop is done in the next one.
+        for _ in 0..<2 { _ = try await costs { _ = try await body(2 * allocationCount) } }
+        let few = try await costs { _ = try await body(allocationCount) }
+        let many = try await costs { _ = try await body(2 * allocationCount) }
+        return Costs(
+            allocations: many.allocations - few.allocations,
+            calls: many.calls.merging(few.calls.mapValues { -$0 }, uniquingKeysWith: +).filter { $0.value != 0 })
     }
 
-    private func allocations(_ body: () async throws -> Void) async throws -> Int {
+    private func costs(_ body: () async throws -> Void) async throws -> Costs {
+        let loop = EventLoop.measured
+        let callsBefore = loop.statistics.reactor.systemCalls.mapValues { Int($0) }
         eddy_allocations_begin()
         do { try await body() } catch {
             _ = eddy_allocations_end()
             throw error
         }
-        return Int(eddy_allocations_end())
+        let allocations = Int(eddy_allocations_end())
+        let callsAfter = loop.statistics.reactor.systemCalls.mapValues { Int($0) }
+        return Costs(
+            allocations: allocations, calls: callsAfter.merging(callsBefore.mapValues { -$0 }, uniquingKeysWith: +))
     }
+}
+
+/// What a run costs apart from time.
+struct Costs {
+    let allocations: Int
+    /// The loop's system calls; one that it never made is missing.
+    let calls: [SystemCall.Name: Int]
 }
 
 /// proc_pid_status(5)

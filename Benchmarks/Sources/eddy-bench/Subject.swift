@@ -1,4 +1,5 @@
 import Eddy
+import EddyReactor
 
 /// Something that is measured: what runs N times, and how often that is repeated.
 struct Subject: Sendable {
@@ -14,6 +15,8 @@ struct Subject: Sendable {
     var allocationCount = 2_000
     /// Is it promised to allocate nothing?
     var isAllocationFree = false
+    /// How often an operation makes each of these system calls at most. It makes no others. nil when nothing is promised.
+    var promisedCalls: [SystemCall.Name: Int]?
     /// Extra figures that go with the time.
     var extras = Extras.none
     /// Prepares what is not measured, and returns what is.
@@ -30,7 +33,9 @@ struct Subject: Sendable {
         case latency
     }
 
-    static let all: [Subject] = Subject.tasks + Subject.waits + Subject.time + Subject.descriptors + Subject.threads
+    static let all: [Subject] =
+        Subject.tasks + Subject.waits + Subject.time + Subject.descriptors + Subject.network
+        + Subject.threads
 
     static func named(_ name: String) -> Subject? {
         all.first { $0.name == name }

@@ -194,8 +194,10 @@ extension LoopCore {
             takeMessages()
             if failure != nil { break }
         }
-        let left = rootCount > 0 ? aliveTasks(rootsOnly: true) : []
-        shutDownWaits()
+        var left = rootCount > 0 ? aliveTasks(rootsOnly: true) : []
+        if !shutDownWaits(), left.isEmpty {
+            left = [ParkedTask(name: nil, waitsFor: "starts another task whenever it is told to end")]
+        }
         giveResourcesBack()
         phase = .open
         return left

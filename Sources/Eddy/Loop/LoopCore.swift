@@ -107,8 +107,8 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
 
     /// Runs what is ready, up to the limit of a turn.
     @inline(__always)
-    func runJobs() {
-        var left = Self.jobsPerTurn
+    func runJobs(atMost limit: Int = jobsPerTurn) {
+        var left = limit
         while left > 0, !ready.isEmpty {
             left -= 1
             run(ready.pop())

@@ -1,11 +1,5 @@
 import EddyReactor
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
-
 extension ConnectionListener {
     /// Serves connections, a task for each, until the task is cancelled, the loop shuts down, or the listener is closed.
     ///
@@ -129,6 +123,5 @@ public func printConnectionError(_ error: any Error) {
     {
         return
     }
-    let line = "connection failed: \(error)\n"
-    _ = line.utf8CString.withUnsafeBytes { write(2, $0.baseAddress!, $0.count - 1) }
+    StandardErrorLine.print("connection failed: \(error)")
 }

@@ -92,6 +92,7 @@ struct InputBuffer: ~Copyable {
     ///   one who waits holds none.
     /// - Returns: how many bytes came; zero at the end of the stream.
     /// - Note: *Cancellation:* nothing is lost.
+    @inline(__always)
     mutating func fill(
         from reader: borrowing some ByteReader, _ io: LoopDescriptor?, atMost maximum: Int
     ) async throws -> Int {

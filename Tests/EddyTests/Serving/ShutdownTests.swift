@@ -165,8 +165,7 @@ private struct GatedServer {
         }
     }
 
-    @Test("F5: connections that end make room for no more than the server's places, however many come")
-    func tenThousandConnectionsInTurn() throws {
+    @Test func connectionsThatEndMakeRoomForOthers() throws {
         try onLoop { loop in
             let served = Counter()
             let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)

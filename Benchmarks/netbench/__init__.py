@@ -1,0 +1,1 @@
+"""The parts of network.py: processes, peers, subjects and the report."""

@@ -1,0 +1,60 @@
+import EddyReactor
+import EddyTesting
+import Testing
+
+@testable import Eddy
+
+private struct BodyError: Error {}
+
+@Suite struct BufferedReaderChunks {
+    @Test func chunksArePassedOnUpToTheEnd() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            let pair = DescriptorPair.sockets()
+            let stream = try pair.takeStream(on: loop)
+            let echo = loop.spawn {
+                let reader = BufferedReader(stream)
+                while try await reader.withChunk({ try await stream.write($0) }) {}
+            }
+            for number in 0..<50 {
+                pair.send([UInt8(number), 1, 2])
+                try await waitUntilReadable(pair.second)
+                #expect(drain(pair.second) == [UInt8(number), 1, 2])
+            }
+            // While it waits, the chunk is the loop's.
+            try await untilParked(1)
+            #expect(loop.core.buffers.kept == 16_384)
+            pair.closeSecond()
+            try await echo.value
+            #expect(kernel.count(.recv) == 51)
+            #expect(kernel.count(.send) == 50)
+        }
+    }
+
+    @Test func whatTheBodyRefusesStaysInTheReader() throws {
+        try onLoop { loop in
+            let (near, far) = MemoryStream.pair()
+            try await far.write([1, 2, 3])
+            let reader = BufferedReader(near)
+            let error = await errorOf { try await reader.withChunk { _ in throw BodyError() } }
+            #expect(error is BodyError)
+            #expect(try await reader.readExactly(3) == [1, 2, 3])
+        }
+    }
+
+    @Test func nobodyElseGetsAtTheBytesWhileTheBodyHasThem() throws {
+        try onLoop { loop in
+            let (near, far) = MemoryStream.pair()
+            try await far.write([1, 2, 3])
+            let reader = BufferedReader(near)
+            let hasMore = try await reader.withChunk { bytes in
+                let refused = await errorOf { try await reader.readExactly(1) }
+                #expect(refused is BusyError)
+                #expect(bytes.byteCount == 3)
+            }
+            #expect(hasMore)
+            far.close()
+            #expect(try await reader.withChunk { _ in Issue.record("there is no chunk") } == false)
+        }
+    }
+}
