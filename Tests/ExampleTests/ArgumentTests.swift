@@ -17,7 +17,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", ":", "80", ":80", "host:", "host", "host:65536", "host:-1", "host:+1", "host:8o", "::1:80", "[::1]", "[]:80", "[::1:80",
+        "", ":", "80", ":80", "host:", "host", "host:65536", "host:-1", "host:+1", "host:8o", "::1:80", "[::1]",
+        "[]:80", "[::1:80",
         "::1]:80", "host:99999999999999999999",
     ])
     func whatIsNoEndpointIsRefused(text: String) {

@@ -49,12 +49,92 @@ import Testing
         #expect(Session.name(line) == name)
     }
 
-    @Test(arguments: ["", " ", "a*b", "a\u{1b}[31m", String(repeating: "a", count: 21), "a" + String(repeating: "\u{301}", count: 99)])
+    @Test(arguments: [
+        "", " ", "a*b", "a\u{1b}[31m", String(repeating: "a", count: 21), "a" + String(repeating: "\u{301}", count: 99),
+    ])
     func whatIsNoNameIsRefused(line: String) {
         #expect(Session.name(line) == nil)
     }
 
     @Test func linesAreFreeOfWhatMovesATerminal() {
         #expect(Session.printable("a\u{1b}[2Jb\u{7}\u{8}\u{9b}c\r") == "a[2Jbc")
+    }
+
+    @Test func aSlowMemberIsDroppedAndTheOthersAreTold() throws {
+        try EventLoop.runLeakChecked { _ in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            defer { listener.close() }
+            let room = Room()
+            var members: [Room.Member] = []
+            var clients: [TCPStream] = []
+            for (name, limit) in [("ada", 10), ("sleepy", 2)] {
+                clients.append(try await TCPStream.connect(to: listener.localAddress))
+                let outbox = Outbox(lineLimit: limit, byteLimit: 1000)
+                members.append(Room.Member(name: name, outbox: outbox, stream: try await listener.accept()))
+                _ = room.enter(members.last!)
+            }
+            defer { for stream in clients + members.map(\.stream) { stream.close() } }
+            for number in 1...3 { room.tell("line \(number)", except: "bob") }
+            // Nobody has read anything, and nobody was waited for.
+            let heard = try await members[0].outbox.takeAll()?.map { String(decoding: $0, as: UTF8.self) }
+            #expect(
+                Set(heard ?? []) == [
+                    "* sleepy has joined\n", "line 1\n", "line 2\n", "line 3\n", "* sleepy was dropped: too slow\n",
+                ])
+            await #expect(throws: ClosedError.self) { try await members[1].stream.read(atMost: 1) }
+            #expect(room.enter(members[1]) == ["ada"])
+        }
+    }
+
+    @Test func whoeverLeavesLateTakesNobodysPlace() throws {
+        try EventLoop.runLeakChecked { _ in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let stream = try await TCPStream.connect(to: listener.localAddress)
+            defer {
+                stream.close()
+                listener.close()
+            }
+            let room = Room()
+            let members = (1...2).map { _ in
+                Room.Member(name: "ada", outbox: Outbox(lineLimit: 1, byteLimit: 9), stream: stream)
+            }
+            #expect(room.enter(members[0]) == [])
+            #expect(room.enter(members[1]) == nil)
+            room.leave(members[0], "has left")
+            #expect(room.enter(members[1]) == [])
+            room.leave(members[0], "has left")
+            #expect(room.enter(members[0]) == nil)
+        }
+    }
+
+    /// A whole conversation over connections: a name that is none, one that is taken, lines, a line that is too long, an end.
+    @Test func aSessionGreetsPassesOnAndSaysGoodBye() throws {
+        try EventLoop.runLeakChecked { _ in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let session = Session(room: Room(), linesBehind: 100, idleTimeout: .seconds(60))
+            let server = EventLoop.current!.spawn { try await listener.serve { try await session.serve($0) } }
+            let ada = try await TCPStream.connect(to: listener.localAddress).framed(.lines(maximum: 2000))
+            let bob = try await TCPStream.connect(to: listener.localAddress).framed(.lines(maximum: 2000))
+            #expect(try await ada.receive() == "* welcome. What is your name?")
+            try await ada.send("a name")
+            #expect(try await ada.receive() == "* hello a. Here with you: nobody")
+            #expect(try await bob.receive() == "* welcome. What is your name?")
+            try await bob.send(contentsOf: ["!", "a", "bob", "hello"])
+            #expect(try await bob.receive()?.hasPrefix("* a name has") == true)
+            #expect(try await bob.receive()?.hasPrefix("* somebody has that name") == true)
+            #expect(try await bob.receive() == "* hello bob. Here with you: a")
+            #expect(try await ada.receive() == "* bob has joined")
+            #expect(try await ada.receive() == "bob: hello")
+            try await bob.send(String(repeating: "x", count: Session.lineLimit + 1))
+            #expect(try await bob.receive()?.hasPrefix("* a line has at most") == true)
+            #expect(try await ada.receive() == "* bob was dropped: a line was too long")
+            try await ada.finishWriting()
+            #expect(try await ada.receive() == "* good bye")
+            #expect(try await ada.receive() == nil)
+            ada.close()
+            bob.close()
+            listener.close()
+            try await server.value
+        }
     }
 }

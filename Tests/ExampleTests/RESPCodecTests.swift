@@ -11,15 +11,18 @@ import Testing
             .resp(maximum: 100),
             input: Array("+OK\r\n-ERR no\r\n:-12\r\n$5\r\na\r\nbc\r\n$0\r\n\r\n$-1\r\n+\r\n".utf8),
             expected: [
-                .simple("OK"), .error("ERR no"), .integer(-12), .bulk(Array("a\r\nbc".utf8)), .bulk([]), .null, .simple(""),
+                .simple("OK"), .error("ERR no"), .integer(-12), .bulk(Array("a\r\nbc".utf8)), .bulk([]), .null,
+                .simple(""),
             ])
     }
 
     @Test func arraysAreFoundHoweverTheyAreCut() throws {
         try verifyCodec(
-            .resp(maximum: 100), input: Array("*0\r\n*2\r\n*1\r\n:1\r\n$2\r\nab\r\n*-1\r\n*1\r\n*1\r\n*0\r\n:7\r\n".utf8),
+            .resp(maximum: 100),
+            input: Array("*0\r\n*2\r\n*1\r\n:1\r\n$2\r\nab\r\n*-1\r\n*1\r\n*1\r\n*0\r\n:7\r\n".utf8),
             expected: [
-                .array([]), .array([.array([.integer(1)]), .bulk(Array("ab".utf8))]), .null, .array([.array([.array([])])]),
+                .array([]), .array([.array([.integer(1)]), .bulk(Array("ab".utf8))]), .null,
+                .array([.array([.array([])])]),
                 .integer(7),
             ])
     }
@@ -39,8 +42,10 @@ import Testing
 
     @Test(arguments: [
         "HTTP/1.1 400 Bad Request\r\n", "\r\n", "OK\r\n", ":\r\n", ":-\r\n", ":1 \r\n", ":0x1\r\n", ":1.5\r\n",
-        ":9223372036854775808\r\n", ":000000000000000000001\r\n", ":1234567890123456789012345", "$-2\r\n", "*-2\r\n", "$\r\n",
-        "+a\nb\r\n", "+a\rb\r\n", "+a\n", "$1\r\nab\r\n", "$2\r\na\r\nb", "$1\r\na\n\r", "*1\r\n$1\r\nabc", "*1\r\nx\r\n",
+        ":9223372036854775808\r\n", ":000000000000000000001\r\n", ":1234567890123456789012345", "$-2\r\n", "*-2\r\n",
+        "$\r\n",
+        "+a\nb\r\n", "+a\rb\r\n", "+a\n", "$1\r\nab\r\n", "$2\r\na\r\nb", "$1\r\na\n\r", "*1\r\n$1\r\nabc",
+        "*1\r\nx\r\n",
     ])
     func whatIsNoReplyIsRefused(text: String) throws {
         try verifyRejection(.resp(maximum: 100), input: Array(":1\r\n\(text)".utf8), after: [.integer(1)]) {
@@ -48,7 +53,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["$4294967296\r\n", "$9223372036854775807\r\n", "*1000000\r\n", "*9223372036854775807\r\n", "*1\r\n$20\r\n"])
+    @Test(arguments: [
+        "$4294967296\r\n", "$9223372036854775807\r\n", "*1000000\r\n", "*9223372036854775807\r\n", "*1\r\n$20\r\n",
+    ])
     func anAnnouncementThatIsTooLongIsRefusedBeforeTheBytesCome(text: String) throws {
         try verifyRejection(.resp(maximum: 20), input: Array(text.utf8)) {
             if case FrameError.tooLarge = $0 { true } else { false }
@@ -93,7 +100,8 @@ import Testing
     func noBytesEndTheProcess(seed: UInt64) {
         var random = SplitMix(seed: seed)
         let pieces = [
-            "*", "$", ":", "+", "-", "\r\n", "\r", "\n", "0", "1", "2", "-1", "99999999999999999999", "ab", "*2\r\n", "$2\r\n",
+            "*", "$", ":", "+", "-", "\r\n", "\r", "\n", "0", "1", "2", "-1", "99999999999999999999", "ab", "*2\r\n",
+            "$2\r\n",
             "\u{0}", "ÿ",
         ]
         for _ in 0..<50 {
@@ -116,7 +124,8 @@ import Testing
             guard let step = try? assembler.next() else { return frames }
             switch step {
             case .frame(let frame): frames.append(frame)
-            case .needsBytes: if let piece = rest.popFirst() { assembler.append(Array(piece).span.bytes) } else { assembler.end() }
+            case .needsBytes:
+                if let piece = rest.popFirst() { assembler.append(Array(piece).span.bytes) } else { assembler.end() }
             case .end: return frames
             }
         }

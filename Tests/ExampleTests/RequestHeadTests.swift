@@ -15,7 +15,8 @@ import Testing
     private static let plain = RequestHead(isPersistent: true, isHead: false, contentLength: 0, expectsContinue: false)
 
     @Test func aRequestIsReadWithWhatMattersInIt() {
-        let text = "POST /a?b HTTP/1.1\r\nHost: x\r\nCONTENT-length:\t12 \r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+        let text =
+            "POST /a?b HTTP/1.1\r\nHost: x\r\nCONTENT-length:\t12 \r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
         let head = RequestHead(isPersistent: false, isHead: false, contentLength: 12, expectsContinue: true)
         #expect(Self.parse(text + "body and more") == .complete(head, length: text.utf8.count))
     }
@@ -31,7 +32,8 @@ import Testing
     @Test(arguments: [
         ("HTTP/1.1\r\n", true), ("HTTP/1.0\r\n", false), ("HTTP/1.0\r\nConnection: Keep-Alive\r\n", true),
         ("HTTP/1.1\r\nConnection: upgrade, Close\r\n", false), ("HTTP/1.1\r\nConnection: close, keep-alive\r\n", false),
-        ("HTTP/1.1\r\nConnection: close\r\nConnection: keep-alive\r\n", false), ("HTTP/1.1\r\nConnection: closed\r\n", true),
+        ("HTTP/1.1\r\nConnection: close\r\nConnection: keep-alive\r\n", false),
+        ("HTTP/1.1\r\nConnection: closed\r\n", true),
     ])
     func aConnectionIsKeptIfBothSidesWantIt(rest: String, isPersistent: Bool) {
         let text = "GET / \(rest)\r\n"
@@ -42,7 +44,8 @@ import Testing
 
     /// Each is a request that some server in front of this one might understand differently, so that two requests become three.
     @Test(arguments: [
-        "Content-Length : 5", "Content-Length\t: 5", "Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked", " Host: x",
+        "Content-Length : 5", "Content-Length\t: 5", "Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked",
+        " Host: x",
         "\tHost: x", "Content-Length: 5\r\nContent-Length: 6", "Content-Length: 5, 5", "Content-Length: +5",
         "Content-Length: -5", "Content-Length: 0x5", "Content-Length: 5 5", "Content-Length:", "Content-Length: 5\u{b}",
         "Content-Length: 9223372036854775808", "Content-Length: 18446744073709551621", "no colon", ": no name",
@@ -52,7 +55,9 @@ import Testing
         #expect(Self.parse("POST / HTTP/1.1\r\n\(fields)\r\n\r\n") == .refused(.badRequest))
     }
 
-    @Test(arguments: ["Transfer-Encoding: chunked", "transfer-ENCODING:identity", "Content-Length: 3\r\nTransfer-Encoding: x"])
+    @Test(arguments: [
+        "Transfer-Encoding: chunked", "transfer-ENCODING:identity", "Content-Length: 3\r\nTransfer-Encoding: x",
+    ])
     func transferEncodingsAreRefused(fields: String) {
         #expect(Self.parse("POST / HTTP/1.1\r\n\(fields)\r\n\r\n") == .refused(.notImplemented))
     }
@@ -65,8 +70,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "GET /\r\n", "GET  HTTP/1.1\r\n", " / HTTP/1.1\r\n", "GET / HTTP/1.x\r\n", "GET / http/1.1\r\n", "GET / HTTP/1.1 \r\n",
-        "GET /HTTP/1.1\r\n", "\u{16}\u{3}\u{1}\u{2}\n", "GET / HTTP/1.1\rX: y\r\n", "G(T / HTTP/1.1\r\n", "GET /a b HTTP/1.1\r\n",
+        "GET /\r\n", "GET  HTTP/1.1\r\n", " / HTTP/1.1\r\n", "GET / HTTP/1.x\r\n", "GET / http/1.1\r\n",
+        "GET / HTTP/1.1 \r\n",
+        "GET /HTTP/1.1\r\n", "\u{16}\u{3}\u{1}\u{2}\n", "GET / HTTP/1.1\rX: y\r\n", "G(T / HTTP/1.1\r\n",
+        "GET /a b HTTP/1.1\r\n",
         "GET\t/ HTTP/1.1\r\n",
     ])
     func whatIsNoRequestLineIsRefused(line: String) {

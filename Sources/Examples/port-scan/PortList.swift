@@ -20,7 +20,9 @@ struct PortList: Equatable, Sendable, ExpressibleByArgument, CustomStringConvert
     }
 
     private static func port(_ text: Substring) -> Int? {
-        guard text.allSatisfy({ $0.isASCII && $0.isNumber }), let port = Int(text), 1...65_535 ~= port else { return nil }
+        guard text.allSatisfy({ $0.isASCII && $0.isNumber }), let port = Int(text), 1...65_535 ~= port else {
+            return nil
+        }
         return port
     }
 

@@ -48,7 +48,7 @@ struct RESPCodec: FrameCodec {
                     guard end <= bytes.count else { return .needsMore(total: end) }
                     (value, next) = (try bulk(bytes, line, end), end)
                 }
-                (position, searched) = (next, next)
+                position = next
                 guard position <= maximum else { throw FrameError.tooLarge(announced: nil, maximum: maximum) }
                 guard let value, let whole = close(value) else { continue }
                 (position, searched) = (0, 0)
@@ -137,7 +137,9 @@ struct RESPCodec: FrameCodec {
 
     private func number(_ bytes: UnsafeRawBufferPointer, _ line: Range<Int>) throws(FrameError) -> Int64 {
         // `Int64(_:)` takes what RESP takes, an optional sign and digits, and checks the range.
-        guard let number = Int64(text(bytes, line)) else { throw .invalid("\(text(bytes, line).debugDescription) is no number") }
+        guard let number = Int64(text(bytes, line)) else {
+            throw .invalid("\(text(bytes, line).debugDescription) is no number")
+        }
         return number
     }
 

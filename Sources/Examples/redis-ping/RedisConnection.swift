@@ -20,7 +20,7 @@ final class RedisConnection: Sendable {
             stream.readTimeout = timeout
             stream.writeTimeout = timeout
             return RedisConnection(stream)
-        } catch where isRefusal(error) {
+        } catch  where isRefusal(error) {
             throw RedisError(
                 """
                 no Redis at \(host), port \(port): \(error).
@@ -71,7 +71,9 @@ final class RedisConnection: Sendable {
 
     private func receive() async throws -> RESPValue {
         do {
-            guard let reply = try await frames.receive() else { throw RedisError("the Redis has closed the connection") }
+            guard let reply = try await frames.receive() else {
+                throw RedisError("the Redis has closed the connection")
+            }
             if case .error(let text) = reply { throw RedisError("the Redis has refused: \(text)") }
             return reply
         } catch let error as FrameError {

@@ -19,7 +19,9 @@ struct TCPProxy: ParsableCommand {
     @Option(help: ArgumentHelp("Where to listen. With port 0 the kernel chooses one.", valueName: "host:port"))
     var listen: Endpoint
 
-    @Option(help: ArgumentHelp("Where to connect to, for each client. An IPv6 address is in brackets.", valueName: "host:port"))
+    @Option(
+        help: ArgumentHelp(
+            "Where to connect to, for each client. An IPv6 address is in brackets.", valueName: "host:port"))
     var to: Endpoint
 
     @Option(help: "How many seconds no byte may come through before a connection is closed. 0 is as long as it takes.")
@@ -32,7 +34,9 @@ struct TCPProxy: ParsableCommand {
     var verbose = false
 
     func validate() throws {
-        guard to.port > 0 else { throw ValidationError("Nobody can be connected to at port 0: give --to a port from 1.") }
+        guard to.port > 0 else {
+            throw ValidationError("Nobody can be connected to at port 0: give --to a port from 1.")
+        }
         guard idleTimeout >= 0 else { throw ValidationError("An idle timeout is not negative. 0 is none.") }
         guard maxConnections > 0 else { throw ValidationError("A proxy needs at least one connection.") }
     }
