@@ -83,5 +83,11 @@ let package = Package(
             name: "JSONFixture", dependencies: ["Eddy", "EddyJSON"], path: "Tests/JSONFixture", swiftSettings: settings),
         .testTarget(
             name: "HostTests", dependencies: ["HostFixture", "DispatchFixture", "JSONFixture"], swiftSettings: settings),
+        // What others wrote, against the examples: they are built with it.
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["Eddy", "EddyReactor", "EddyTesting"]
+                + (examples + curlExample.filter { $0.type == .executable }).map { .target(name: $0.name) },
+            exclude: ["README.md"], swiftSettings: settings),
     ] + examples + curlExample
 )
