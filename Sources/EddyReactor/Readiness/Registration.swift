@@ -66,8 +66,10 @@ package struct RegistrationSlot {
     package internal(set) var writer: UInt = 0
     /// The waiter of a task that wants to know when the peer hangs up, beside a reader and a writer; or zero.
     package internal(set) var hangUpWaiter: UInt = 0
-    var onReadable: (() throws -> Void)?
-    var onWritable: (() throws -> Void)?
+    /// Urgent bytes, or whatever else counts as priority, were reported.
+    var hasPriority = false
+    /// The callbacks, if there are any, and their mode.
+    var observation: Observation?
     var nextFree = UInt32.max
 
     @inline(__always)
