@@ -59,6 +59,7 @@ public final class WatchedDescriptor: Closable {
     /// - Note: *Cancellation:* nothing is lost: what a call has transferred is returned. *Thread:* the body runs where this was
     ///   called. Off the loop it gets another number of the same open file, so that nobody can close it meanwhile, and pays for
     ///   that with two system calls more. *Complexity:* on the loop, the body's system calls and no allocation.
+    @discardableResult
     public func perform(
         _ direction: Direction, _ operation: SystemCall.Name? = nil, _ body: (_ descriptor: Int32) throws -> Int
     ) async throws -> Int {

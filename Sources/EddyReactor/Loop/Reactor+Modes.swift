@@ -19,7 +19,8 @@ extension Reactor {
     ) throws(SystemError) -> RegistrationID {
         checkOpen()
         // An entry with an empty mask is no silent one: it goes on reporting hang-ups.
-        expectUsage(!interest.isEmpty, "descriptor \(descriptor) was registered for nothing: say .read, .write or .priority")
+        expectUsage(
+            !interest.isEmpty, "descriptor \(descriptor) was registered for nothing: say .read, .write or .priority")
         let registration = table.insert(descriptor, .owned)
         let observation = Observation(interest, mode)
         registration.slot.pointee.observation = observation
@@ -106,7 +107,9 @@ extension Reactor {
     }
 
     /// Level-triggered: makes sure that the kernel reports what there is a callback for.
-    private func listen(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ id: RegistrationID, _ observation: Observation) {
+    private func listen(
+        _ slot: UnsafeMutablePointer<RegistrationSlot>, _ id: RegistrationID, _ observation: Observation
+    ) {
         let heard = observation.heard
         guard !observation.mask(for: heard).subtracting(observation.armed).isEmpty || !slot.pointee.isInKernel
         else { return }
