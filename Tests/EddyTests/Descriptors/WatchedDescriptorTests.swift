@@ -226,12 +226,15 @@ private func take(_ counter: WatchedDescriptor) async throws -> UInt64 {
 
     @Test("A13: what is closed during a call off the loop stays open for that call")
     func closingDuringACallElsewhere() async throws {
-        try await offPool { _ in
-            let counter = try await counter(9)
+        try await offPool { loop in
+            let (counter, isClosed) = (try await counter(9), TestGate())
             let value = try await Task.detached {
                 var value: UInt64 = 0
                 try await counter.perform(.read) { descriptor in
                     counter.close()
+                    // Behind the closing, which was sent to the loop, too.
+                    loop.post { isClosed.open() }
+                    isClosed.wait()
                     return systemResult { read(descriptor, &value, 8) }
                 }
                 return value

@@ -140,7 +140,9 @@ private func next(_ descriptors: ReceivedDescriptors) throws -> OwnedDescriptor 
             listener.close()
             messages.close()
             datagrams.close()
-            withExtendedLifetime((listening, sequencing, bound)) {}
+            listening.close()
+            sequencing.close()
+            bound.close()
             for name in ["datagrams", "streams", "messages"] { #expect(modeOfFile(directory.file(name)) != nil) }
         }
     }
