@@ -51,6 +51,7 @@ static const uint32_t EDDY_EPOLLOUT = (uint32_t)EPOLLOUT;
 static const uint32_t EDDY_EPOLLERR = (uint32_t)EPOLLERR;
 static const uint32_t EDDY_EPOLLHUP = (uint32_t)EPOLLHUP;
 static const uint32_t EDDY_EPOLLRDHUP = (uint32_t)EPOLLRDHUP;
+static const uint32_t EDDY_EPOLLEXCLUSIVE = (uint32_t)EPOLLEXCLUSIVE;
 static const uint32_t EDDY_EPOLLONESHOT = (uint32_t)EPOLLONESHOT;
 static const uint32_t EDDY_EPOLLET = (uint32_t)EPOLLET;
 
@@ -221,6 +222,7 @@ static inline long eddy_set_nonblocking(int fd) {
 
 // F_GETFD: FD_CLOEXEC or nothing, or -errno.
 static inline long eddy_get_descriptor_flags(int fd) { EDDY_RESULT(fcntl(fd, F_GETFD)); }
+static inline long eddy_set_close_on_exec(int fd) { EDDY_RESULT(fcntl(fd, F_SETFD, FD_CLOEXEC)); }
 // Another number of the same open file description, which stays clear of the standard streams' numbers.
 static inline long eddy_duplicate(int fd) { EDDY_RESULT(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 static inline long eddy_read_at(int fd, void *buffer, size_t count, int64_t offset) {

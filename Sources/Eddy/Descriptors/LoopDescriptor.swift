@@ -75,10 +75,18 @@ final class LoopDescriptor: @unchecked Sendable {
     ///
     /// - Note: *Thread:* any. Off the loop the closing is sent there. Closing twice is fine.
     func close() {
-        guard !isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        guard beginClosing() else { return }
         let closing = DescriptorClosing(registration: registration, descriptor: descriptor)
         if core.isCurrent { core.close(closing) } else { core.inbox.send(.close(closing)) }
     }
+
+    /// - Returns: false when it was closed, or given up, before.
+    func beginClosing() -> Bool { !isClosing.exchange(true, ordering: .acquiringAndReleasing) }
+
+    /// Does epoll watch it? Regular files and the like it refuses.
+    ///
+    /// - Note: *Thread:* any, before anybody else knows it.
+    var isWatched: Bool { !registration.slot.pointee.isAlwaysReady }
 
     /// Thrown inside, when a task that had to wait came back on another thread: the operation goes on from there.
     struct MovedAway: Error {

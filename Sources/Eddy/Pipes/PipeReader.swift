@@ -16,13 +16,13 @@ public final class PipeReader: ByteReader, Closable, DescriptorBacked {
 
     /// Takes over a descriptor that can be waited for: a pipe, a terminal, a socket.
     ///
-    /// It is made non-blocking (O_NONBLOCK), which holds for everybody who shares the open file: do not give it one that was
+    /// It is made close-on-exec, and non-blocking (O_NONBLOCK), which holds for everybody who shares the open file: do not give it one that was
     /// inherited. For the standard input there is ``StandardInput``.
     ///
     /// - Throws: ``SystemError``, for instance EBADF; ``NotAPipeError``; ``EventLoopError/noLoop`` off any loop. The descriptor
     ///   is closed then.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
-        io = try await LoopDescriptor.adopting(descriptor)
+        io = try await LoopDescriptor.owning(descriptor)
     }
 
     /// Reads what is there, at most as much as the buffer has room for, waiting until there is something.
@@ -68,36 +68,5 @@ public final class PipeReader: ByteReader, Closable, DescriptorBacked {
     public var readTimeout: Duration? {
         get { io.timeout(.read) }
         set { io.setTimeout(.read, newValue) }
-    }
-}
-
-extension LoopDescriptor {
-    /// Takes over a descriptor of somebody else's for the current loop, and makes it non-blocking.
-    static func adopting(_ descriptor: consuming OwnedDescriptor) async throws -> LoopDescriptor {
-        if let core = LoopCore.current { return try adopting(descriptor, on: core) }
-        let loop = try EventLoop.required
-        // A closure can't consume what it captures, so the number travels; on the loop's side it has an owner again.
-        let number = descriptor.take()
-        return try await loop.anchor.run {
-            try adopting(loop.core.kernel.own(Int(number)), on: loop.core)
-        }
-    }
-
-    private static func adopting(
-        _ descriptor: consuming OwnedDescriptor, on core: LoopCore
-    ) throws -> LoopDescriptor {
-        let number = descriptor.rawValue
-        let type = core.kernel.fileType(number)
-        if type < 0 { throw SystemError(result: type, .fstat, "descriptor \(number)") }
-        let kind: Kind
-        switch type {
-        case FileType.pipe: kind = .pipe
-        case FileType.socket: kind = .stream
-        case FileType.characterDevice: kind = .device
-        default: throw NotAPipeError(name: "descriptor \(number)")
-        }
-        let result = core.kernel.setNonBlocking(number)
-        if result < 0 { throw SystemError(result: result, .fcntl, "descriptor \(number)") }
-        return try LoopDescriptor(descriptor, on: core, kind)
     }
 }

@@ -18,13 +18,13 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
 
     /// Takes over a descriptor that can be waited for: a pipe, a terminal, a socket.
     ///
-    /// It is made non-blocking (O_NONBLOCK), which holds for everybody who shares the open file: do not give it one that was
+    /// It is made close-on-exec, and non-blocking (O_NONBLOCK), which holds for everybody who shares the open file: do not give it one that was
     /// inherited. For the standard output there is ``StandardOutput``.
     ///
     /// - Throws: ``SystemError``, for instance EBADF; ``NotAPipeError``; ``EventLoopError/noLoop`` off any loop. The descriptor
     ///   is closed then.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
-        io = try await LoopDescriptor.adopting(descriptor)
+        io = try await LoopDescriptor.owning(descriptor)
     }
 
     /// Writes all bytes: returns when the pipe has them.

@@ -33,6 +33,18 @@ public final class TCPListener: ConnectionListener {
         io.ends.local = localAddress
     }
 
+    /// Takes over a socket that listens already, for the current loop: one that a service manager or a former version of this
+    /// server has passed on (`LISTEN_FDS`, sd_listen_fds(3)).
+    ///
+    /// It is made close-on-exec, and non-blocking, which holds for everybody who shares the open file.
+    ///
+    /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
+    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    public init(owning descriptor: consuming OwnedDescriptor) async throws {
+        io = try await LoopDescriptor.owning(descriptor, as: .tcpListener)
+        localAddress = io.ends.local ?? .any(port: 0)
+    }
+
     /// Waits for a connection and accepts it.
     ///
     /// Connections that were broken before they could be accepted are passed over.

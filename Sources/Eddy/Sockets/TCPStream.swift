@@ -29,6 +29,24 @@ public final class TCPStream: ByteStream {
         io.ends.remote = remoteAddress ?? SocketAddress { kernel.peerName(descriptor, $0, $1) }
     }
 
+    /// Takes over a connection that somebody else has made or accepted, for the current loop.
+    ///
+    /// For descriptors that have come through a Unix socket, that a service manager has passed, or that a C library has opened:
+    ///
+    /// ```swift
+    /// guard let descriptor = received.take() else { throw ProtocolError() }
+    /// let stream = try await TCPStream(owning: descriptor)
+    /// ```
+    ///
+    /// It is made close-on-exec, and non-blocking, which holds for everybody who shares the open file.
+    /// As with every stream, small messages go out at once from here on (TCP_NODELAY, tcp(7)).
+    ///
+    /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
+    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    public init(owning descriptor: consuming OwnedDescriptor) async throws {
+        io = try await LoopDescriptor.owning(descriptor, as: .tcpStream)
+    }
+
     // MARK: - Reading
 
     /// Reads what is there, at most as much as the buffer has room for, waiting until there is something.

@@ -35,6 +35,19 @@ public final class UDPSocket: Closable {
         update(remote: remote)
     }
 
+    /// Takes over a socket that somebody else has made, bound, connected or both, for the current loop.
+    ///
+    /// It is made close-on-exec, and non-blocking, which holds for everybody who shares the open file.
+    /// Its options stay as they are.
+    ///
+    /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
+    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    public init(owning descriptor: consuming OwnedDescriptor) async throws {
+        io = try await LoopDescriptor.owning(descriptor, as: .udpSocket)
+        addresses = Guarded(Addresses(local: io.ends.local ?? .any(port: 0), remote: io.ends.remote))
+        try await findFeatures()
+    }
+
     /// This end's address: with port 0 in the call, the port that the kernel chose.
     ///
     /// - Note: *Thread:* any.

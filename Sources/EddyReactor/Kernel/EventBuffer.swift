@@ -58,6 +58,8 @@ public struct EventMask: OptionSet, Sendable, Hashable {
     public static let readHangUp = EventMask(rawValue: EDDY_EPOLLRDHUP)
     /// Disarmed by the first event, silent afterwards even on a hang-up.
     static let oneShot = EventMask(rawValue: EDDY_EPOLLONESHOT)
+    /// Of several epoll instances that watch a file, an event wakes at least one, and not all (EPOLLEXCLUSIVE).
+    static let exclusive = EventMask(rawValue: EDDY_EPOLLEXCLUSIVE)
     /// Reported once per change.
     static let edgeTriggered = EventMask(rawValue: EDDY_EPOLLET)
 }

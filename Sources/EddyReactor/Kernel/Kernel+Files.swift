@@ -16,6 +16,12 @@ extension Kernel {
         return eddy_get_descriptor_flags(descriptor)
     }
 
+    package func setCloseOnExec(_ descriptor: Int32) -> Int {
+        count(.fcntl)
+        if let backend { return backend.perform(.setCloseOnExec(descriptor)) }
+        return eddy_set_close_on_exec(descriptor)
+    }
+
     /// Another number for the same open file: 3 or more, close-on-exec.
     package func duplicate(_ descriptor: Int32) -> Int {
         count(.fcntl)

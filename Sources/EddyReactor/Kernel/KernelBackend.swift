@@ -48,6 +48,7 @@ public final class LinuxKernel: KernelBackend {
         case .close(let descriptor): eddy_close(descriptor)
         case .pipe(let ends): eddy_pipe(ends)
         case .setNonBlocking(let descriptor): eddy_set_nonblocking(descriptor)
+        case .setCloseOnExec(let descriptor): eddy_set_close_on_exec(descriptor)
         case .getFlags(let descriptor): eddy_get_flags(descriptor)
         case .getDescriptorFlags(let descriptor): eddy_get_descriptor_flags(descriptor)
         case .duplicate(let descriptor): eddy_duplicate(descriptor)

@@ -29,6 +29,11 @@ package final class OwnedPath: Sendable {
         remove()
     }
 
+    /// Gives the name up: it stays.
+    package func keep() {
+        isRemoved.store(true, ordering: .releasing)
+    }
+
     /// Removes the name, unless another file has it by now. Doing it twice is fine.
     package func remove() {
         guard !isRemoved.exchange(true, ordering: .acquiringAndReleasing), process == eddy_process_id() else { return }

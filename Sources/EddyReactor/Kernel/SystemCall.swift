@@ -45,6 +45,8 @@ public enum SystemCall {
     case pipe(UnsafeMutablePointer<Int32>)
     /// `fcntl(2)` with F_SETFL: sets O_NONBLOCK, and leaves the other flags as they are.
     case setNonBlocking(Int32)
+    /// `fcntl(2)` with F_SETFD: sets FD_CLOEXEC.
+    case setCloseOnExec(Int32)
     /// `fcntl(2)` with F_GETFL. Answers the flags.
     case getFlags(Int32)
     /// `fcntl(2)` with F_GETFD. Answers FD_CLOEXEC, which is 1, or 0.
@@ -210,7 +212,7 @@ public enum SystemCall {
         case .receiveMessages: .recvmmsg
         case .close: .close
         case .pipe: .pipe2
-        case .setNonBlocking, .getFlags, .getDescriptorFlags, .duplicate, .setPipeSize: .fcntl
+        case .setNonBlocking, .setCloseOnExec, .getFlags, .getDescriptorFlags, .duplicate, .setPipeSize: .fcntl
         case .readAt: .pread
         case .open: .open
         case .unlink: .unlink
@@ -244,8 +246,9 @@ public enum SystemCall {
             .send(let descriptor, _, _), .writeVectored(let descriptor, _, _), .sendFile(let descriptor, _, _, _),
             .splice(_, let descriptor, _), .sendMessage(let descriptor, _), .receiveMessage(let descriptor, _),
             .sendMessages(let descriptor, _, _), .receiveMessages(let descriptor, _, _), .close(let descriptor),
-            .setNonBlocking(let descriptor), .getFlags(let descriptor), .getDescriptorFlags(let descriptor),
-            .duplicate(let descriptor), .readAt(let descriptor, _, _, _), .setPipeSize(let descriptor, _),
+            .setNonBlocking(let descriptor), .setCloseOnExec(let descriptor), .getFlags(let descriptor),
+            .getDescriptorFlags(let descriptor), .duplicate(let descriptor), .readAt(let descriptor, _, _, _),
+            .setPipeSize(let descriptor, _),
             .fileType(let descriptor), .fileSize(let descriptor), .changeDescriptorMode(let descriptor, _),
             .bind(let descriptor, _, _),
             .listen(let descriptor, _), .accept(let descriptor, _, _), .connect(let descriptor, _, _),

@@ -1,8 +1,8 @@
 /// The directions somebody waits for, as epoll bits.
 private func interest(of slot: RegistrationSlot) -> EventMask {
     var mask: EventMask = []
-    if slot.reader != 0 || slot.onReadable != nil { mask.formUnion([.input, .readHangUp]) }
-    if slot.writer != 0 || slot.onWritable != nil { mask.insert(.output) }
+    if slot.reader != 0 { mask.formUnion([.input, .readHangUp]) }
+    if slot.writer != 0 { mask.insert(.output) }
     return mask
 }
 
@@ -36,32 +36,22 @@ extension Reactor {
     /// An error that the callback throws comes out of ``turn(timeout:)``, after the other events of that turn were delivered.
     /// When the descriptor is readable already, the callback is called in the next turn.
     public func onReadable(_ id: RegistrationID, _ callback: (() throws -> Void)?) {
-        setCallback(id, .read, callback)
+        guard let observation = observation(of: id) else { return }
+        // Taken out first: freeing the former one may come back here.
+        var former = callback
+        swap(&former, &observation.onReadable)
+        if callback != nil { announce(id, .read) }
+        withExtendedLifetime(former) {}
     }
 
     /// Calls back whenever the descriptor becomes writable; nil stops that.
     public func onWritable(_ id: RegistrationID, _ callback: (() throws -> Void)?) {
-        setCallback(id, .write, callback)
-    }
-
-    private func setCallback(_ id: RegistrationID, _ direction: Direction, _ callback: (() throws -> Void)?) {
-        guard let slot = table.find(id) else { return }
-        let isReady: Bool
-        switch direction {
-        case .read:
-            slot.pointee.onReadable = callback
-            isReady = slot.pointee.isReadable
-        case .write:
-            slot.pointee.onWritable = callback
-            isReady = slot.pointee.isWritable
-        }
-        // The edge has passed: no event will come for it any more.
-        if callback != nil, isReady {
-            _ = schedule(at: kernel.now()) { [unowned self] in
-                guard let slot = table.find(id) else { return }
-                try (direction == .read ? slot.pointee.onReadable : slot.pointee.onWritable)?()
-            }
-        }
+        guard let observation = observation(of: id) else { return }
+        // Taken out first: freeing the former one may come back here.
+        var former = callback
+        swap(&former, &observation.onWritable)
+        if callback != nil { announce(id, .write) }
+        withExtendedLifetime(former) {}
     }
 
     // MARK: - Owned descriptors
@@ -70,11 +60,7 @@ extension Reactor {
         checkOpen()
         let registration = table.insert(descriptor, .owned)
         let mask: EventMask = [.input, .priority, .output, .readHangUp, .edgeTriggered]
-        var result = kernel.epollControl(
-            epoll, .add, descriptor, events: mask.rawValue, tag: registration.id.tag)
-        if _slowPath(!lent.isEmpty), endLending(of: descriptor, result) {
-            result = kernel.epollControl(epoll, .add, descriptor, events: mask.rawValue, tag: registration.id.tag)
-        }
+        let result = addEntry(of: descriptor, mask, tag: registration.id.tag)
         switch result {
         case 0...:
             registration.slot.pointee.isInKernel = true
@@ -88,6 +74,14 @@ extension Reactor {
             throw Self.registrationError(result, descriptor)
         }
         return registration
+    }
+
+    /// Adds an owned descriptor to epoll, also where one of its number was lent before.
+    @inline(__always)
+    func addEntry(of descriptor: Int32, _ mask: EventMask, tag: UInt64) -> Int {
+        let result = kernel.epollControl(epoll, .add, descriptor, events: mask.rawValue, tag: tag)
+        guard _slowPath(!lent.isEmpty), endLending(of: descriptor, result) else { return result }
+        return kernel.epollControl(epoll, .add, descriptor, events: mask.rawValue, tag: tag)
     }
 
     /// A number that was lent before is being registered.
@@ -120,13 +114,17 @@ extension Reactor {
         return isOwned
     }
 
-    static func registrationError(_ result: Int, _ descriptor: Int32) -> SystemError {
+    static func registrationError(_ result: Int, _ descriptor: Int32, _ mode: Mode? = nil) -> SystemError {
         let advice: String =
             switch result {
             case -ErrorNumber.noSpace: "the limit is the sysctl fs.epoll.max_user_watches"
             case -ErrorNumber.noMemory: "the kernel has no memory for another watch"
             case -ErrorNumber.badDescriptor: "descriptor \(descriptor) is not open"
             case -ErrorNumber.exists: "descriptor \(descriptor) is registered already, or somebody waits for it"
+            case -ErrorNumber.notPermitted:
+                "epoll does not watch descriptor \(descriptor), a regular file or the like: it is always ready"
+            case -ErrorNumber.invalidArgument where mode == .exclusive:
+                "descriptor \(descriptor): mode .exclusive is for .read and .write only, and not for an epoll instance"
             default: "descriptor \(descriptor)"
             }
         return SystemError(result: result, .epoll_ctl, advice)
@@ -166,6 +164,20 @@ extension Reactor {
         case .read: slot.pointee.reader = waiter
         case .write: slot.pointee.writer = waiter
         }
+    }
+
+    /// Notes that an owned descriptor may be ready although no event says so, and resumes who waits for that.
+    package func markReady(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
+        var waiter: UInt = 0
+        switch direction {
+        case .read:
+            slot.pointee.isReadable = true
+            swap(&waiter, &slot.pointee.reader)
+        case .write:
+            slot.pointee.isWritable = true
+            swap(&waiter, &slot.pointee.writer)
+        }
+        if waiter != 0 { client.resume(waiter, .ready) }
     }
 
     /// Puts a waiter for the peer's hang-up into an owned descriptor's slot. The caller has seen that there was none yet.

@@ -88,7 +88,10 @@ extension Reactor {
         var reader: UInt = 0
         var writer: UInt = 0
         var hangUpWaiter: UInt = 0
-        if mask.contains(.priority) { slot.pointee.keepsReadiness = true }
+        if mask.contains(.priority) {
+            slot.pointee.keepsReadiness = true
+            slot.pointee.hasPriority = true
+        }
         if isBroken || mask.contains(.readHangUp) {
             slot.pointee.isHungUp = true
             slot.pointee.keepsReadiness = true
@@ -100,9 +103,7 @@ extension Reactor {
         if reader != 0 { client.resume(reader, .ready) }
         if writer != 0 { client.resume(writer, .ready) }
         if _slowPath(hangUpWaiter != 0) { client.resume(hangUpWaiter, .ready) }
-        if _slowPath(slot.pointee.onReadable != nil || slot.pointee.onWritable != nil) {
-            call(readable, writable, id, &failure)
-        }
+        if _slowPath(slot.pointee.observation != nil) { call(mask, id, &failure) }
     }
 
     /// After a one-shot event the kernel's entry is silent. If the other direction is still waited for, it is armed again.
@@ -118,17 +119,6 @@ extension Reactor {
             remove(registration.id)
         } else {
             lent[slot.pointee.descriptor] = registration
-        }
-    }
-
-    /// Calls the callbacks of one event. Each is looked up when its turn comes: the first may deregister the second.
-    @inline(never)
-    private func call(_ readable: Bool, _ writable: Bool, _ id: RegistrationID, _ failure: inout (any Error)?) {
-        if readable, let callback = table.find(id)?.pointee.onReadable {
-            do { try callback() } catch { failure = failure ?? error }
-        }
-        if writable, let callback = table.find(id)?.pointee.onWritable {
-            do { try callback() } catch { failure = failure ?? error }
         }
     }
 

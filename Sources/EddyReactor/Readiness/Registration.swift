@@ -53,6 +53,8 @@ package struct RegistrationSlot {
     var ownership = Ownership.owned
     /// The peer closed, or an error is pending.
     package var isHungUp = false
+    /// Urgent bytes, or whatever else counts as priority, were reported.
+    var hasPriority = false
     /// A short transfer does not tell that there is nothing left: after a hang-up, which makes no further edge; before urgent
     /// bytes, at which recv(2) stops (tcp(7)); behind descriptors that came with bytes (unix(7)); and always where epoll does
     /// not watch.
@@ -66,8 +68,8 @@ package struct RegistrationSlot {
     package internal(set) var writer: UInt = 0
     /// The waiter of a task that wants to know when the peer hangs up, beside a reader and a writer; or zero.
     package internal(set) var hangUpWaiter: UInt = 0
-    var onReadable: (() throws -> Void)?
-    var onWritable: (() throws -> Void)?
+    /// The callbacks, if there are any, and their mode.
+    var observation: Observation?
     var nextFree = UInt32.max
 
     @inline(__always)

@@ -38,6 +38,19 @@ final class UnixAcceptor: Sendable {
         return UnixAcceptor(try LoopDescriptor(socket, on: core), local ?? address, file)
     }
 
+    /// Takes over a socket that listens already, without its file.
+    static func owning(_ descriptor: consuming OwnedDescriptor, as kind: DescriptorKind) async throws -> UnixAcceptor {
+        let io = try await LoopDescriptor.owning(descriptor, as: kind)
+        return UnixAcceptor(io, io.ends.local ?? .unnamed, nil)
+    }
+
+    /// Gives the socket up. The file stays, for whoever gets it.
+    func detach() async throws -> OwnedDescriptor {
+        let descriptor = try await io.detach()
+        file?.keep()
+        return descriptor
+    }
+
     /// Accepts a connection.
     func accept(_ kind: LoopDescriptor.Kind) async throws -> LoopDescriptor {
         let accepted = try await io.accept()

@@ -41,8 +41,30 @@ public final class UnixDatagramSocket: Closable {
         io.ends = DescriptorEnds(local: local, remote: remote)
     }
 
+    /// Takes over a socket that somebody else has made, for the current loop. Its file, if it has one, is never removed.
+    ///
+    /// It is made close-on-exec, and non-blocking, which holds for everybody who shares the open file.
+    ///
+    /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
+    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    public init(owning descriptor: consuming OwnedDescriptor) async throws {
+        io = try await LoopDescriptor.owning(descriptor, as: .unixDatagramSocket)
+        file = nil
+        localAddress = io.ends.local ?? .unnamed
+        peer = Guarded(io.ends.remote)
+    }
+
     deinit {
         close()
+    }
+
+    /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
+    ///
+    /// - Throws: ``ClosedError``.
+    public func detach() async throws -> OwnedDescriptor {
+        let descriptor = try await io.detach()
+        file?.keep()
+        return descriptor
     }
 
     // MARK: - Making one

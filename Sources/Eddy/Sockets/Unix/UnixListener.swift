@@ -27,6 +27,23 @@ public final class UnixListener: ConnectionListener {
         self.acceptor = acceptor
     }
 
+    /// Takes over a socket that listens already, for the current loop. Its file is whoever's made it, and is never removed.
+    ///
+    /// It is made close-on-exec, and non-blocking, which holds for everybody who shares the open file.
+    ///
+    /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
+    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    public init(owning descriptor: consuming OwnedDescriptor) async throws {
+        acceptor = try await UnixAcceptor.owning(descriptor, as: .unixListener)
+    }
+
+    /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
+    ///
+    /// - Throws: ``ClosedError``.
+    public func detach() async throws -> OwnedDescriptor {
+        try await acceptor.detach()
+    }
+
     /// Binds to a path and listens.
     ///
     /// - Parameters:

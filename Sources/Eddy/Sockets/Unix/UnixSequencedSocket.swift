@@ -30,6 +30,16 @@ public final class UnixSequencedSocket: Closable {
         self.io = io
     }
 
+    /// Takes over a connection that somebody else has made or accepted, for the current loop.
+    ///
+    /// It is made close-on-exec, and non-blocking, which holds for everybody who shares the open file.
+    ///
+    /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
+    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    public init(owning descriptor: consuming OwnedDescriptor) async throws {
+        io = try await LoopDescriptor.owning(descriptor, as: .unixSequencedSocket)
+    }
+
     /// Who is at the other end: process, user and group, as the kernel says (SO_PEERCRED, unix(7)).
     ///
     /// - Throws: ``SystemError``; ``ClosedError``.
