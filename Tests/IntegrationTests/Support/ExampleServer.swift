@@ -27,7 +27,7 @@ struct ExampleServer {
     /// How much memory a server may take more than before. A sanitizer keeps what was freed from being used again, hundreds of
     /// megabytes of it, and the example was built as this test was.
     static func tolerance(_ bytes: Int) -> Int {
-        ["__asan_init", "__tsan_init"].contains { dlsym(nil, $0) != nil } ? 1 << 30 : bytes
+        ["__asan_init", "__tsan_init"].contains { (name: String) in dlsym(nil, name) != nil } ? 1 << 30 : bytes
     }
 
     /// Asks it to end, and waits for that.
