@@ -203,7 +203,10 @@ private func take(_ counter: WatchedDescriptor) async throws -> UInt64 {
     @Test func offTheLoopACallWaitsAndReturnsToo() async throws {
         try await offPool { _ in
             let (counter, answers) = (try await counter(), try await counter())
+            let hasStarted = AsyncEvent()
             let far = Task.detached {
+                // The pool's threads may all be busy for a while.
+                hasStarted.set()
                 var sum: UInt64 = 0
                 for _ in 0..<3 {
                     sum += try await take(counter)
@@ -212,6 +215,7 @@ private func take(_ counter: WatchedDescriptor) async throws -> UInt64 {
                 return sum
             }
             // The first take finds nothing, and waits here.
+            try await hasStarted.wait()
             try await untilParked(1, turns: 1_000_000)
             for amount in [1, 2, 3] as [UInt64] {
                 try await add(amount, to: counter)
