@@ -211,6 +211,10 @@ static inline long eddy_send_file(int out, int in, int64_t *offset, size_t count
 static inline long eddy_splice(int in, int out, size_t count) {
     EDDY_RESULT_WITHOUT_SIGPIPE(splice(in, (void *)0, out, (void *)0, count, 1 | 2));
 }
+// Into a pipe whose reader is open in this process: nobody can be gone, so there is no signal to guard against.
+static inline long eddy_splice_into_own_pipe(int in, int pipe, size_t count) {
+    EDDY_RESULT(splice(in, (void *)0, pipe, (void *)0, count, 1 | 2));
+}
 static inline long eddy_close(int fd) { EDDY_RESULT(close(fd)); }
 static inline long eddy_pipe(int32_t ends[2]) { EDDY_RESULT(pipe2(ends, O_NONBLOCK | O_CLOEXEC)); }
 static inline long eddy_set_nonblocking(int fd) {

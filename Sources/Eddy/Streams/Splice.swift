@@ -118,7 +118,7 @@ struct Splice {
                 isRefused = true
                 return 0
             }
-            let result = kernel.splice(from: descriptor, to: pipe.writer, Int(SplicePipe.size))
+            let result = kernel.splice(from: descriptor, to: pipe.writer, Int(SplicePipe.size), isOwnPipe: true)
             if result > 0 { return note(result) }
             if Self.isRefusal(result) {
                 isRefused = true

@@ -58,11 +58,13 @@ extension Kernel {
         }
     }
 
-    package func splice(from source: Int32, to target: Int32, _ size: Int) -> Int {
+    /// - Parameter isOwnPipe: whether the target is a pipe whose reader is open in this process, which saves the two calls that
+    ///   keep SIGPIPE away.
+    package func splice(from source: Int32, to target: Int32, _ size: Int, isOwnPipe: Bool = false) -> Int {
         retrying {
             count(.splice)
             if let backend { return backend.perform(.splice(from: source, to: target, size)) }
-            return eddy_splice(source, target, size)
+            return isOwnPipe ? eddy_splice_into_own_pipe(source, target, size) : eddy_splice(source, target, size)
         }
     }
 }
