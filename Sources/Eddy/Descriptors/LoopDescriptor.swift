@@ -9,11 +9,10 @@ import Synchronization
 ///
 /// What is read and written through it is in `LoopDescriptor+Reading` and `LoopDescriptor+Writing`; sockets and pipes are built on
 /// these.
+// SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` and
+// `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing` and the limits are atomic;
+// the rest is immutable.
 final class LoopDescriptor: @unchecked Sendable {
-    // SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` and
-    // `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing` and the limits are atomic;
-    // the rest is immutable.
-
     let loop: EventLoop
     let core: LoopCore
     let descriptor: Int32

@@ -63,8 +63,8 @@ final class Inbox: Sendable {
 }
 
 /// A descriptor whose last user went away on another thread: the loop deregisters and closes it.
+// SAFETY: the registration's pointer is looked at by the loop only.
 struct DescriptorClosing: @unchecked Sendable {
-    // SAFETY: the registration's pointer is looked at by the loop only.
     let registration: Registration?
     let descriptor: Int32
 }

@@ -9,10 +9,10 @@ import EddyReactor
 /// a reference up and down and check for exclusive access: half of what a switch between tasks costs.
 ///
 /// - Note: *Thread:* the loop's, except where noted.
+// SAFETY: the state is touched only by the thread that is inside a turn, or that drains a closed loop one at a time;
+// `isCurrent` tells which thread that is. Other threads use `inbox` and the executors, which never change. The memory lives
+// as long as the `EventLoop`, and whoever has a core holds the loop, or runs inside it.
 struct LoopCore: ReactorClient, @unchecked Sendable {
-    // SAFETY: the state is touched only by the thread that is inside a turn, or that drains a closed loop one at a time;
-    // `isCurrent` tells which thread that is. Other threads use `inbox` and the executors, which never change. The memory lives
-    // as long as the `EventLoop`, and whoever has a core holds the loop, or runs inside it.
     let state: UnsafeMutablePointer<LoopState>
 
     /// Jobs run before descriptors and timers are looked at again.

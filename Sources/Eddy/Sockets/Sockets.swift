@@ -8,9 +8,6 @@ import Musl
 
 /// What is the same for all sockets.
 enum Sockets {
-    /// SHUT_WR, which the C libraries spell as an enumerator or as a macro (shutdown(2)).
-    static let shutdownWriting: Int32 = 1
-
     /// A stream socket for an address: non-blocking and close-on-exec from the start.
     static func open(_ address: SocketAddress, on core: LoopCore) throws(SystemError) -> OwnedDescriptor {
         let result = core.kernel.socket(family: address.rawFamily, kind: SocketKind.stream)

@@ -53,17 +53,15 @@ extension UDPSocket {
     ///
     /// - Throws: ``SystemError``; ``ClosedError``; `CancellationError`; ``ShutdownError``.
     public func setReportsErrors(_ isOn: Bool) async throws {
-        let (isV6, address) = (isV6, localAddress)
+        let isV6 = isV6
         try await onLoop { io in
             let value: Int32 = isOn ? 1 : 0
             if isV6 {
-                try Self.set(
-                    [RawOption(Int32(IPPROTO_IPV6), IPV6_RECVERR, value)], of: io.descriptor, address, on: io.core)
+                try SocketOption<Int32>(level: Int32(IPPROTO_IPV6), name: IPV6_RECVERR).set(io.optionAccess, value)
                 // For what such a socket sends to IPv4 addresses.
                 _ = Sockets.set(io.descriptor, level: Int32(IPPROTO_IP), IP_RECVERR, to: value, on: io.core)
             } else {
-                try Self.set(
-                    [RawOption(Int32(IPPROTO_IP), IP_RECVERR, value)], of: io.descriptor, address, on: io.core)
+                try SocketOption<Int32>(level: Int32(IPPROTO_IP), name: IP_RECVERR).set(io.optionAccess, value)
             }
             self.setFeature(.queuedErrors, isOn)
         }

@@ -52,8 +52,8 @@ extension UDPSocket {
     /// Does this machine receive its own datagrams to groups that it has joined? It does unless it is told not to
     /// (IP_MULTICAST_LOOP, ip(7)).
     public func setMulticastLoop(_ isOn: Bool) async throws {
-        try await set(
-            RawOption(protocolLevel, isV6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP, isOn ? 1 : 0))
+        let name = isV6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP
+        try await setOption(SocketOption<Int32>(level: protocolLevel, name: name), to: isOn ? 1 : 0)
     }
 
     /// How many routers a datagram to a group may pass, from 0, which keeps it on this machine, to 255. It is 1 at first, the
@@ -61,8 +61,8 @@ extension UDPSocket {
     ///
     /// - Throws: ``SystemError``: EINVAL when it is out of range; ``ClosedError``.
     public func setMulticastHops(_ count: Int) async throws {
-        try await set(
-            RawOption(protocolLevel, isV6 ? IPV6_MULTICAST_HOPS : IP_MULTICAST_TTL, Int32(clamping: count)))
+        let name = isV6 ? IPV6_MULTICAST_HOPS : IP_MULTICAST_TTL
+        try await setOption(SocketOption<Int32>(level: protocolLevel, name: name), to: Int32(clamping: count))
     }
 
     /// Through which network interface datagrams to groups go out; nil leaves it to the kernel's routes (IP_MULTICAST_IF, ip(7);
@@ -72,7 +72,8 @@ extension UDPSocket {
     public func setMulticastInterface(_ interface: String?) async throws {
         let index = try NetworkInterface.index(interface)
         if isV6 {
-            return try await set(RawOption(Int32(IPPROTO_IPV6), IPV6_MULTICAST_IF, Int32(bitPattern: index)))
+            let option = SocketOption<Int32>(level: Int32(IPPROTO_IPV6), name: IPV6_MULTICAST_IF)
+            return try await setOption(option, to: Int32(bitPattern: index))
         }
         // `struct ip_mreqn`: two addresses that do not matter here, and the interface's number.
         var request = [UInt8](repeating: 0, count: 8)

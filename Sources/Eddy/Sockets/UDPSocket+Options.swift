@@ -12,46 +12,19 @@ struct UDPBinding: Sendable {
     var reusePort = false
     var ipv6Only = false
 
-    func options(for address: SocketAddress) -> [RawOption] {
-        var options: [RawOption] = []
+    func options(for address: SocketAddress) -> [SocketSetting] {
+        var options: [SocketSetting] = []
         // Both ways: the machine may have another default (net.ipv6.bindv6only).
         if address.family == .v6 {
-            options.append(RawOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, ipv6Only ? 1 : 0))
+            options.append(SocketOption<Int32>(level: Int32(IPPROTO_IPV6), name: IPV6_V6ONLY).setting(ipv6Only ? 1 : 0))
         }
-        if reuseAddress { options.append(RawOption(SOL_SOCKET, SO_REUSEADDR, 1)) }
-        if reusePort { options.append(RawOption(SOL_SOCKET, SO_REUSEPORT, 1)) }
+        if reuseAddress { options.append(SocketOption<Int32>(level: SOL_SOCKET, name: SO_REUSEADDR).setting(1)) }
+        if reusePort { options.append(SocketOption<Int32>(level: SOL_SOCKET, name: SO_REUSEPORT).setting(1)) }
         return options
     }
 }
 
-/// One option of setsockopt(2) whose value is an `int`.
-struct RawOption: Sendable {
-    let level: Int32
-    let name: Int32
-    let value: Int32
-
-    init(_ level: Int32, _ name: Int32, _ value: Int32) {
-        self.level = level
-        self.name = name
-        self.value = value
-    }
-}
-
 extension UDPSocket {
-    static func set(
-        _ options: [RawOption], of descriptor: Int32, _ address: SocketAddress, on core: LoopCore
-    ) throws(SystemError) {
-        for option in options {
-            let result = Sockets.set(descriptor, level: option.level, option.name, to: option.value, on: core)
-            guard result >= 0 else { throw SystemError(result: result, .setsockopt, "\(address)") }
-        }
-    }
-
-    func set(_ options: RawOption...) async throws {
-        let address = localAddress
-        try await onLoop { io in try Self.set(options, of: io.descriptor, address, on: io.core) }
-    }
-
     /// Sets an option whose value is a structure.
     func set(level: Int32, _ name: Int32, _ value: [UInt8], _ context: String) async throws {
         try await onLoop { io in
@@ -91,6 +64,8 @@ extension UDPSocket {
     ///
     /// - Throws: ``SystemError``: EINVAL when it is out of range; ``ClosedError``.
     public func setHops(_ count: Int) async throws {
-        try await set(RawOption(protocolLevel, isV6 ? IPV6_UNICAST_HOPS : IP_TTL, Int32(clamping: count)))
+        try await setOption(
+            SocketOption<Int32>(level: protocolLevel, name: isV6 ? IPV6_UNICAST_HOPS : IP_TTL),
+            to: Int32(clamping: count))
     }
 }

@@ -107,9 +107,8 @@ public final class UDPSocket: Closable {
         }
         _ = try core.checkpoint()
         let descriptor = try open(address, on: core)
-        try set(
-            UDPBinding(reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only).options(for: address),
-            of: descriptor.rawValue, address, on: core)
+        let binding = UDPBinding(reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only)
+        try Sockets.apply(binding.options(for: address), to: descriptor.rawValue, address, on: core)
         try bind(descriptor.rawValue, to: address, on: core)
         return UDPSocket(try LoopDescriptor(descriptor, on: core, .messages), local: address, remote: nil)
     }

@@ -39,8 +39,8 @@ public func withDeadline<T, C: Clock>(
 
 /// The task that a deadline cancels, whether it has, and how the task ended.
 private final class DeadlineState: Sendable {
+    // SAFETY: the task is only cancelled, which any thread may do; the value keeps its memory alive.
     private struct State: @unchecked Sendable {
-        // SAFETY: the task is only cancelled, which any thread may do; the value keeps its memory alive.
         var task: UnsafeCurrentTask?
         var hasExpired = false
         var hasEnded = false

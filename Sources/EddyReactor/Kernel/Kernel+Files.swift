@@ -149,5 +149,4 @@ package enum FileType {
     package static let regular = Int(S_IFREG)
     package static let directory = Int(S_IFDIR)
     package static let characterDevice = Int(S_IFCHR)
-    package static let link = Int(S_IFLNK)
 }

@@ -158,7 +158,5 @@ package enum SocketFlags {
 
 /// The directions of shutdown(2).
 package enum ShutdownDirection {
-    package static let reading = EDDY_SHUT_RD
     package static let writing = EDDY_SHUT_WR
-    package static let both = EDDY_SHUT_RDWR
 }

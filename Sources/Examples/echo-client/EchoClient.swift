@@ -56,37 +56,11 @@ struct EchoClient: ParsableCommand {
     }
 
     private func send(to stream: TCPStream) async throws {
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            try await waitUntilReadable(STDIN_FILENO)
-            let count = read(STDIN_FILENO, &buffer, buffer.count)
-            guard count >= 0 else { throw StandardStreamError(operation: "read standard input", code: errno) }
-            guard count > 0 else { break }
-            try await stream.write(buffer[..<count])
-        }
+        for try await bytes in StandardInput.chunks() { try await stream.write(bytes) }
         try await stream.finishWriting()
     }
 
     private func receive(from stream: TCPStream) async throws {
-        // Standard output may be a pipe that blocks. One that is writable takes this much without blocking (pipe(7)).
-        let portion = Int(PIPE_BUF)
-        var buffer = [UInt8](repeating: 0, count: portion)
-        while true {
-            let count = try await stream.read(into: &buffer)
-            guard count > 0 else { return }
-            var written = 0
-            while written < count {
-                try await waitUntilWritable(STDOUT_FILENO)
-                let result = buffer.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress! + written, count - written) }
-                guard result >= 0 else { throw StandardStreamError(operation: "write standard output", code: errno) }
-                written += result
-            }
-        }
+        for try await bytes in stream.chunks() { try await StandardOutput().write(bytes) }
     }
-}
-
-struct StandardStreamError: Error, CustomStringConvertible {
-    let operation: String
-    let code: Int32
-    var description: String { "can't \(operation): \(String(cString: strerror(code)))" }
 }
