@@ -3,18 +3,18 @@ import EddyReactor
 extension LoopDescriptor {
     /// How many bytes a call asks for, or zero where a short answer does not mean that there is no more.
     @inline(__always)
-    private func wanted(_ count: Int) -> Int {
+    func wanted(_ count: Int) -> Int {
         kind == .stream || kind == .pipe ? count : 0
     }
 
     @inline(__always)
-    private var readOperation: SystemCall.Name {
+    var readOperation: SystemCall.Name {
         if mayCarryDescriptors { return .recvmsg }
         return kind == .stream || kind == .messages ? .recv : .read
     }
 
     @inline(__always)
-    private func receive(
+    func receive(
         _ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawPointer, _ count: Int
     ) -> Int {
         kind == .stream && !mayCarryDescriptors
@@ -31,40 +31,6 @@ extension LoopDescriptor {
         case .inheritedSocket: kernel.receive(descriptor, target, count, flags: SocketFlags.dontWait)
         case .pipe, .device: kernel.read(descriptor, target, count)
         }
-    }
-
-    /// Reads what is there into memory that is not initialized yet.
-    @inline(__always)
-    func read(into buffer: inout OutputRawSpan) async throws -> Int {
-        // SAFETY: the span is the caller's for as long as this function has it, across every wait, and nobody else may touch
-        // the memory behind it: the pointer is good until this returns.
-        let (target, room) = buffer.withUnsafeMutableBytes { bytes, count in
-            (bytes.baseAddress.map { $0 + count }, bytes.count - count)
-        }
-        guard let target, room > 0 else { return 0 }
-        let count = try await read(into: UnsafeMutableRawBufferPointer(start: target, count: room))
-        buffer.withUnsafeMutableBytes { _, initialized in initialized += count }
-        return count
-    }
-
-    /// Reads what is there into memory of the caller's.
-    @inline(__always)
-    func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
-        guard let base = buffer.baseAddress, !buffer.isEmpty else { return 0 }
-        if core.isCurrent {
-            do {
-                let count = try await perform(.read, readOperation, wanted: wanted(buffer.count), #isolation) {
-                    receive($0, $1, base, buffer.count)
-                }
-                if count == 0 { try checkEnd() }
-                return count
-            } catch let moved as MovedAway {
-                if let failure = moved.failure { throw failure }
-            }
-        }
-        let bytes = try await readOffLoop(atMost: buffer.count)
-        buffer.copyBytes(from: bytes)
-        return bytes.count
     }
 
     /// Reads what is there, at most so many bytes. Memory is taken only when the kernel has something.
@@ -91,38 +57,8 @@ extension LoopDescriptor {
         }
     }
 
-    /// Reads what is there, at most so many bytes, into memory that is asked for only when the kernel has something: one who
-    /// waits holds none.
-    ///
-    /// - Parameter append: gets a call that reads into memory with room for so many bytes and returns how many it has read, or
-    ///   less than zero. It returns the same.
-    @inline(__always)
-    func read(
-        atMost maximum: Int, _ append: (_ receive: (UnsafeMutableRawPointer) -> Int) -> Int
-    ) async throws -> Int {
-        if core.isCurrent {
-            do {
-                let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) {
-                    kernel, descriptor in
-                    append { receive(kernel, descriptor, $0, maximum) }
-                }
-                if count == 0 { try checkEnd() }
-                return count
-            } catch let moved as MovedAway {
-                if let failure = moved.failure { throw failure }
-            }
-        }
-        let bytes = try await readOffLoop(atMost: maximum)
-        return append { target in
-            bytes.withUnsafeBytes { source in
-                if let address = source.baseAddress { target.copyMemory(from: address, byteCount: source.count) }
-                return source.count
-            }
-        }
-    }
-
     @inline(never)
-    private func readOffLoop(atMost maximum: Int) async throws -> [UInt8] {
+    func readOffLoop(atMost maximum: Int) async throws -> [UInt8] {
         try await loop.anchor.run { try await self.read(atMost: maximum) }
     }
 

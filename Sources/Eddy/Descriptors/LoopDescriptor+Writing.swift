@@ -19,12 +19,99 @@ extension LoopDescriptor {
     private static let vectorsPerCall = 1024
 
     /// Writes all bytes.
+    ///
+    /// Inlined into the user's code: a write that the kernel takes whole is then one call of an ordinary function, without the
+    /// frame that each call of an async one takes from its task.
+    @inlinable
     @inline(__always)
     func write(_ bytes: RawSpan) async throws {
+        let written = try writeNow(bytes)
+        if _slowPath(written < bytes.byteCount) { try await writeRest(bytes, after: written) }
+    }
+
+    /// Writes all bytes of a buffer, and takes them out: see ``ByteWriter``.
+    @inlinable
+    @inline(__always)
+    func write(_ buffer: inout StreamBuffer) async throws {
+        // SAFETY: the buffer is the caller's alone until this returns: its bytes stay where they are.
+        let written = try writeNow(unsafe buffer.bytes.bytes)
+        buffer.consume(written)
+        if _slowPath(!buffer.isEmpty) { try await writeRest(of: &buffer, after: written) }
+    }
+
+    /// Writes what ``writeNow(_:)`` has left in a buffer.
+    @usableFromInline
+    @inline(never)
+    func writeRest(of buffer: inout StreamBuffer, after offset: Int) async throws {
+        let total = buffer.count
+        do {
+            guard core.isCurrent else {
+                // Nothing of it has gone: off the loop nothing goes at once.
+                try await writeOffLoop(buffer.withBytes { $0.copied() })
+                return buffer.consume(total)
+            }
+            // SAFETY: the buffer is this function's alone until it returns, across the waits.
+            let bytes = unsafe buffer.bytes.bytes
+            try beginWriting()
+            try await writeBegunAll(total, kind == .stream ? .send : .writev, #isolation, after: offset) {
+                kernel, descriptor, written in
+                let done = written - offset
+                return bytes.withUnsafeBytes {
+                    self.send(kernel, descriptor, $0.baseAddress! + done, total - done)
+                }
+            } elsewhere: { written in
+                let rest = bytes.extracting(droppingFirst: written - offset).copied()
+                try await self.continueOffLoop([rest], after: written)
+            }
+            buffer.consume(total)
+        } catch let error as PartialWriteError {
+            buffer.consume(error.bytesWritten - offset)
+            throw error
+        }
+    }
+
+    /// Writes what the kernel takes at once, if the task is on the loop and nobody else is writing.
+    ///
+    /// - Returns: how many bytes were written. The others are ``writeRest(_:after:)``'s.
+    @usableFromInline
+    @inline(never)
+    func writeNow(_ bytes: RawSpan) throws -> Int {
+        let core = core
+        guard _fastPath(core.isCurrent), _fastPath(core.mayContinue()) else { return 0 }
+        _ = try core.checkpoint()
+        let slot = registration.slot
+        guard registration.isValid, slot.pointee.isWritable, !writing.isBusy, writing.interrupted == nil else {
+            return 0
+        }
         let count = bytes.byteCount
-        guard count > 0 else { return }
+        guard count > 0 else { return 0 }
+        let result = bytes.withUnsafeBytes { send(core.kernel, descriptor, $0.baseAddress!, count) }
+        if _fastPath(result == count) { return count }
+        return try tookLess(result, slot)
+    }
+
+    /// - Returns: how many bytes the kernel took, although it did not take all of them.
+    @inline(never)
+    private func tookLess(_ result: Int, _ slot: UnsafeMutablePointer<RegistrationSlot>) throws -> Int {
+        if result == -ErrorNumber.again {
+            forgetReadiness(slot, .write)
+            return 0
+        }
+        guard result >= 0 else { throw fail(result, kind == .stream ? .send : .writev, .write) }
+        // Terminals take what they like.
+        if kind != .device, !slot.pointee.keepsReadiness { clearReadiness(slot, .write) }
+        return result
+    }
+
+    /// Writes what ``writeNow(_:)`` has left.
+    @usableFromInline
+    @inline(never)
+    func writeRest(_ bytes: RawSpan, after offset: Int) async throws {
+        let count = bytes.byteCount
         guard core.isCurrent else { return try await writeOffLoop(bytes.copied()) }
-        try await writeAll(count, kind == .stream ? .send : .writev, #isolation) { kernel, descriptor, written in
+        try beginWriting()
+        try await writeBegunAll(count - offset, kind == .stream ? .send : .writev, #isolation, after: offset) {
+            kernel, descriptor, written in
             bytes.withUnsafeBytes { self.send(kernel, descriptor, $0.baseAddress! + written, count - written) }
         } elsewhere: { written in
             try await self.continueOffLoop([bytes.extracting(droppingFirst: written).copied()], after: written)
@@ -167,6 +254,11 @@ extension LoopDescriptor {
     @inline(__always)
     private func send(_ kernel: Kernel, _ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
         if kind == .stream { return kernel.send(descriptor, bytes, count) }
+        return sendOtherwise(kernel, descriptor, bytes, count)
+    }
+
+    @inline(never)
+    private func sendOtherwise(_ kernel: Kernel, _ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
         var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes), iov_len: count)
         return sendVectors(kernel, descriptor, &vector, 1)
     }

@@ -12,6 +12,7 @@ import Synchronization
 // SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` and
 // `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing` and the limits are atomic;
 // the rest is immutable.
+@usableFromInline
 final class LoopDescriptor: @unchecked Sendable {
     let loop: EventLoop
     let core: LoopCore
@@ -109,11 +110,21 @@ final class LoopDescriptor: @unchecked Sendable {
         _ direction: Direction, _ operation: SystemCall.Name, wanted: Int, _ isolation: (any Actor)?,
         _ attempt: (Kernel, Int32) -> Int
     ) async throws -> Int {
-        let core = core
         // A task without an executor preference, started with `Task.immediate`, leaves the loop at its first wait.
         guard _fastPath(core.isCurrent) else { throw MovedAway(failure: nil) }
+        return try await performHere(direction, operation, wanted: wanted, isolation, attempt)
+    }
+
+    /// As ``perform(_:_:wanted:_:_:)``, for one who has just seen that the loop is the running thread's.
+    @inline(__always)
+    func performHere(
+        _ direction: Direction, _ operation: SystemCall.Name, wanted: Int, _ isolation: (any Actor)?,
+        _ attempt: (Kernel, Int32) -> Int
+    ) async throws -> Int {
+        let core = core
         let record = try core.checkpoint()
         let slot = registration.slot
+        var hasWaited = false
         while true {
             // Again after each wait: the task may have been ready when another one closed this, and the number may be
             // somebody else's by now.
@@ -132,20 +143,41 @@ final class LoopDescriptor: @unchecked Sendable {
                 throw BusyError(descriptor: descriptor, direction: direction)
             }
             // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.
-            if let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) { throw CancellationError() }
-            let waiter = core.makeWaiter(direction == .read ? .readable : .writable)
-            waiter.pointee.descriptor = descriptor
-            waiter.pointee.place = UInt64(UInt(bitPattern: slot))
-            core.reactor.park(UInt(bitPattern: waiter), on: slot, direction)
-            core.descriptorWaits += 1
-            let limit = limit(direction)
-            if _slowPath(limit != 0) { setLimit(waiter, limit) }
+            if _slowPath(hasWaited), let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) {
+                throw CancellationError()
+            }
+            hasWaited = true
+            let waiter = place(core, slot, direction)
             let outcome = await core.park(waiter, record, isolation)
             let failure: (any Error)? =
-                _fastPath(outcome == .ready) ? nil : error(for: outcome, operation, limit: limit)
+                _fastPath(outcome == .ready) ? nil : error(for: outcome, operation, limit: limit(direction))
             guard _fastPath(core.isCurrent) else { throw MovedAway(failure: failure) }
             if let failure { throw failure }
         }
+    }
+
+    /// A waiter in the descriptor's slot, with the limit of the direction.
+    @inline(__always)
+    private func place(
+        _ core: LoopCore, _ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction
+    ) -> WaiterPointer {
+        let waiter = core.makeWaiter(direction == .read ? .readable : .writable)
+        waiter.pointee.descriptor = descriptor
+        waiter.pointee.place = UInt64(UInt(bitPattern: slot))
+        slot.pointee.park(UInt(bitPattern: waiter), direction)
+        core.descriptorWaits &+= 1
+        let limit = limit(direction)
+        if _slowPath(limit != 0) { setLimit(waiter, limit) }
+        return waiter
+    }
+
+    /// As ``place(_:_:_:)``, and the task is about to park in it.
+    @inline(__always)
+    func arm(
+        _ core: LoopCore, _ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction,
+        _ record: Unmanaged<TaskRecord>, _ isolation: (any Actor)?
+    ) -> ParkedWaiter {
+        core.arm(place(core, slot, direction), record, isolation)
     }
 
     @inline(__always)
@@ -191,7 +223,7 @@ final class LoopDescriptor: @unchecked Sendable {
         let waiter = core.makeWaiter(.writable)
         waiter.pointee.descriptor = descriptor
         waiter.pointee.place = UInt64(UInt(bitPattern: slot))
-        core.reactor.park(UInt(bitPattern: waiter), on: slot, .write)
+        slot.pointee.park(UInt(bitPattern: waiter), .write)
         core.descriptorWaits += 1
         try LoopCore.check(await core.park(waiter, record, isolation))
     }
@@ -218,7 +250,7 @@ final class LoopDescriptor: @unchecked Sendable {
     }
 
     @inline(__always)
-    private func limit(_ direction: Direction) -> Int64 {
+    func limit(_ direction: Direction) -> Int64 {
         switch direction {
         case .read: readLimit.load(ordering: .relaxed)
         case .write: writeLimit.load(ordering: .relaxed)
@@ -232,7 +264,7 @@ final class LoopDescriptor: @unchecked Sendable {
     }
 
     @inline(never)
-    private func error(for outcome: Outcome, _ operation: SystemCall.Name, limit: Int64) -> any Error {
+    func error(for outcome: Outcome, _ operation: SystemCall.Name, limit: Int64) -> any Error {
         guard outcome == .timedOut else { return LoopCore.error(for: outcome) }
         let place = ends.description.isEmpty ? "descriptor \(descriptor)" : ends.description
         return TimeoutError(timeout: .nanoseconds(limit), context: "\(operation): \(place)")

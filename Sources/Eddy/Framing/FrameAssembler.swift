@@ -12,7 +12,7 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
     }
 
     private var decoder: Decoder
-    private var buffer = InputBuffer()
+    private var buffer = StreamBuffer()
     private let plan: ReadingPlan
     /// How many bytes there must be before the decoder is asked again.
     private var needed = 1
@@ -29,8 +29,8 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
     // MARK: - Bytes in
 
     /// Reads more, and waits until there is something.
-    mutating func fill(from reader: borrowing some ByteReader, _ io: LoopDescriptor?, atMost room: Int) async throws {
-        if try await buffer.fill(from: reader, io, atMost: room) == 0 { hasEnded = true }
+    mutating func fill(from reader: borrowing some ByteReader, atMost room: Int) async throws {
+        if try await reader.read(into: &buffer, atMost: room) == 0 { hasEnded = true }
     }
 
     /// Puts bytes at the end.
@@ -79,7 +79,7 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
         isFinished = true
         do {
             let last = try Self.decodeEnd(&decoder, buffer)
-            buffer = InputBuffer()
+            buffer = StreamBuffer()
             return last.map(Step.frame) ?? .end
         } catch {
             throw fail(error)
@@ -99,19 +99,19 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
 
     private mutating func fail(_ error: any Error) -> any Error {
         failure = error
-        buffer = InputBuffer()
+        buffer = StreamBuffer()
         return error
     }
 
     // Two fields of `self` at once: the compiler lets a function have them, but not a closure that captures `self`.
 
-    private static func decode(_ decoder: inout Decoder, _ buffer: borrowing InputBuffer) throws -> DecodedFrame<
+    private static func decode(_ decoder: inout Decoder, _ buffer: borrowing StreamBuffer) throws -> DecodedFrame<
         Decoder.Frame
     > {
         try buffer.withBytes { bytes throws in try decoder.decode(bytes) }
     }
 
-    private static func decodeEnd(_ decoder: inout Decoder, _ buffer: borrowing InputBuffer) throws -> Decoder.Frame? {
+    private static func decodeEnd(_ decoder: inout Decoder, _ buffer: borrowing StreamBuffer) throws -> Decoder.Frame? {
         try buffer.withBytes { bytes throws in try decoder.decodeEnd(bytes) }
     }
 }

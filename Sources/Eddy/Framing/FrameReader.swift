@@ -13,8 +13,6 @@ import Synchronization
 /// - Note: *Thread:* any, when the reader beneath may be used from any.
 public final class FrameReader<Reader: ByteReader, Decoder: FrameDecoder>: AsyncSequence {
     private let reader: Reader
-    /// The reader's descriptor, if it is one of a loop's.
-    private let io: LoopDescriptor?
     /// Set by the one task that receives.
     private let isBusy = Atomic<Bool>(false)
     // SAFETY: touched only by the task that has set `isBusy`, which passes it on with a release and an acquire. The compiler's
@@ -23,7 +21,6 @@ public final class FrameReader<Reader: ByteReader, Decoder: FrameDecoder>: Async
 
     init(_ reader: Reader, _ decoder: Decoder, chunkSize: Int) {
         self.reader = reader
-        io = (reader as? any DescriptorBacked)?.io
         assembler = FrameAssembler(decoder, chunkSize: chunkSize)
     }
 
@@ -48,7 +45,7 @@ public final class FrameReader<Reader: ByteReader, Decoder: FrameDecoder>: Async
                 if !hasRead, let core = LoopCore.current, !core.mayContinue() { await EventLoop.yield() }
                 return frame
             case .needsBytes(let room):
-                try await assembler.fill(from: reader, io, atMost: room)
+                try await assembler.fill(from: reader, atMost: room)
                 hasRead = true
             case .end:
                 return nil

@@ -12,7 +12,7 @@ import EddyReactor
 // SAFETY: the state is touched only by the thread that is inside a turn, or that drains a closed loop one at a time;
 // `isCurrent` tells which thread that is. Other threads use `inbox` and the executors, which never change. The memory lives
 // as long as the `EventLoop`, and whoever has a core holds the loop, or runs inside it.
-struct LoopCore: ReactorClient, @unchecked Sendable {
+struct LoopCore: @unchecked Sendable {
     let state: UnsafeMutablePointer<LoopState>
 
     /// Jobs run before descriptors and timers are looked at again.
@@ -28,7 +28,9 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
     func initialize(_ loop: EventLoop, _ reactor: Reactor) {
         state.initialize(to: LoopState(loop, reactor))
         inbox.core = self
-        reactor.client = self
+        reactor.client = ReactorClient(state) { state, waiter, wake in
+            LoopCore(state!).resume(waiter, Wake(wake))
+        }
     }
 
     /// Frees the memory. Nothing may know the core any more.
@@ -54,7 +56,8 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
     /// Is the running thread this loop's?
     @inline(__always)
     var isCurrent: Bool {
-        ThreadSlot.current == UnsafeMutableRawPointer(state)
+        // As numbers: of two optional pointers each would be compared with nil first.
+        UInt(bitPattern: ThreadSlot.current) == UInt(bitPattern: state)
     }
 
     /// Makes the running thread this loop's for the duration of a call.
@@ -84,7 +87,7 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         if _slowPath(limit == .distantFuture && mayBeDeadlocked) {
             try turnThatMayBeTheLast(&failure)
         } else {
-            _ = reactor.turn(until: limit, &failure)
+            _ = state.pointee.reactorReference._withUnsafeGuaranteedRef { $0.turn(until: limit, &failure) }
         }
         takeMessages()
         if let failure { throw failure }
@@ -187,7 +190,7 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
     /// The runtime hands over the rest of the task that is parking.
     @inline(__always)
     func keepParked(_ job: UnownedJob) {
-        guard let waiter = parking, isCurrent else {
+        guard let waiter = parking else {
             preconditionFailure("a task parked without a waiter: the parking executor is for Eddy's own waits")
         }
         parking = nil
@@ -203,7 +206,7 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
     }
 
     /// The resumed task takes its waiter's outcome, and the waiter goes back to the pool.
-    @inline(never)
+    @inline(__always)
     func finish(_ waiter: WaiterPointer) -> Outcome {
         let outcome = waiter.pointee.outcome
         waiters.release(waiter)
@@ -237,7 +240,7 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         let record = waiter.pointee.record
         if let record { record._withUnsafeGuaranteedRef { $0.waiter = nil } }
         switch waiter.pointee.reason {
-        case .readable, .writable, .hangUp: descriptorWaits -= 1
+        case .readable, .writable, .hangUp: descriptorWaits &-= 1
         case .timer, .event, .yield: break
         }
         if _slowPath(waiter.pointee.limit != Waiter.noTimer) {
@@ -248,11 +251,11 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
         ready.push(job, waiter.pointee.identity, record)
     }
 
-    // MARK: - ReactorClient
+    // MARK: - What the reactor delivers
 
     @inline(__always)
     func resume(_ waiter: UInt, _ wake: Wake) {
-        let waiter = WaiterPointer(bitPattern: waiter)!
+        let waiter = WaiterPointer(bitPattern: waiter).unsafelyUnwrapped
         switch wake {
         case .ready: claim(waiter, .ready)
         case .closed: claim(waiter, .closed)
@@ -306,7 +309,7 @@ struct LoopCore: ReactorClient, @unchecked Sendable {
     /// - Returns: false when the task has had its share and must let others go first.
     @inline(__always)
     func mayContinue() -> Bool {
-        operationsLeft -= 1
+        operationsLeft &-= 1
         return operationsLeft > 0
     }
 

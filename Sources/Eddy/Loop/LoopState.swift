@@ -3,6 +3,8 @@ import EddyReactor
 /// Everything that a loop keeps on its own thread.
 struct LoopState: ~Copyable {
     let reactor: Reactor
+    /// The reactor for the turn of the loop: its reference is not counted there.
+    let reactorReference: Unmanaged<Reactor>
     /// The reactor's gate to the kernel.
     let kernel: Kernel
     let waker: Waker
@@ -57,6 +59,7 @@ struct LoopState: ~Copyable {
     init(_ loop: EventLoop, _ reactor: Reactor) {
         self.loop = loop
         self.reactor = reactor
+        reactorReference = .passUnretained(reactor)
         kernel = reactor.kernel
         waker = reactor.waker
         inbox = Inbox(waker: reactor.waker)

@@ -8,7 +8,7 @@ public import EddyReactor
 /// - Note: *Thread:* any. On its loop an operation goes straight to the kernel; elsewhere it hops to the loop and back, and
 ///   copies the bytes.
 public final class PipeReader: ByteReader, Closable, DescriptorBacked {
-    let io: LoopDescriptor
+    @usableFromInline let io: LoopDescriptor
 
     init(_ io: LoopDescriptor) {
         self.io = io
@@ -33,8 +33,22 @@ public final class PipeReader: ByteReader, Closable, DescriptorBacked {
     ///   ``ShutdownError``.
     /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing, and bytes that were read are returned.
     ///   *Complexity:* one system call when there is something to read; no allocation and no copy on the loop.
+    @inlinable
     public func read(into buffer: inout OutputRawSpan) async throws -> Int {
         try await io.read(into: &buffer)
+    }
+
+    /// Reads what is there to the end of a buffer, at most so many bytes, waiting until there is something.
+    ///
+    /// The memory is taken from the loop when the kernel has something: one who waits holds none.
+    ///
+    /// - Returns: how many bytes were read; zero at the end of the stream.
+    /// - Throws: as for ``read(into:)``.
+    /// - Note: *Cancellation:* nothing is lost. *Complexity:* one system call when there is something to read; no allocation and no
+    ///   copy on the loop.
+    @inlinable
+    public func read(into buffer: inout StreamBuffer, atMost maximum: Int = 65_536) async throws -> Int {
+        try await io.fill(&buffer, atMost: maximum)
     }
 
     /// Reads what is there, at most so many bytes.

@@ -10,7 +10,7 @@ public import EddyReactor
 /// - Note: *Thread:* any. On its loop an operation goes straight to the kernel; elsewhere it hops to the loop and back, and
 ///   copies the bytes.
 public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
-    let io: LoopDescriptor
+    @usableFromInline let io: LoopDescriptor
 
     init(_ io: LoopDescriptor) {
         self.io = io
@@ -34,8 +34,19 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
     ///   after ``writeTimeout``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* may cut a message in two, and then says so. *Complexity:* one system call when there is room,
     ///   inside a block of SIGPIPE on this thread (pthread_sigmask(3)); no allocation and no copy on the loop.
+    @inlinable
     public func write(_ bytes: RawSpan) async throws {
         try await io.write(bytes)
+    }
+
+    /// Writes all bytes of a buffer, and takes them out.
+    ///
+    /// - Throws: as for ``write(_:)-(RawSpan)``. After a ``PartialWriteError`` the buffer has what was not written; after any
+    ///   other error, all of it.
+    /// - Note: as for ``write(_:)-(RawSpan)``.
+    @inlinable
+    public func write(_ buffer: inout StreamBuffer) async throws {
+        try await io.write(&buffer)
     }
 
     /// Writes all bytes of several buffers, as if they were one.

@@ -33,6 +33,7 @@ struct BufferPool: ~Copyable {
     }
 
     /// How large the memory for so many bytes is: a power of two.
+    @inline(__always)
     static func size(for count: Int) -> Int {
         guard count > smallest else { return smallest }
         return 1 << (Int.bitWidth - (count - 1).leadingZeroBitCount)
@@ -43,6 +44,7 @@ struct BufferPool: ~Copyable {
     }
 
     /// Memory of a size that ``size(for:)`` has told.
+    @inline(__always)
     mutating func take(_ size: Int) -> UnsafeMutableRawPointer {
         guard size <= Self.largest, let memory = free[Self.index(of: size)] else {
             return .allocate(byteCount: size, alignment: 16)
@@ -53,6 +55,7 @@ struct BufferPool: ~Copyable {
     }
 
     /// Takes memory back that nobody looks at any more.
+    @inline(__always)
     mutating func give(_ memory: UnsafeMutableRawPointer, _ size: Int) {
         guard size <= Self.largest, kept + size <= Self.maximumKept else { return memory.deallocate() }
         memory.storeBytes(of: free[Self.index(of: size)], as: UnsafeMutableRawPointer?.self)
@@ -66,9 +69,10 @@ struct BufferPool: ~Copyable {
     ///
     /// - Note: *Thread:* any.
     @inline(__always)
-    static func allocate(_ size: Int) -> UnsafeMutableRawPointer {
-        if let core = LoopCore.current { return core.buffers.take(size) }
-        return .allocate(byteCount: size, alignment: 16)
+    static func allocate(atLeast count: Int) -> (memory: UnsafeMutableRawPointer, size: Int) {
+        let size = size(for: count)
+        if let core = LoopCore.current { return (core.buffers.take(size), size) }
+        return (.allocate(byteCount: size, alignment: 16), size)
     }
 
     /// Gives memory to the pool of the loop that runs here, or back to the heap.

@@ -22,10 +22,10 @@ import EddyReactor
 public final class BufferedReader<Source: ByteReader> {
     // One task uses it at a time, and `isWaiting` keeps a second one out during a wait. The run-time check of exclusive access, a
     // tenth of what a buffered read costs, would say the same.
-    @exclusivity(unchecked) var buffer = InputBuffer()
+    @exclusivity(unchecked) @usableFromInline var buffer = StreamBuffer()
     /// Is a task waiting for the source? The buffer must stay as it is then.
-    @exclusivity(unchecked) var isWaiting = false
-    /// The source's descriptor, if it has one: then memory is taken when there is something to read.
+    @exclusivity(unchecked) @usableFromInline var isWaiting = false
+    /// The source's descriptor, if it has one, for errors.
     private let io: LoopDescriptor?
     /// How many bytes to ask the source for when the buffer is empty.
     public let chunkSize: Int
@@ -104,6 +104,8 @@ public final class BufferedReader<Source: ByteReader> {
     /// - Throws: what the body and the source throw; ``BusyError``.
     /// - Note: *Cancellation:* nothing is lost. *Complexity:* one system call when there is something to read; no allocation and no
     ///   copy on the loop.
+    @inlinable
+    @inline(__always)
     public func withChunk(_ body: nonisolated(nonsending) (RawSpan) async throws -> Void) async throws -> Bool {
         try expectIdle()
         if buffer.isEmpty, try await fill() == 0 { return false }
@@ -118,14 +120,20 @@ public final class BufferedReader<Source: ByteReader> {
 
     // MARK: - Waiting for more
 
+    @inlinable
+    @inline(__always)
     func expectIdle() throws {
-        if _slowPath(isWaiting) { throw BusyError(descriptor: io?.descriptor ?? -1, direction: .read) }
+        if _slowPath(isWaiting) { throw busy() }
     }
+
+    @usableFromInline
+    @inline(never)
+    func busy() -> BusyError { BusyError(descriptor: io?.descriptor ?? -1, direction: .read) }
 
     /// Reads from the source until the buffer holds so many bytes.
     ///
     /// - Returns: false when the stream ended before.
-    @inline(__always)
+    @inlinable
     func fill(toHold count: Int) async throws -> Bool {
         while buffer.count < count {
             if try await fill() == 0 { return false }
@@ -136,13 +144,14 @@ public final class BufferedReader<Source: ByteReader> {
     /// Reads from the source once, waiting until there is something.
     ///
     /// - Returns: how many bytes came; zero at the end of the stream.
+    @inlinable
     @inline(__always)
     func fill() async throws -> Int {
         let wanted = buffer.room(preferring: chunkSize)
         isWaiting = true
         defer { isWaiting = false }
         // `isWaiting` is set, and every read and `consume` checks it: nobody moves or frees the room during the wait.
-        return try await buffer.fill(from: source, io, atMost: wanted)
+        return try await source.read(into: &buffer, atMost: wanted)
     }
 
     /// Reads from the source once, past the buffer, which is empty.

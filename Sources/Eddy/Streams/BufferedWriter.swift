@@ -19,7 +19,7 @@ import EddyReactor
 public final class BufferedWriter<Sink: ByteWriter> {
     // One task uses it at a time, and `isWaiting` keeps a second one out during a wait. The run-time check of exclusive access, a
     // tenth of what a buffered read costs, would say the same.
-    @exclusivity(unchecked) private var buffer = InputBuffer()
+    @exclusivity(unchecked) private var buffer = StreamBuffer()
     /// Is a task waiting for the sink? The buffer must stay as it is then.
     @exclusivity(unchecked) private var isWaiting = false
     /// The sink's descriptor, if it has one: it takes two pieces in one call.

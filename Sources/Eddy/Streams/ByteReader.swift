@@ -15,6 +15,16 @@ public protocol ByteReader {
     ///
     /// - Returns: the bytes; empty at the end of the stream.
     func read(atMost maximum: Int) async throws -> [UInt8]
+
+    /// Reads what is there to the end of a buffer, at most so many bytes, waiting until there is something.
+    ///
+    /// A stream of a loop takes the memory only when there is something: one who waits holds none.
+    ///
+    /// - Parameters:
+    ///   - buffer: what is in it stays, and the bytes go behind.
+    ///   - maximum: one or more.
+    /// - Returns: how many bytes were read; zero at the end of the stream.
+    func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int
 }
 
 extension ByteReader {
@@ -48,6 +58,26 @@ extension ByteReader {
         let count = try await read(into: &bytes)
         bytes.removeLast(maximum - count)
         return bytes
+    }
+
+    public func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
+        let room = buffer.makeRoom(maximum)
+        var count = 0
+        defer { buffer.commit(count) }
+        // SAFETY: the buffer is this function's alone until it returns, across the wait; nothing else touches the room.
+        var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
+        _ = try await read(into: &span)
+        count = unsafe span.finalize(for: room)
+        return count
+    }
+
+    /// Reads what is there to the end of a buffer, at most 64 KiB, waiting until there is something.
+    ///
+    /// - Returns: how many bytes were read; zero at the end of the stream.
+    /// - Throws: as the reader's own ``read(into:atMost:)``.
+    @inlinable
+    public func read(into buffer: inout StreamBuffer) async throws -> Int {
+        try await read(into: &buffer, atMost: 65_536)
     }
 
     /// The chunks of the stream, each at most so many bytes, up to its end.

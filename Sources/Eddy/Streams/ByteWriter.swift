@@ -12,6 +12,12 @@ public protocol ByteWriter {
 
     /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a reader.
     func finishWriting() async throws
+
+    /// Writes all bytes of a buffer, and takes them out.
+    ///
+    /// - Throws: as for ``write(_:)-(RawSpan)``. After a ``PartialWriteError`` the buffer has what was not written; after any
+    ///   other error, all of it.
+    func write(_ buffer: inout StreamBuffer) async throws
 }
 
 extension ByteWriter {
@@ -43,6 +49,17 @@ extension ByteWriter {
     @inlinable
     public func write(_ bytes: ArraySlice<UInt8>) async throws {
         try await write(bytes.span.bytes)
+    }
+
+    public func write(_ buffer: inout StreamBuffer) async throws {
+        do {
+            // SAFETY: the buffer is this function's alone until it returns: its bytes stay where they are.
+            try await write(unsafe buffer.bytes.bytes)
+            buffer.consume(buffer.count)
+        } catch let error as PartialWriteError {
+            buffer.consume(error.bytesWritten)
+            throw error
+        }
     }
 
     /// Writes all bytes, which the caller keeps where they are until this returns.

@@ -4,6 +4,7 @@ public struct ReadHalf<Stream: ByteStream>: ByteReader, Sendable {
     public let stream: Stream
 
     /// As the stream's own.
+    @inlinable
     public func read(into buffer: inout OutputRawSpan) async throws -> Int {
         try await stream.read(into: &buffer)
     }
@@ -11,6 +12,12 @@ public struct ReadHalf<Stream: ByteStream>: ByteReader, Sendable {
     /// As the stream's own.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         try await stream.read(atMost: maximum)
+    }
+
+    /// As the stream's own.
+    @inlinable
+    public func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
+        try await stream.read(into: &buffer, atMost: maximum)
     }
 }
 
@@ -20,6 +27,7 @@ public struct WriteHalf<Stream: ByteStream>: ByteWriter, Sendable {
     public let stream: Stream
 
     /// As the stream's own.
+    @inlinable
     public func write(_ bytes: RawSpan) async throws {
         try await stream.write(bytes)
     }

@@ -9,7 +9,7 @@ import EddyReactor
 final class MemoryPipe: @unchecked Sendable {
     private let capacity: Int
     private let lock = Guarded(())
-    private var buffer = InputBuffer()
+    private var buffer = StreamBuffer()
     private var isReading = false
     private var isWriting = false
     private var isReaderClosed = false

@@ -27,20 +27,23 @@ final class ParkingExecutor: SerialExecutor {
 /// Where the tasks of all loops park.
 ///
 /// One for the process, made once and never freed: an object that a loop owned would be retained and released around each wait.
+@usableFromInline
 actor Parking {
-    static let lot = Parking()
+    @usableFromInline static let lot = Parking()
 
     nonisolated let executor = ParkingExecutor()
 
+    @usableFromInline
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     /// Parks the calling task. The body runs when the loop resumes it.
     ///
     /// The body calls a function that the optimiser cannot see through. Around an empty one it removes the switch of
     /// executors, and the task never parks.
+    @inlinable
     @inline(__always)
     func park(_ waiter: ParkedWaiter) -> Outcome {
-        waiter.core.finish(waiter.pointer)
+        waiter.finish()
     }
 }
 
@@ -116,12 +119,21 @@ extension LoopCore {
     /// - Note: *Thread:* the loop's.
     @inline(__always)
     func park(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>?, _ isolation: (any Actor)?) async -> Outcome {
+        guard let record else {
+            waiter.pointee.identity = identity(of: isolation)
+            return await parkUncovered(waiter, #isolation)
+        }
+        return await Parking.lot.park(arm(waiter, record, isolation))
+    }
+
+    /// Names the waiter in which a covered task is going to park, with its next step.
+    @inline(__always)
+    func arm(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>, _ isolation: (any Actor)?) -> ParkedWaiter {
         waiter.pointee.identity = identity(of: isolation)
-        guard let record else { return await parkUncovered(waiter, #isolation) }
         waiter.pointee.record = record
         record._withUnsafeGuaranteedRef { $0.waiter = waiter }
         parking = waiter
-        return await Parking.lot.park(ParkedWaiter(waiter, self))
+        return ParkedWaiter(waiter, self)
     }
 
     /// Parks a task that was not started by us, with a cancellation handler for this one wait.
@@ -172,6 +184,7 @@ struct WaiterReference: @unchecked Sendable {
 
 /// A waiter on its way into the parking lot and out of it.
 // SAFETY: handed over on the loop's thread, and taken back on the loop's thread by the job that the loop runs.
+@usableFromInline
 struct ParkedWaiter: @unchecked Sendable {
     let pointer: WaiterPointer
     let core: LoopCore
@@ -180,5 +193,11 @@ struct ParkedWaiter: @unchecked Sendable {
     init(_ pointer: WaiterPointer, _ core: LoopCore) {
         self.pointer = pointer
         self.core = core
+    }
+    /// What became of the wait. Never inlined: see ``Parking/park(_:)``.
+    @usableFromInline
+    @inline(never)
+    func finish() -> Outcome {
+        core.finish(pointer)
     }
 }

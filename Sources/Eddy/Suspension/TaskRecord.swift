@@ -14,18 +14,20 @@ final class TaskRecord: @unchecked Sendable {
 
     /// Whoever makes a record holds the loop for as long as the task runs.
     let core: LoopCore
-    let name: String?
-    /// Started with `spawn` or as the main task of `run`: the end of the run cancels it and waits for it.
-    let isRoot: Bool
+    // What each wait looks at comes first: behind a field whose size only the runtime knows, every access would look its
+    // offset up.
     /// The task, as an address to compare with. Zero before it begins and after it ends.
     private(set) var task: UInt = 0
-    private let handle = Guarded(Handle())
-    private let cancelled = Atomic<Bool>(false)
     /// The wait that the task is parked in.
     var waiter: WaiterPointer?
+    private let cancelled = Atomic<Bool>(false)
+    /// Started with `spawn` or as the main task of `run`: the end of the run cancels it and waits for it.
+    let isRoot: Bool
+    let name: String?
     // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
     unowned(unsafe) var next: TaskRecord?
     unowned(unsafe) var previous: TaskRecord?
+    private let handle = Guarded(Handle())
 
     // SAFETY: used to cancel only, which any thread may do; the value keeps the task's memory alive.
     private struct Handle: @unchecked Sendable {

@@ -50,6 +50,7 @@ struct Waiter {
 typealias WaiterPointer = UnsafeMutablePointer<Waiter>
 
 /// How a wait ended.
+@usableFromInline
 enum Outcome: UInt8, Sendable {
     case ready, cancelled, closed, shutDown, timedOut
 }
@@ -98,7 +99,7 @@ struct WaiterPool: ~Copyable {
         let waiter = firstFree!
         firstFree = waiter.pointee.next
         waiter.pointee.next = nil
-        count += 1
+        count &+= 1
         return waiter
     }
 
@@ -109,7 +110,7 @@ struct WaiterPool: ~Copyable {
         waiter.pointee.record = nil
         waiter.pointee.next = firstFree
         firstFree = waiter
-        count -= 1
+        count &-= 1
     }
 
     /// The waiters of all tasks that are parked now.

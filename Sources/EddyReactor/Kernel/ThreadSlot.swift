@@ -1,11 +1,12 @@
 import CEpoll
 
 /// What the running thread is driving: one word per thread, for the layer above to find its loop again.
+@usableFromInline
 package enum ThreadSlot {
     /// - Complexity: O(1), one call and one load. Never inlined into a coroutine (see `eddy_thread_slot_get`).
-    @inline(__always)
+    @inlinable
     package static var current: UnsafeMutableRawPointer? {
-        get { eddy_thread_slot_get() }
+        @inline(__always) get { eddy_thread_slot_get() }
         set { eddy_thread_slot_set(newValue) }
     }
 
@@ -13,7 +14,10 @@ package enum ThreadSlot {
     package static var identifier: Int32 { eddy_thread_id() }
 
     /// The task that runs on this thread, as an address to compare with; zero outside any task.
-    package static var currentTask: UInt { UInt(eddy_current_task()) }
+    @inlinable
+    package static var currentTask: UInt {
+        @inline(__always) get { UInt(eddy_current_task()) }
+    }
 
     package static var isMain: Bool { eddy_is_main_thread() != 0 }
 }

@@ -157,15 +157,6 @@ extension Reactor {
 
     // MARK: - Waiting
 
-    /// Puts a waiter into an owned descriptor's slot. The caller has seen that the cache says "not ready".
-    @inline(__always)
-    package func park(_ waiter: UInt, on slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
-        switch direction {
-        case .read: slot.pointee.reader = waiter
-        case .write: slot.pointee.writer = waiter
-        }
-    }
-
     /// Notes that an owned descriptor may be ready although no event says so, and resumes who waits for that.
     package func markReady(_ slot: UnsafeMutablePointer<RegistrationSlot>, _ direction: Direction) {
         var waiter: UInt = 0
@@ -228,7 +219,7 @@ extension Reactor {
         let known = lent[descriptor]
         if let known, known.slot.pointee.waiter(direction) != 0 { return .busy }
         var registration = known ?? table.insert(descriptor, .lent)
-        park(waiter, on: registration.slot, direction)
+        registration.slot.pointee.park(waiter, direction)
         let result = arm(&registration)
         if result >= 0 {
             lent[descriptor] = registration

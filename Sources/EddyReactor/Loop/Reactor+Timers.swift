@@ -52,8 +52,8 @@ extension Reactor {
     ///
     /// The heap is asked, not the timerfd: an event that was dropped, coalesced or never came loses no timer. A timer fires
     /// only if the clock, read after the wait, has reached its deadline: never early.
+    @inline(never)
     func fireTimers(_ failure: inout (any Error)?) {
-        guard timers.count > 0 else { return }
         let now = kernel.now().nanoseconds
         // Once its instant has passed, the timerfd is spent, whether its event was seen or not.
         if armedDeadline <= now { armedDeadline = .max }

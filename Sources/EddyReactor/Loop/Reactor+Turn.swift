@@ -32,11 +32,12 @@ extension Reactor {
             // An interrupted wait is an empty one: the caller comes back with the same absolute deadline.
             failure = SystemError(result: received, .epoll_wait, "epoll descriptor \(epoll)")
         }
-        fireTimers(&failure)
+        if timers.count > 0 { fireTimers(&failure) }
         return max(received, 0) + Int(truncatingIfNeeded: counts.timersFired &- firedBefore)
     }
 
     /// How long to block, with the timer armed and the sleep announced.
+    @inline(__always)
     private func blockingTimeout(until deadline: Int64) -> PollTimeout {
         var now: Int64?
         if let earliest = timers.earliest {
@@ -54,6 +55,7 @@ extension Reactor {
         return waker.beginSleep() ? timeout : .immediate
     }
 
+    @inline(__always)
     private func deliver(_ count: Int, _ failure: inout (any Error)?) {
         table.isInBatch = true
         counts.events &+= UInt64(truncatingIfNeeded: count)
@@ -68,13 +70,36 @@ extension Reactor {
                 counts.staleEvents &+= 1
                 continue
             }
-            deliver(events.mask(index), to: slot, id, &failure)
+            let mask = events.mask(index)
+            if _fastPath(slot.pointee.isPlain && mask.isSubset(of: [.input, .output])) {
+                deliverPlain(mask, to: slot)
+            } else {
+                deliver(mask, to: slot, id, &failure)
+            }
         }
         table.endBatch()
     }
 
-    /// One event. A hang-up or an error concerns both directions: the system call that follows says what it was.
+    /// One event of the most frequent kind: bytes came, or there is room, for tasks that wait on a descriptor of their own.
     @inline(__always)
+    private func deliverPlain(_ mask: EventMask, to slot: UnsafeMutablePointer<RegistrationSlot>) {
+        // Both waiters are out of the slot before either is resumed: the first one's task may free the registration.
+        var reader: UInt = 0
+        var writer: UInt = 0
+        if mask.contains(.input) {
+            slot.pointee.isReadable = true
+            swap(&reader, &slot.pointee.reader)
+        }
+        if mask.contains(.output) {
+            slot.pointee.isWritable = true
+            swap(&writer, &slot.pointee.writer)
+        }
+        if reader != 0 { client.resume(reader, .ready) }
+        if writer != 0 { client.resume(writer, .ready) }
+    }
+
+    /// One event. A hang-up or an error concerns both directions: the system call that follows says what it was.
+    @inline(never)
     private func deliver(
         _ mask: EventMask, to slot: UnsafeMutablePointer<RegistrationSlot>, _ id: RegistrationID,
         _ failure: inout (any Error)?

@@ -45,8 +45,8 @@ public final class Reactor {
         /// Asleep in somebody else's poll: see ``prepareForForeignPoll(hasWork:)``.
         var isPolledOutside = false
         var counts = Counts()
-        /// What resumes parked tasks: the layer above. Kept alive by this reactor if it is an object.
-        var client: any ReactorClient = NullClient()
+        /// What resumes parked tasks: the layer above.
+        var client = ReactorClient()
     }
 
     struct Counts {
@@ -151,21 +151,44 @@ public final class Reactor {
     }
 }
 
-/// What a reactor tells the layer above.
-package protocol ReactorClient {
-    /// The descriptor, or the deadline, that a waiter waited for has come.
-    func resume(_ waiter: UInt, _ wake: Wake)
+/// The layer above, as far as a reactor knows it: whom it tells that what a waiter waited for has come.
+///
+/// A function and what it is given, instead of a protocol: this is called for each event, and an existential is copied,
+/// opened and destroyed around each call.
+package struct ReactorClient {
+    /// - Parameters: what the client gave with it; the waiter; the raw value of a ``Wake``.
+    package typealias Resume = @convention(c) (UnsafeMutableRawPointer?, UInt, UInt8) -> Void
+
+    private let context: UnsafeMutableRawPointer?
+    private let function: Resume
+
+    package init(_ context: UnsafeMutableRawPointer, _ function: @escaping Resume) {
+        self.context = context
+        self.function = function
+    }
+
+    /// A reactor that is used with callbacks only has no waiters.
+    init() {
+        context = nil
+        function = { _, waiter, _ in preconditionFailure("waiter \(waiter) belongs to nobody") }
+    }
+
+    @inline(__always)
+    func resume(_ waiter: UInt, _ wake: Wake) {
+        function(context, waiter, wake.rawValue)
+    }
 }
 
 /// Why a waiter is resumed.
+@usableFromInline
 package enum Wake: UInt8, Sendable {
     case ready, due, closed
-}
 
-/// A reactor that is used with callbacks only has no waiters.
-private struct NullClient: ReactorClient {
-    func resume(_ waiter: UInt, _ wake: Wake) {
-        preconditionFailure("waiter \(waiter) belongs to nobody")
+    /// From the raw value that a client's function gets. Inlined into it, as the compiler's own initializer is not.
+    @inlinable
+    @inline(__always)
+    package init(_ code: UInt8) {
+        self = code == 0 ? .ready : code == 1 ? .due : .closed
     }
 }
 
@@ -209,7 +232,7 @@ extension Reactor {
         @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.counts) { $0 } }
     }
 
-    package var client: any ReactorClient {
+    package var client: ReactorClient {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.client) { UnsafePointer($0) } }
         @inline(__always) unsafeMutableAddress { withUnsafeMutablePointer(to: &state.pointee.client) { $0 } }
     }

@@ -1,4 +1,4 @@
-internal import Synchronization
+import Synchronization
 
 /// Ends a reactor's sleep from any thread.
 ///
@@ -26,11 +26,11 @@ internal import Synchronization
 public final class Waker: Sendable {
     private static let awake: UInt8 = 0
     private static let sleeping: UInt8 = 1
-    private static let notified: UInt8 = 2
+    @usableFromInline static var notified: UInt8 { @inlinable get { 2 } }
 
     package let descriptor: Int32
     private let backend: any KernelBackend
-    private let state = Atomic<UInt8>(Waker.awake)
+    @usableFromInline let state = Atomic<UInt8>(Waker.awake)
     private let writes = Atomic<UInt64>(0)
 
     init(descriptor: Int32, backend: (any KernelBackend)?) {
@@ -75,6 +75,7 @@ public final class Waker: Sendable {
     ///
     /// - Returns: false when somebody has notified it since it last looked: it must not block.
     /// - Note: *Thread:* the loop's.
+    @inline(__always)
     func beginSleep() -> Bool {
         state.compareExchange(
             expected: Self.awake, desired: Self.sleeping, ordering: .sequentiallyConsistent
@@ -84,14 +85,17 @@ public final class Waker: Sendable {
     /// Takes the announcement back. A notification that came meanwhile stays, for the loop to take.
     ///
     /// - Note: *Thread:* the loop's.
+    @inline(__always)
     func endSleep() {
         _ = state.compareExchange(
             expected: Self.sleeping, desired: Self.awake, ordering: .sequentiallyConsistent)
     }
 
     /// Is there a notification that the loop has not taken yet?
-    @inline(__always)
-    package var isNotified: Bool { state.load(ordering: .relaxed) == Self.notified }
+    @inlinable
+    package var isNotified: Bool {
+        @inline(__always) get { state.load(ordering: .relaxed) == Self.notified }
+    }
 
     /// Takes the notification. What was published before it is visible to the loop afterwards.
     ///

@@ -3,8 +3,8 @@
 /// epoll carries it as an event's 64 bits of user data. When a descriptor is closed and its number used again, an event that
 /// was already on its way names a generation that is gone, and reaches nobody.
 public struct RegistrationID: Hashable, Sendable, CustomStringConvertible {
-    let slot: UInt32
-    let generation: UInt32
+    @usableFromInline let slot: UInt32
+    @usableFromInline let generation: UInt32
 
     init(slot: UInt32, generation: UInt32) {
         self.slot = slot
@@ -41,8 +41,9 @@ public enum Ownership: Sendable, Hashable {
 /// One registered descriptor: what epoll last said about it, and who is waiting for it.
 ///
 /// Slots never move, so that a stream can keep a pointer to its own and look at its readiness with one load.
+@usableFromInline
 package struct RegistrationSlot {
-    package internal(set) var generation: UInt32 = 1
+    @usableFromInline package internal(set) var generation: UInt32 = 1
     package internal(set) var descriptor: Int32 = -1
     package internal(set) var isInUse = false
     /// Nobody has seen EAGAIN since the last edge: the next read is worth a try.
@@ -64,14 +65,29 @@ package struct RegistrationSlot {
     /// Does the kernel have an entry for it?
     var isInKernel = false
     /// The parked task's waiter, or zero.
-    package internal(set) var reader: UInt = 0
-    package internal(set) var writer: UInt = 0
+    @usableFromInline package internal(set) var reader: UInt = 0
+    @usableFromInline package internal(set) var writer: UInt = 0
     /// The waiter of a task that wants to know when the peer hangs up, beside a reader and a writer; or zero.
     package internal(set) var hangUpWaiter: UInt = 0
     /// The callbacks, if there are any, and their mode.
     var observation: Observation?
     var nextFree = UInt32.max
 
+    /// Is it a descriptor of our own that only tasks wait on, nobody with a callback?
+    @inline(__always)
+    var isPlain: Bool { ownership == .owned && observation == nil }
+
+    /// Puts a waiter in. The caller has seen that the cache says "not ready".
+    @inlinable
+    @inline(__always)
+    package mutating func park(_ waiter: UInt, _ direction: Direction) {
+        switch direction {
+        case .read: reader = waiter
+        case .write: writer = waiter
+        }
+    }
+
+    @inlinable
     @inline(__always)
     package func waiter(_ direction: Direction) -> UInt {
         direction == .read ? reader : writer
@@ -79,11 +95,12 @@ package struct RegistrationSlot {
 }
 
 /// A stream's hold on its slot.
+@usableFromInline
 package struct Registration {
-    package let slot: UnsafeMutablePointer<RegistrationSlot>
-    package let id: RegistrationID
+    @usableFromInline package let slot: UnsafeMutablePointer<RegistrationSlot>
+    @usableFromInline package let id: RegistrationID
 
     /// False once it was deregistered: whoever holds it must not touch the descriptor, whose number may be another's by now.
-    @inline(__always)
-    package var isValid: Bool { slot.pointee.generation == id.generation }
+    @inlinable
+    package var isValid: Bool { @inline(__always) get { slot.pointee.generation == id.generation } }
 }

@@ -6,22 +6,31 @@ struct RegistrationTable: ~Copyable {
     private static let chunkBits = 8
     private static let chunkSize = 1 << chunkBits
 
-    private var chunks: [UnsafeMutablePointer<RegistrationSlot>] = []
+    /// The chunks' addresses, in memory of their own: an array's would be checked at each event.
+    private var chunks: UnsafeMutablePointer<UnsafeMutablePointer<RegistrationSlot>>
+    private var chunkCount = 0
+    private var chunkRoom = 4
     private var firstFree = UInt32.max
     /// Freed while a batch of events was being worked through: an event further on in the batch may still name them.
     private var freedInBatch: [UInt32] = []
     var isInBatch = false
     private(set) var count = 0
 
+    init() {
+        chunks = .allocate(capacity: chunkRoom)
+    }
+
     deinit {
-        for chunk in chunks {
-            chunk.deinitialize(count: Self.chunkSize)
-            chunk.deallocate()
+        for index in 0..<chunkCount {
+            chunks[index].deinitialize(count: Self.chunkSize)
+            chunks[index].deallocate()
         }
+        chunks.deallocate()
     }
 
     /// How many slots there is memory for.
-    var capacity: Int { chunks.count * Self.chunkSize }
+    @inline(__always)
+    var capacity: Int { chunkCount << Self.chunkBits }
 
     @inline(__always)
     func slot(_ index: UInt32) -> UnsafeMutablePointer<RegistrationSlot> {
@@ -33,7 +42,8 @@ struct RegistrationTable: ~Copyable {
     func find(_ id: RegistrationID) -> UnsafeMutablePointer<RegistrationSlot>? {
         guard Int(id.slot) < capacity else { return nil }
         let slot = slot(id.slot)
-        return slot.pointee.generation == id.generation && slot.pointee.isInUse ? slot : nil
+        // A free slot has the generation that its next registration will get: no name has it yet.
+        return slot.pointee.generation == id.generation ? slot : nil
     }
 
     mutating func insert(_ descriptor: Int32, _ ownership: Ownership) -> Registration {
@@ -71,9 +81,14 @@ struct RegistrationTable: ~Copyable {
             id: RegistrationID(slot: registration.id.slot, generation: registration.slot.pointee.generation))
     }
 
+    @inline(__always)
     mutating func endBatch() {
         isInBatch = false
-        guard !freedInBatch.isEmpty else { return }
+        if _slowPath(!freedInBatch.isEmpty) { freeBatch() }
+    }
+
+    @inline(never)
+    private mutating func freeBatch() {
         for index in freedInBatch {
             slot(index).pointee.nextFree = firstFree
             firstFree = index
@@ -98,10 +113,19 @@ struct RegistrationTable: ~Copyable {
         let chunk = UnsafeMutablePointer<RegistrationSlot>.allocate(capacity: Self.chunkSize)
         chunk.initialize(repeating: RegistrationSlot(), count: Self.chunkSize)
         let base = UInt32(capacity)
-        chunks.append(chunk)
+        if chunkCount == chunkRoom { growDirectory() }
+        (chunks + chunkCount).initialize(to: chunk)
+        chunkCount += 1
         for offset in (0..<UInt32(Self.chunkSize)).reversed() {
             chunk[Int(offset)].nextFree = firstFree
             firstFree = base + offset
         }
+    }
+    private mutating func growDirectory() {
+        let larger = UnsafeMutablePointer<UnsafeMutablePointer<RegistrationSlot>>.allocate(capacity: chunkRoom * 2)
+        larger.moveInitialize(from: chunks, count: chunkCount)
+        chunks.deallocate()
+        chunks = larger
+        chunkRoom *= 2
     }
 }

@@ -12,7 +12,8 @@ public struct MonotonicInstant: InstantProtocol, Sendable, Hashable, CustomStrin
     }
 
     /// The end of time: a deadline that never comes.
-    public static let distantFuture = MonotonicInstant(nanoseconds: .max)
+    @inlinable
+    public static var distantFuture: MonotonicInstant { MonotonicInstant(nanoseconds: .max) }
 
     @inlinable
     public static func < (left: Self, right: Self) -> Bool {

@@ -20,7 +20,9 @@ final class EchoService: Sendable {
     /// The bytes are passed on without a copy, in memory that the loop lends for as long as there are any: a request allocates
     /// nothing, and an idle connection holds no buffer.
     private static func echo(_ connection: TCPStream) async throws {
-        let reader = BufferedReader(connection, chunkSize: 65_536)
-        while try await reader.withChunk({ try await connection.write($0) }) {}
+        var buffer = StreamBuffer()
+        while try await connection.read(into: &buffer) > 0 {
+            try await connection.write(&buffer)
+        }
     }
 }

@@ -67,7 +67,7 @@ import Testing
         defer { withExtendedLifetime(pipes) {} }
         for (index, ends) in pipes.enumerated() {
             if index % 2 == 0 {
-                reactor.park(UInt(index) + 1, on: try reactor.add(ends.near).slot, .read)
+                try reactor.add(ends.near).slot.pointee.park(UInt(index) + 1, .read)
             } else {
                 #expect(try reactor.isParked(ends.near, .read, UInt(index) + 1))
             }

@@ -84,7 +84,7 @@ import Testing
             // The state at registration is an event too. The layer above parks only when the cache says "not ready".
             try reactor.turn(timeout: .zero)
             for direction in one.waiting.directions {
-                reactor.park(UInt(direction.rawValue) + 1, on: registration.slot, direction)
+                registration.slot.pointee.park(UInt(direction.rawValue) + 1, direction)
             }
         case .lent:
             for direction in one.waiting.directions {

@@ -86,8 +86,8 @@ import Testing
         let ends = try Ends.unix()
         fill(ends.near)
         let registration = try reactor.add(ends.near)
-        reactor.park(1, on: registration.slot, .read)
-        reactor.park(2, on: registration.slot, .write)
+        registration.slot.pointee.park(1, .read)
+        registration.slot.pointee.park(2, .write)
         client.onResume = { [unowned reactor] in if $0.waiter == 1 { reactor.remove(registration) } }
         ends.closeFar()
         try reactor.turn(timeout: .zero)

@@ -120,8 +120,8 @@ import Testing
         let ends = try Ends.unix()
         fill(ends.near)
         let registration = try reactor.add(ends.near)
-        reactor.park(1, on: registration.slot, .read)
-        reactor.park(2, on: registration.slot, .write)
+        registration.slot.pointee.park(1, .read)
+        registration.slot.pointee.park(2, .write)
         kernel.reset()
         var callsSeen: [Int] = []
         client.onResume = { _ in callsSeen.append(kernel.count(.epoll_ctl)) }

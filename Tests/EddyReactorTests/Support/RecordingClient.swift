@@ -4,15 +4,6 @@ import EddyReactor
 ///
 /// The reactor gets a reference that does not keep this alive, so this one closes the reactor before it goes away itself.
 final class RecordingClient {
-    private struct Reference: ReactorClient {
-        // SAFETY: unowned(unsafe): the client closes the reactor, which then resumes nobody, before it goes away.
-        unowned(unsafe) let client: RecordingClient
-
-        func resume(_ waiter: UInt, _ wake: Wake) {
-            client.resume(waiter, wake)
-        }
-    }
-
     struct Resumption: Hashable, CustomStringConvertible {
         let waiter: UInt
         let wake: Wake
@@ -27,7 +18,10 @@ final class RecordingClient {
 
     init(of reactor: Reactor) {
         self.reactor = reactor
-        reactor.client = Reference(client: self)
+        // Unretained: the client closes the reactor, which then resumes nobody, before it goes away.
+        reactor.client = ReactorClient(Unmanaged.passUnretained(self).toOpaque()) { client, waiter, wake in
+            Unmanaged<RecordingClient>.fromOpaque(client!).takeUnretainedValue().resume(waiter, Wake(wake))
+        }
     }
 
     deinit {

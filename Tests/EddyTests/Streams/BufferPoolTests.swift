@@ -125,7 +125,7 @@ import Testing
 
     @Test func offAnyLoopMemoryComesFromTheHeapAndGoesBackThere() {
         #expect(LoopCore.current == nil)
-        var buffer = InputBuffer()
+        var buffer = StreamBuffer()
         buffer.append("abc".bytes.span.bytes)
         #expect(buffer.memorySize == 4096)
         buffer.consume(3)

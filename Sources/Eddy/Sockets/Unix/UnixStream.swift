@@ -20,7 +20,7 @@ import EddyReactor
 /// - Note: *Thread:* any. On its loop an operation goes straight to the kernel; elsewhere it hops to the loop and back, and
 ///   copies the bytes.
 public final class UnixStream: ByteStream, DescriptorBacked {
-    let io: LoopDescriptor
+    @usableFromInline let io: LoopDescriptor
 
     /// This end's address: the listener's at a connection that was accepted, otherwise one without a name.
     public var localAddress: SocketAddress? { io.ends.local }
@@ -64,8 +64,22 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     ///   ``readTimeout``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing, and bytes that were read are returned.
     ///   *Complexity:* one system call when there is something to read; no allocation and no copy on the loop.
+    @inlinable
     public func read(into buffer: inout OutputRawSpan) async throws -> Int {
         try await io.read(into: &buffer)
+    }
+
+    /// Reads what is there to the end of a buffer, at most so many bytes, waiting until there is something.
+    ///
+    /// The memory is taken from the loop when the kernel has something: one who waits holds none.
+    ///
+    /// - Returns: how many bytes were read; zero at the end of the stream.
+    /// - Throws: as for ``read(into:)``.
+    /// - Note: *Cancellation:* nothing is lost. *Complexity:* one system call when there is something to read; no allocation and no
+    ///   copy on the loop.
+    @inlinable
+    public func read(into buffer: inout StreamBuffer, atMost maximum: Int = 65_536) async throws -> Int {
+        try await io.fill(&buffer, atMost: maximum)
     }
 
     /// Reads what is there, at most so many bytes.
@@ -114,8 +128,19 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     ///   ``writeTimeout``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* may cut a message in two, and then says so. *Complexity:* one system call when there is room; no
     ///   allocation and no copy on the loop.
+    @inlinable
     public func write(_ bytes: RawSpan) async throws {
         try await io.write(bytes)
+    }
+
+    /// Writes all bytes of a buffer, and takes them out.
+    ///
+    /// - Throws: as for ``write(_:)-(RawSpan)``. After a ``PartialWriteError`` the buffer has what was not written; after any
+    ///   other error, all of it.
+    /// - Note: as for ``write(_:)-(RawSpan)``.
+    @inlinable
+    public func write(_ buffer: inout StreamBuffer) async throws {
+        try await io.write(&buffer)
     }
 
     /// Writes all bytes of several buffers, as if they were one.

@@ -4,7 +4,7 @@ import Glibc
 import Musl
 #endif
 
-extension InputBuffer {
+extension StreamBuffer {
     /// Where a byte is for the first time.
     ///
     /// - Parameter offset: where to begin: what was searched before is not searched again.

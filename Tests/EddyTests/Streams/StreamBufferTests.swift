@@ -3,11 +3,11 @@ import Testing
 
 @testable import Eddy
 
-@Suite struct InputBuffers {
+@Suite struct StreamBuffers {
     @Test("random operations agree with an array", arguments: 1...8)
     func randomOperationsAgreeWithAnArray(seed: UInt64) async throws {
         var numbers = SplitMix(state: seed)
-        var buffer = InputBuffer()
+        var buffer = StreamBuffer()
         var model: [UInt8] = []
         for step in 0..<300 {
             let count = Int.random(in: 0...(step % 10 == 0 ? 9000 : 500), using: &numbers)
@@ -28,7 +28,7 @@ import Testing
                 model += bytes[..<taken]
                 continue
             case 3:
-                let came = try await buffer.fill(from: ScriptedReader([bytes]), nil, atMost: count + 1)
+                let came = try await ScriptedReader([bytes]).read(into: &buffer, atMost: count + 1)
                 #expect(came == count)
             case 4, 5:
                 let part = min(count * 2, model.count)
@@ -55,14 +55,14 @@ import Testing
     }
 
     @Test func aFailedCallAddsNothingAndLeavesNoMemory() {
-        var buffer = InputBuffer()
+        var buffer = StreamBuffer()
         #expect(buffer.append(atMost: 100) { _ in -11 } == -11)
         #expect(buffer.count == 0)
         #expect(buffer.memorySize == 0)
     }
 
     @Test func whatArrivesInPiecesDoesNotMakeTheBufferGrowBeyondNeed() {
-        var buffer = InputBuffer()
+        var buffer = StreamBuffer()
         // Messages of 100 bytes in pieces of 64, taken as soon as they are whole.
         for _ in 0..<10_000 {
             _ = buffer.append(atMost: buffer.room(preferring: 4096)) { _ in 64 }
