@@ -1,0 +1,173 @@
+import EddyReactor
+
+/// A run of several loops: one on the calling thread, and a guest on a thread of its own for each further one.
+///
+/// Whatever can fail before the first body begins is done first: the loops are made, then the threads are started, which wait at a
+/// gate. If one of them can't be had, those that are there leave by the gate, and nothing was run.
+final class ShardedRun<T: Sendable>: Sendable {
+    typealias Body = @Sendable (LoopShard) async throws -> T
+    /// Starts a thread with a name, to do what it is given.
+    typealias StartThread =
+        @Sendable (_ name: String, _ context: String, _ body: @escaping @Sendable () -> Void) throws -> JoinableThread
+
+    private enum Gate {
+        case closed, open, abandoned
+    }
+
+    private let group: ShardGroup
+    private let name: String
+    private let body: Body
+    private let results: Guarded<[Result<T, any Error>?]>
+    private let monitor = ThreadMonitor()
+    private let gate = Guarded(Gate.closed)
+
+    private init(_ group: ShardGroup, name: String?, _ body: @escaping Body) {
+        self.group = group
+        self.name = name ?? "main"
+        self.body = body
+        results = Guarded(Array(repeating: nil, count: group.loops.count))
+    }
+
+    /// Makes the loops, runs them, and returns when their threads have ended.
+    ///
+    /// - Returns: the bodies' values, in the order of the loops.
+    static func run(
+        loops count: Int, name: String?, _ configuration: EventLoop.Configuration,
+        startThread: StartThread = { try JoinableThread($0, for: $1, $2) }, _ body: @escaping Body
+    ) throws -> [T] {
+        let loops = try makeLoops(count, configuration)
+        // The others close theirs on their own threads. Closing again is fine.
+        defer { for loop in loops { loop.close() } }
+        let run = ShardedRun(ShardGroup(loops), name: name, body)
+        let threads = try run.startThreads(startThread)
+        run.open(.open)
+        run.drive(0)
+        for thread in threads { thread.join() }
+        return try run.outcome()
+    }
+
+    private static func makeLoops(_ count: Int, _ configuration: EventLoop.Configuration) throws -> [EventLoop] {
+        var configuration = configuration
+        configuration.sharedShutdown = ShutdownState()
+        var loops: [EventLoop] = []
+        do {
+            for index in 0..<count {
+                if index > 0 { configuration.mode = .guest }
+                loops.append(try EventLoop(configuration: configuration))
+            }
+        } catch {
+            for loop in loops { loop.close() }
+            throw error
+        }
+        return loops
+    }
+
+    private func startThreads(_ start: StartThread) throws -> [JoinableThread] {
+        var threads: [JoinableThread] = []
+        do {
+            for index in group.loops.indices.dropFirst() {
+                let context =
+                    "no thread for event loop \(index + 1) of \(group.loops.count): see `ulimit -u` and the control group's "
+                    + "pids.max, or run fewer loops"
+                threads.append(
+                    try start("eddy-loop-\(index)", context) {
+                        guard self.waitAtGate() else { return }
+                        self.drive(index)
+                    })
+            }
+        } catch {
+            open(.abandoned)
+            for thread in threads { thread.join() }
+            throw error
+        }
+        return threads
+    }
+
+    // MARK: - The gate
+
+    private func open(_ state: Gate) {
+        monitor.withLock {
+            gate.withLock { $0 = state }
+            monitor.notifyAll()
+        }
+    }
+
+    /// - Returns: false when there is nothing to do behind it.
+    private func waitAtGate() -> Bool {
+        monitor.withLock {
+            while true {
+                switch gate.withLock({ $0 }) {
+                case .open: return true
+                case .abandoned: return false
+                case .closed: _ = monitor.wait(until: .distantFuture)
+                }
+            }
+        }
+    }
+
+    // MARK: - A loop
+
+    /// Runs a loop to its end, on its thread.
+    private func drive(_ index: Int) {
+        let loop = group.loops[index]
+        let name = group.loops.count == 1 ? name : "\(name) \(index)"
+        let result = Result {
+            try loop.runAsHostIfPossible(name: name) { try await self.main(index) }
+        }
+        results.withLock { $0[index] = result }
+        if case .failure(let error) = result {
+            // Usually known already. It is not when the loop itself failed: then its body may never have come to an end.
+            group.bodyEnded(index, error)
+            group.loopFailed(error)
+        }
+        guard index > 0 else { return }
+        // What the others still send here is run by them from now on, and does not wait for a loop that nobody runs.
+        loop.close()
+        group.guestEnded()
+    }
+
+    /// The main task of a loop: its body, and then the wait for the others.
+    ///
+    /// - Note: *Cancellation:* of one is of all. It comes from signals, and from the first body that throws.
+    private func main(_ index: Int) async throws -> T {
+        try await withTaskCancellationHandler {
+            group.bodyBegins(index)
+            let result: Result<T, any Error>
+            do { result = .success(try await body(LoopShard(index: index, group: group))) } catch {
+                result = .failure(error)
+            }
+            var failure: (any Error)?
+            if case .failure(let error) = result { failure = error }
+            group.bodyEnded(index, failure)
+            try await waitForOthers(index)
+            return try result.get()
+        } onCancel: {
+            group.cancelAll()
+        }
+    }
+
+    /// The other loops' tasks may need this one until all bodies have ended; and the host of the process, until all guests have.
+    private func waitForOthers(_ index: Int) async throws {
+        let event = index == 0 ? group.guestsEnded : group.bodiesEnded
+        guard !event.isSet else { return }
+        do {
+            try await withTaskCancellationShield { try await waitForAnotherThread { try await event.wait() } }
+        } catch is ShutdownError {
+            // The loop has failed and takes no wait any more.
+        }
+    }
+
+    // MARK: - The end
+
+    private func outcome() throws -> [T] {
+        let results = results.withLock { $0 }
+        var tasks: [ParkedTask] = []
+        for case .failure(let error as LeftoverTasksError)? in results { tasks += error.tasks }
+        let failure = group.failure
+        guard tasks.isEmpty else {
+            throw LeftoverTasksError(tasks: tasks, bodyError: failure is LeftoverTasksError ? nil : failure)
+        }
+        if let failure { throw failure }
+        return try results.map { try $0!.get() }
+    }
+}
