@@ -34,7 +34,7 @@ final class ShardGroup: Sendable {
                 runningGuests: loops.count - 1))
     }
 
-    /// What was thrown first.
+    /// What a body threw first.
     var failure: (any Error)? { state.withLock { $0.failure } }
 
     /// A body is about to begin, in the main task of its loop.
@@ -59,11 +59,6 @@ final class ShardGroup: Sendable {
         if error != nil { cancelAll() }
         for binding in stranded { binding.shardEnded(index) }
         if isLast { bodiesEnded.set() }
-    }
-
-    /// A loop has failed after its body had ended.
-    func loopFailed(_ error: any Error) {
-        state.withLock { $0.failure = $0.failure ?? error }
     }
 
     /// A loop other than the first has ended, and is closed.

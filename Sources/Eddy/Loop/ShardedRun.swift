@@ -17,7 +17,8 @@ final class ShardedRun<T: Sendable>: Sendable {
     private let group: ShardGroup
     private let name: String
     private let body: Body
-    private let results: Guarded<[Result<T, any Error>?]>
+    /// What became of each loop, and inside of that what became of its body.
+    private let results: Guarded<[Result<Result<T, any Error>, any Error>?]>
     private let monitor = ThreadMonitor()
     private let gate = Guarded(Gate.closed)
 
@@ -112,14 +113,11 @@ final class ShardedRun<T: Sendable>: Sendable {
         let loop = group.loops[index]
         let name = group.loops.count == 1 ? name : "\(name) \(index)"
         let result = Result {
-            try loop.runAsHostIfPossible(name: name) { try await self.main(index) }
+            try loop.runAsHostIfPossible(name: name) { await self.main(index) }
         }
         results.withLock { $0[index] = result }
-        if case .failure(let error) = result {
-            // Usually known already. It is not when the loop itself failed: then its body may never have come to an end.
-            group.bodyEnded(index, error)
-            group.loopFailed(error)
-        }
+        // A loop that failed may have a body that will never come to an end.
+        if case .failure(let error) = result { group.bodyEnded(index, error) }
         guard index > 0 else { return }
         // What the others still send here is run by them from now on, and does not wait for a loop that nobody runs.
         loop.close()
@@ -129,45 +127,45 @@ final class ShardedRun<T: Sendable>: Sendable {
     /// The main task of a loop: its body, and then the wait for the others.
     ///
     /// - Note: *Cancellation:* of one is of all. It comes from signals, and from the first body that throws.
-    private func main(_ index: Int) async throws -> T {
-        try await withTaskCancellationHandler {
+    private func main(_ index: Int) async -> Result<T, any Error> {
+        await withTaskCancellationHandler {
             group.bodyBegins(index)
-            let result: Result<T, any Error>
-            do { result = .success(try await body(LoopShard(index: index, group: group))) } catch {
-                result = .failure(error)
+            do {
+                let value = try await body(LoopShard(index: index, group: group))
+                group.bodyEnded(index, nil)
+                await waitForOthers(index)
+                return .success(value)
+            } catch {
+                group.bodyEnded(index, error)
+                await waitForOthers(index)
+                return .failure(error)
             }
-            var failure: (any Error)?
-            if case .failure(let error) = result { failure = error }
-            group.bodyEnded(index, failure)
-            try await waitForOthers(index)
-            return try result.get()
         } onCancel: {
             group.cancelAll()
         }
     }
 
     /// The other loops' tasks may need this one until all bodies have ended; and the host of the process, until all guests have.
-    private func waitForOthers(_ index: Int) async throws {
+    private func waitForOthers(_ index: Int) async {
         let event = index == 0 ? group.guestsEnded : group.bodiesEnded
         guard !event.isSet else { return }
-        do {
-            try await withTaskCancellationShield { try await waitForAnotherThread { try await event.wait() } }
-        } catch is ShutdownError {
-            // The loop has failed and takes no wait any more.
-        }
+        // It fails only when the loop itself has, and takes no wait any more.
+        try? await withTaskCancellationShield { try await waitForAnotherThread { try await event.wait() } }
     }
 
     // MARK: - The end
 
     private func outcome() throws -> [T] {
-        let results = results.withLock { $0 }
+        let results = results.withLock { $0.map { $0! } }
         var tasks: [ParkedTask] = []
-        for case .failure(let error as LeftoverTasksError)? in results { tasks += error.tasks }
-        let failure = group.failure
-        guard tasks.isEmpty else {
-            throw LeftoverTasksError(tasks: tasks, bodyError: failure is LeftoverTasksError ? nil : failure)
+        for case .failure(let error) in results {
+            // Why a loop failed says more than what that did to the bodies.
+            guard let left = error as? LeftoverTasksError else { throw error }
+            tasks += left.tasks
         }
+        let failure = group.failure
+        guard tasks.isEmpty else { throw LeftoverTasksError(tasks: tasks, bodyError: failure) }
         if let failure { throw failure }
-        return try results.map { try $0!.get() }
+        return try results.map { try $0.get().get() }
     }
 }
