@@ -41,8 +41,9 @@ final class ShardedRun<T: Sendable>: Sendable {
         defer { for loop in loops { loop.close() } }
         let run = ShardedRun(ShardGroup(loops), name: name, body)
         let threads = try run.startThreads(startThread)
-        run.open(.open)
         run.drive(0)
+        // Still closed when that loop failed before its main task began.
+        run.leaveGate(.abandoned)
         for thread in threads { thread.join() }
         return try run.outcome()
     }
@@ -77,7 +78,7 @@ final class ShardedRun<T: Sendable>: Sendable {
                     })
             }
         } catch {
-            open(.abandoned)
+            leaveGate(.abandoned)
             for thread in threads { thread.join() }
             throw error
         }
@@ -86,9 +87,10 @@ final class ShardedRun<T: Sendable>: Sendable {
 
     // MARK: - The gate
 
-    private func open(_ state: Gate) {
+    /// Lets the threads go, once and for all.
+    private func leaveGate(_ outcome: Gate) {
         monitor.withLock {
-            gate.withLock { $0 = state }
+            gate.withLock { if $0 == .closed { $0 = outcome } }
             monitor.notifyAll()
         }
     }
@@ -129,6 +131,9 @@ final class ShardedRun<T: Sendable>: Sendable {
     /// - Note: *Cancellation:* of one is of all. It comes from signals, and from the first body that throws.
     private func main(_ index: Int) async -> Result<T, any Error> {
         await withTaskCancellationHandler {
+            // By now the first loop watches for signals, and hosts the process if it does at all: what the bodies of the others do
+            // finds both.
+            if index == 0 { leaveGate(.open) }
             group.bodyBegins(index)
             do {
                 let value = try await body(LoopShard(index: index, group: group))

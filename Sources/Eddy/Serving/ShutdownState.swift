@@ -29,8 +29,9 @@ final class ShutdownState: Sendable {
             state.deadline = min(state.deadline ?? deadline, deadline)
             return isFirst ? Array(state.hooks.values) : []
         }
-        requested.set()
+        // First, also on the threads of other loops: whoever is told to end finds the listeners of his loop closed.
         for hook in hooks { hook() }
+        requested.set()
     }
 
     /// Calls a hook when the shutdown begins, at once if it has.

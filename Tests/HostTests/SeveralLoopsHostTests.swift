@@ -1,0 +1,49 @@
+import Testing
+
+/// Several loops, the first of which hosts a process of its own.
+@Suite struct HostedLoops {
+    @Test func theFirstLoopHostsAndTheOthersAreGuests() throws {
+        #expect(
+            try FixtureRun("loops").output == """
+                threads: 3
+                main actor on the main thread: true
+                detached task on the main thread: true
+                back: true
+                after Task.sleep: true
+                after a default actor: true
+                main task on the main thread: true
+                threads: 1
+                same descriptors
+
+                """)
+    }
+
+    @Test("H8: a signal to shut down lets the connections of all loops finish")
+    func aSignalToShutDownReachesAllLoops() throws {
+        #expect(try FixtureRun("loops-shutdown").output == "answered all: true\nrefused\nreturned\n")
+    }
+
+    @Test func theMainTasksOfAllLoopsAreCancelledWhenTheGracePeriodIsOver() throws {
+        let run = try FixtureRun("loops-shutdown-grace-over")
+        #expect(run.output == "cancelled\ncancelled\ncancelled\nreturned\n")
+        #expect(run.status == 0)
+    }
+
+    @Test func aSecondSignalEndsAllLoops() throws {
+        #expect(try FixtureRun("loops-shutdown-twice").signal == 15)
+    }
+
+    @Test func controlCCancelsAllLoops() throws {
+        #expect(try FixtureRun("loops-interrupt").output == "cancelled\ncancelled\nthrown\nhandler restored\n")
+    }
+
+    @Test func theHostEndsAfterItsGuests() throws {
+        let line = "cleaned up on the main thread: true\n"
+        #expect(try FixtureRun("loops-host-is-last").output == line + line)
+    }
+
+    @Test("H5: a deadlock of the only loop is diagnosed")
+    func aDeadlockOfTheOnlyLoopIsDiagnosed() throws {
+        #expect(try FixtureRun("loops-deadlock").output.contains("thrown DeadlockError"))
+    }
+}
