@@ -106,6 +106,7 @@ nonisolated(unsafe) let severalLoopsScenarios: [String: () throws -> Void] = [
             shard.loop.spawn {
                 started.set()
                 do { try await sleep(for: .seconds(3600)) } catch {
+                    for _ in 0..<1000 { await MainActor.run { mainActorValue += 1 } }
                     await MainActor.run { print("cleaned up on the main thread:", isMainThread()) }
                 }
             }

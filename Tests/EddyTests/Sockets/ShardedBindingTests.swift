@@ -150,16 +150,6 @@ import Testing
         #expect(cancelled.value == clientCount)
     }
 
-    @Test func aServerWhoseTaskIsCancelledByTheEndOfAShutdownReturns() throws {
-        try onLoop { loop in
-            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-            loop.shutDown(grace: .zero)
-            let server = loop.spawn { try await listener.serve { _ in } }
-            server.cancel()
-            try await server.value
-        }
-    }
-
     @Test func aLoopThatNeverComesIsAnErrorForTheOthers() async throws {
         let error = await errorOf {
             try await onLoops(3) { shard in
