@@ -201,7 +201,9 @@ private func contents(of path: String) -> String {
 
     // MARK: - Starting
 
-    @Test("H10: when the descriptors do not suffice for all loops, nothing is run and nothing stays open", arguments: 0..<9)
+    @Test(
+        "H10: when the descriptors do not suffice for all loops, nothing is run and nothing stays open",
+        arguments: 0..<9)
     func aLoopThatCannotBeMadeUndoesTheOthers(_ number: Int) async throws {
         let plan = FaultPlan()
         let calls: [SystemCall.Name] = [.epoll_create1, .eventfd, .timerfd_create]

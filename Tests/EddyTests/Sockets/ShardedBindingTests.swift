@@ -92,10 +92,12 @@ import Testing
             }
             // Each loop asks in an order of its own, and for one of them twice.
             if shard.index == 1 {
-                let (third, first, second) = try await gather({ try await bind("127.0.0.3") }, { try await bind("127.0.0.2") }, { try await bind("127.0.0.2") })
+                let (third, first, second) = try await gather(
+                    { try await bind("127.0.0.3") }, { try await bind("127.0.0.2") }, { try await bind("127.0.0.2") })
                 return [first, second, third]
             }
-            let (first, second, third) = try await gather({ try await bind("127.0.0.2") }, { try await bind("127.0.0.2") }, { try await bind("127.0.0.3") })
+            let (first, second, third) = try await gather(
+                { try await bind("127.0.0.2") }, { try await bind("127.0.0.2") }, { try await bind("127.0.0.3") })
             return [first, second, third]
         }
         #expect(ports[0].map(\.host) == ["127.0.0.2", "127.0.0.2", "127.0.0.3"])
@@ -190,10 +192,12 @@ import Testing
         #expect(kernel.openDescriptors == [])
     }
 
-    @Test("H10: a socket that fails leaves none of the others open, and every loop is told", arguments: [
-        (SystemCall.Name.socket, 1), (.bind, 1), (.bind, 2), (.setsockopt, 1), (.setsockopt, 4), (.listen, 0),
-        (.listen, 2),
-    ])
+    @Test(
+        "H10: a socket that fails leaves none of the others open, and every loop is told",
+        arguments: [
+            (SystemCall.Name.socket, 1), (.bind, 1), (.bind, 2), (.setsockopt, 1), (.setsockopt, 4), (.listen, 0),
+            (.listen, 2),
+        ])
     func aFailedSocketLeavesNothingOpen(_ call: SystemCall.Name, _ after: Int) async throws {
         let plan = FaultPlan()
         plan.fail(call, with: ENOBUFS, after: after)
