@@ -9,9 +9,12 @@ nonisolated(unsafe) let severalLoopsScenarios: [String: () throws -> Void] = [
     // The first loop hosts the process, the others are guests beside it, and nothing is left of them.
     "loops": {
         let before = openDescriptors()
+        let lastHasBegun = AsyncEvent()
         try EventLoop.run(loops: 3) { shard in
+            if shard.index == 2 { lastHasBegun.set() }
             if shard.index == 1 {
-                print("threads:", threads())
+                try await lastHasBegun.wait()
+                print("further threads:", loopThreads())
                 let own = ThreadSlot.identifier
                 print("main actor on the main thread:", await MainActor.run { isMainThread() })
                 await Task.detached { print("detached task on the main thread:", isMainThread()) }.value
@@ -24,7 +27,7 @@ nonisolated(unsafe) let severalLoopsScenarios: [String: () throws -> Void] = [
                 print("main task on the main thread:", try await shard.loops[0].spawn { isMainThread() }.value)
             }
         }
-        print("threads:", threads())
+        print("further threads:", loopThreads())
         print(openDescriptors() == before ? "same descriptors" : "\(before) became \(openDescriptors())")
     },
     // SIGTERM drains all loops: the connections that are being served finish, wherever they are.
@@ -115,6 +118,23 @@ nonisolated(unsafe) let severalLoopsScenarios: [String: () throws -> Void] = [
     },
     "loops-deadlock": { try EventLoop.run(loops: 1) { _ in try await AsyncEvent().wait() } },
 ]
+
+/// How many threads of loops there are, beside those that others made: a sanitizer has one, too.
+private func loopThreads() -> Int {
+    guard let directory = opendir("/proc/self/task") else { return -1 }
+    defer { closedir(directory) }
+    var count = 0
+    while let entry = readdir(directory) {
+        let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        guard let file = fopen("/proc/self/task/\(name)/comm", "r") else { continue }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 32)
+        if fgets(&line, 32, file) != nil, strncmp(line, "eddy-loop-", 10) == 0 { count += 1 }
+    }
+    return count
+}
 
 /// The shards that have served a connection.
 private final class ServedShards: Sendable {

@@ -5,14 +5,14 @@ import Testing
     @Test func theFirstLoopHostsAndTheOthersAreGuests() throws {
         #expect(
             try FixtureRun("loops").output == """
-                threads: 3
+                further threads: 2
                 main actor on the main thread: true
                 detached task on the main thread: true
                 back: true
                 after Task.sleep: true
                 after a default actor: true
                 main task on the main thread: true
-                threads: 1
+                further threads: 0
                 same descriptors
 
                 """)
