@@ -477,18 +477,30 @@ static inline int32_t eddy_thread_count(void) {
     return count;
 }
 
-// Starts a thread that nobody joins. Answers 0, or -errno as pthread_create(3) has it.
+// How many processors the running thread may use (sched_getaffinity(2), whose macros hide behind _GNU_SOURCE): one bit each, for
+// as many as Linux can be built for.
+static inline long eddy_available_processors(void) {
+    unsigned char mask[1024];
+    long length = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    if (length < 0) return -(long)errno;
+    long count = 0;
+    for (long index = 0; index < length; index++) count += __builtin_popcount(mask[index]);
+    return count;
+}
+
+// Starts a thread. Answers 0, or -errno as pthread_create(3) has it. With `joinable` null nobody joins it; otherwise it is named
+// there, for eddy_thread_join.
 //
 // It takes no signals, so that those of the process go on reaching the threads that expect them; the mask is inherited, so it is
 // there from the first instruction. What a fault of the thread itself raises stays open: blocked, it would end the process without
 // its handler's report (sigprocmask(2)).
-static inline long eddy_thread_start(void *(*body)(void *), void *argument) {
+static inline long eddy_thread_start(void *(*body)(void *), void *argument, uintptr_t *joinable) {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
     static const size_t least_stack = 1 << 20;
     pthread_attr_t attributes;
     int result = pthread_attr_init(&attributes);
     if (result != 0) return -(long)result;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    if (!joinable) pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     // musl's 128 KiB are too little for a resolver and whatever runs above it.
     size_t stack = 0;
     if (pthread_attr_getstacksize(&attributes, &stack) == 0 && stack < least_stack)
@@ -501,8 +513,11 @@ static inline long eddy_thread_start(void *(*body)(void *), void *argument) {
     result = pthread_create(&thread, &attributes, body, argument);
     pthread_sigmask(SIG_SETMASK, &previous, (sigset_t *)0);
     pthread_attr_destroy(&attributes);
+    if (joinable && result == 0) *joinable = (uintptr_t)thread;
     return -(long)result;
 }
+// Waits until a thread has ended, and frees what is left of it.
+static inline void eddy_thread_join(uintptr_t thread) { pthread_join((pthread_t)thread, (void **)0); }
 // At most 15 bytes (pthread_setname_np(3), which hides behind _GNU_SOURCE).
 static inline void eddy_thread_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 // Whether the running thread blocks a signal.

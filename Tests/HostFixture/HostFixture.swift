@@ -9,7 +9,7 @@ import Glibc
 struct HostFixture {
     static func main() {
         let name = CommandLine.arguments.dropFirst().first ?? ""
-        guard let scenario = scenarios[name] ?? standardStreamScenarios[name] else {
+        guard let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name] else {
             print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
             exit(64)
         }

@@ -46,7 +46,11 @@ extension Integration {
                     )
                     #expect(echoes == (0..<8).map { "\($0)" })
                     let summary = try await server.stop()
-                    #expect(summary == "served 8 connections\n")
+                    let lines = summary.split(separator: "\n")
+                    #expect(lines.first == "served 8 connections")
+                    // How the kernel spreads them is its own affair.
+                    let counts = lines.last?.split(separator: " ").compactMap { Int($0) } ?? []
+                    #expect(counts.count == 2 && counts.reduce(0, +) == 8, "\(summary)")
                 }
             }
         }

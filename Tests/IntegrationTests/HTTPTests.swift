@@ -134,7 +134,9 @@ extension Integration {
 
         // MARK: - wrk
 
-        @Test(.needs(.wrk), arguments: [[], ["--guest"]]) func wrkFindsNoErrors(arguments: [String]) async throws {
+        @Test(.needs(.wrk), arguments: [[], ["--guest"], ["--loops", "2"]]) func wrkFindsNoErrors(arguments: [String])
+            async throws
+        {
             try await onLoop {
                 try await withServer("http-hello", arguments) { server in
                     let load = try await run(.wrk, ["-t", "1", "-c", "32", "-d", "1s", server.url])
@@ -147,10 +149,11 @@ extension Integration {
             }
         }
 
-        @Test("H1: SIGTERM under load: what was begun is finished, and the status is 0", .needs(.wrk))
-        func sigtermUnderLoad() async throws {
+        @Test(
+            "H1: SIGTERM under load: what was begun is finished, and the status is 0", .needs(.wrk), arguments: [1, 2])
+        func sigtermUnderLoad(loops: Int) async throws {
             try await onLoop {
-                try await withServer("http-hello") { server in
+                try await withServer("http-hello", ["--loops", "\(loops)"]) { server in
                     let before = try server.descriptorCount()
                     try await withProgram(.wrk, ["-t", "1", "-c", "32", "-d", "30s", server.url]) { _ in
                         try await eventually("wrk has its 32 connections") {

@@ -26,17 +26,28 @@ extension EventLoop {
     ) throws -> T {
         var configuration = configuration
         configuration.shutdown = shutdown ?? configuration.shutdown
+        expectNoRunAround()
+        let loop = try EventLoop(configuration: configuration)
+        defer { loop.close() }
+        return try loop.runAsHostIfPossible(name: name, body)
+    }
+
+    static func expectNoRunAround() {
         expectUsage(
             LoopCore.current == nil,
             "EventLoop.run was called inside a run on the same thread: an event loop is not recursive. "
                 + "`await` the work instead, or give the inner loop a thread of its own")
-        let loop = try EventLoop(configuration: configuration)
-        defer { loop.close() }
+    }
+
+    /// Runs a main task on this thread: as the host of the process, where that is wanted and possible.
+    func runAsHostIfPossible<T: Sendable>(
+        name: String?, _ body: @escaping @Sendable () async throws -> T
+    ) throws -> T {
         let isOutsideTasks = withUnsafeCurrentTask { $0 == nil }
         guard configuration.mode == .automatic, isOutsideTasks, ThreadSlot.isMain, !HostExecutors.isTestProcess else {
-            return try loop.run(name: name, body)
+            return try run(name: name, body)
         }
-        return try HostExecutors.hosting(loop) { try loop.run(name: name, body) }
+        return try HostExecutors.hosting(self) { try run(name: name, body) }
     }
 
     /// Runs a main task on this loop and this thread, and returns when that has finished.
@@ -116,7 +127,8 @@ extension LoopCore {
         name: String?, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
         phase = .open
-        loop.shutdown.reset()
+        // One that several loops share belongs to their one run, and may have begun before this loop did.
+        if loop.configuration.sharedShutdown == nil { loop.shutdown.reset() }
         let main = MainTask<T>()
         let policy = loop.configuration.shutdown
         let signals = InterruptWatch.begin(self, policy?.signals ?? loop.configuration.cancellingSignals)

@@ -27,7 +27,7 @@ public final class EventLoop: Sendable {
     nonisolated(unsafe) private(set) var anchor: LoopAnchor!
     let serialExecutor: LoopSerialExecutor
     let closing = ClosedLoopDrain()
-    let shutdown = ShutdownState()
+    let shutdown: ShutdownState
     let running = Atomic<Bool>(false)
     /// Does the loop host the process? For other threads; the core has its own.
     let isHosting = Atomic<Bool>(false)
@@ -51,6 +51,8 @@ public final class EventLoop: Sendable {
         public var resolver: any Resolver = SystemResolver.shared
         /// Set for virtual time: tells whether the loop has come to a point where nothing can happen any more.
         package var isStalled: (@Sendable () -> Bool)?
+        /// Set for the loops of ``EventLoop/run(loops:name:shutdown:configuration:_:)``, which are asked to end together.
+        var sharedShutdown: ShutdownState?
 
         /// The defaults: Linux, and the values that the properties show.
         public init() {}
@@ -73,6 +75,7 @@ public final class EventLoop: Sendable {
     public init(configuration: Configuration = Configuration()) throws {
         let reactor = try Reactor(backend: configuration.kernel, eventCapacity: configuration.eventCapacity)
         self.configuration = configuration
+        shutdown = configuration.sharedShutdown ?? ShutdownState()
         serialExecutor = LoopSerialExecutor()
         core = LoopCore()
         serialExecutor.core = core

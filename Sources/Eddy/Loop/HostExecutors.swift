@@ -93,8 +93,9 @@ final class HostExecutors: Sendable {
         if let core = LoopCore.current, core.isHost {
             core.stockSleeps.add(job, withUnsafeCurrentTask { $0 }, after: delay, on: core)
         } else if let core = state.withLock({ $0.core }) {
-            // From another thread: the loop does the rest, with a deadline counted from here.
-            let deadline = core.reactor.now.advanced(by: delay)
+            // From another thread: the loop does the rest, with a deadline counted from here. The gate never changes, so it may be
+            // asked for the time.
+            let deadline = core.kernel.now().advanced(by: delay)
             core.inbox.send(.closure { core.stockSleeps.add(job, nil, at: deadline, on: core) })
         } else {
             enqueueFromElsewhere(job, .generic)

@@ -50,6 +50,9 @@ extension ConnectionListener {
         do {
             try await accept(into: scope, places, onError, handler)
             failure = nil
+        } catch is CancellationError where loop?.shutdown.hasBegun == true {
+            // The end of the grace period cancels the main task. On another loop's thread that may be seen before the closing.
+            failure = nil
         } catch {
             failure = error
         }

@@ -1,6 +1,6 @@
 import EddyReactor
 
-/// Whether a loop was asked to end, and until when.
+/// Whether a loop was asked to end, and until when. The loops of one run share one.
 ///
 /// - Note: *Thread:* any.
 final class ShutdownState: Sendable {
@@ -29,8 +29,9 @@ final class ShutdownState: Sendable {
             state.deadline = min(state.deadline ?? deadline, deadline)
             return isFirst ? Array(state.hooks.values) : []
         }
-        requested.set()
+        // First, also on the threads of other loops: whoever is told to end finds the listeners of his loop closed.
         for hook in hooks { hook() }
+        requested.set()
     }
 
     /// Calls a hook when the shutdown begins, at once if it has.
@@ -79,7 +80,8 @@ extension EventLoop {
     /// at the end.
     ///
     /// - Parameter grace: how long connections may go on.
-    /// - Note: *Thread:* any. Asking again can only make the grace period shorter.
+    /// - Note: *Thread:* any. Asking again can only make the grace period shorter. The loops of
+    ///   ``run(loops:name:shutdown:configuration:_:)`` are asked together: asking one asks all.
     public func shutDown(grace: Duration = .seconds(10)) {
         shutdown.begin(grace: grace)
     }

@@ -37,6 +37,18 @@ extension Sockets {
         var settings: [SocketSetting]
     }
 
+    /// A stream socket that has its address, and does not listen yet.
+    static func bound(
+        to address: SocketAddress, _ options: ListenerOptions, on core: LoopCore
+    ) throws(SystemError) -> OwnedDescriptor {
+        let socket = try open(address, on: core)
+        try prepare(socket.rawValue, for: address, options, on: core)
+        let descriptor = socket.rawValue
+        let result = address.withPointer { core.kernel.bind(descriptor, $0, $1) }
+        guard result >= 0 else { throw SystemError(result: result, .bind, "\(address)") }
+        return socket
+    }
+
     /// Sets the options that the caller wants a socket to have before it is bound or connected.
     static func apply(
         _ settings: [SocketSetting], to descriptor: Int32, _ address: SocketAddress, on core: LoopCore

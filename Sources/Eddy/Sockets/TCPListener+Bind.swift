@@ -51,7 +51,7 @@ extension TCPListener {
 
     /// Is an address another machine's, or of a family that this one has not? An address that is taken is this machine's, and its
     /// server would not be found at another one.
-    private static func isElsewhere(_ error: SystemError) -> Bool {
+    static func isElsewhere(_ error: SystemError) -> Bool {
         [ErrorNumber.addressNotAvailable, ErrorNumber.addressFamilyNotSupported].contains(Int(error.code))
     }
 
@@ -73,11 +73,8 @@ extension TCPListener {
         at address: SocketAddress, _ options: Sockets.ListenerOptions, on core: LoopCore
     ) throws -> TCPListener {
         let kernel = core.kernel
-        let socket = try Sockets.open(address, on: core)
-        try Sockets.prepare(socket.rawValue, for: address, options, on: core)
-        var result = address.withPointer { kernel.bind(socket.rawValue, $0, $1) }
-        guard result >= 0 else { throw SystemError(result: result, .bind, "\(address)") }
-        result = kernel.listen(socket.rawValue, backlog: Int32(clamping: options.backlog))
+        let socket = try Sockets.bound(to: address, options, on: core)
+        let result = kernel.listen(socket.rawValue, backlog: Int32(clamping: options.backlog))
         guard result >= 0 else { throw SystemError(result: result, .listen, "\(address)") }
         let descriptor = socket.rawValue
         let local = SocketAddress { kernel.socketName(descriptor, $0, $1) } ?? address

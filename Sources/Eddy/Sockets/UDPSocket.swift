@@ -29,7 +29,7 @@ public final class UDPSocket: Closable {
     }
 
     /// - Note: *Thread:* the loop's.
-    private init(_ io: LoopDescriptor, local: SocketAddress, remote: SocketAddress?) {
+    init(_ io: LoopDescriptor, local: SocketAddress, remote: SocketAddress?) {
         self.io = io
         addresses = Guarded(Addresses(local: local, remote: remote))
         update(remote: remote)
@@ -160,7 +160,7 @@ public final class UDPSocket: Closable {
         }
     }
 
-    private static func open(_ address: SocketAddress, on core: LoopCore) throws(SystemError) -> OwnedDescriptor {
+    static func open(_ address: SocketAddress, on core: LoopCore) throws(SystemError) -> OwnedDescriptor {
         guard address.family != .unix else {
             throw SystemError(
                 Int32(ErrorNumber.addressFamilyNotSupported), .socket, "\(address): UDP needs an IPv4 or IPv6 address")
@@ -170,7 +170,7 @@ public final class UDPSocket: Closable {
         return core.kernel.own(result)
     }
 
-    private static func bind(_ descriptor: Int32, to address: SocketAddress, on core: LoopCore) throws(SystemError) {
+    static func bind(_ descriptor: Int32, to address: SocketAddress, on core: LoopCore) throws(SystemError) {
         let result = address.withPointer { core.kernel.bind(descriptor, $0, $1) }
         guard result >= 0 else { throw SystemError(result: result, .bind, "\(address)") }
     }

@@ -1,32 +1,43 @@
 import CEpoll
 
-/// Threads that nobody joins.
-package enum DetachedThread {
-    private final class Start: Sendable {
-        let name: String
-        let body: @Sendable () -> Void
+/// What a new thread is told: its name and what it does.
+final class ThreadStart: Sendable {
+    private let name: String
+    private let body: @Sendable () -> Void
 
-        init(_ name: String, _ body: @escaping @Sendable () -> Void) {
-            self.name = name
-            self.body = body
-        }
+    private init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.body = body
     }
 
+    /// Starts a thread that takes no signals.
+    ///
+    /// - Parameter joinable: where its handle goes. nil for one that nobody joins.
+    /// - Returns: zero, or `-errno`.
+    static func start(
+        _ name: String, joinable: UnsafeMutablePointer<UInt>?, _ body: @escaping @Sendable () -> Void
+    ) -> Int {
+        let start = Unmanaged.passRetained(ThreadStart(name, body))
+        let result = eddy_thread_start(
+            { argument in
+                let start = Unmanaged<ThreadStart>.fromOpaque(argument!).takeRetainedValue()
+                eddy_thread_set_name(start.name)
+                start.body()
+                return nil
+            }, start.toOpaque(), joinable)
+        if result != 0 { start.release() }
+        return result
+    }
+}
+
+/// Threads that nobody joins.
+package enum DetachedThread {
     /// Starts a thread that takes no signals: those of the process go on reaching the threads that expect them.
     ///
     /// - Parameter name: for those who list threads; at most 15 bytes of it are kept.
     /// - Returns: zero, or `-errno`: EAGAIN when there are too many threads (pthread_create(3)).
     package static func start(_ name: String, _ body: @escaping @Sendable () -> Void) -> Int {
-        let start = Unmanaged.passRetained(Start(name, body))
-        let result = eddy_thread_start(
-            { argument in
-                let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-                eddy_thread_set_name(start.name)
-                start.body()
-                return nil
-            }, start.toOpaque())
-        if result != 0 { start.release() }
-        return result
+        ThreadStart.start(name, joinable: nil, body)
     }
 
     /// Does the running thread leave a signal to others?

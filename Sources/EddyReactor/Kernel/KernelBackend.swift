@@ -78,6 +78,7 @@ public final class LinuxKernel: KernelBackend {
             eddy_get_option(descriptor, level, name, value, length)
         case .setOption(let descriptor, let level, let name, let value, let length):
             eddy_set_option(descriptor, level, name, value, length)
+        case .availableProcessors: eddy_available_processors()
         }
     }
 

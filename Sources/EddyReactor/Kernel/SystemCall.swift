@@ -98,6 +98,8 @@ public enum SystemCall {
     case getOption(Int32, level: Int32, name: Int32, UnsafeMutableRawPointer, UnsafeMutablePointer<UInt32>)
     /// `setsockopt(2)`: a socket, an option, its value, and its length in bytes.
     case setOption(Int32, level: Int32, name: Int32, UnsafeRawPointer, UInt32)
+    /// `sched_getaffinity(2)`: answers how many processors the calling thread may use.
+    case availableProcessors
 
     /// The call's name as the manual pages have it.
     public enum Name: Int, Sendable, CaseIterable, Hashable {
@@ -187,6 +189,8 @@ public enum SystemCall {
         case getsockopt
         /// `setsockopt(2)`: sets an option of a socket.
         case setsockopt
+        /// `sched_getaffinity(2)`: tells which processors a thread may use.
+        case sched_getaffinity
     }
 
     /// The call's name.
@@ -232,6 +236,7 @@ public enum SystemCall {
         case .peerName: .getpeername
         case .getOption: .getsockopt
         case .setOption: .setsockopt
+        case .availableProcessors: .sched_getaffinity
         }
     }
 
@@ -239,7 +244,7 @@ public enum SystemCall {
     public var descriptor: Int32? {
         switch self {
         case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair, .open, .unlink, .changeMode,
-            .makeNamedPipe, .pathType, .pathIdentity:
+            .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors:
             nil
         case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),
             .read(let descriptor, _, _), .write(let descriptor, _, _), .receive(let descriptor, _, _, _),

@@ -1,14 +1,14 @@
 import Eddy
 import Synchronization
 
-/// Echoes, on whichever loop it is called.
+/// Echoes on one loop. Each loop has a service of its own, so that no two write to the same place in memory.
 final class EchoService: Sendable {
     private let connections = Atomic<Int>(0)
 
-    /// How many connections have come so far, on all loops.
+    /// How many connections have come so far.
     var connectionCount: Int { connections.load(ordering: .relaxed) }
 
-    /// Serves until the task is cancelled.
+    /// Serves until the loop is asked to end.
     func serve(_ listener: TCPListener) async throws {
         defer { listener.close() }
         try await listener.serve { connection in

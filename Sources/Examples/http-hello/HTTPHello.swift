@@ -15,6 +15,7 @@ struct HTTPHello: ParsableCommand {
               http-hello --port 8080
               curl http://127.0.0.1:8080/
               wrk -c 64 -d 5 http://127.0.0.1:8080/
+              http-hello --port 8080 --loops 2
             """)
 
     @Option(help: "A host of this machine. 0.0.0.0 or :: are all of its addresses.")
@@ -23,17 +24,23 @@ struct HTTPHello: ParsableCommand {
     @Option(help: "The port. With 0 the kernel chooses a free one.")
     var port = 0
 
-    @Option(help: "How many connections are served at a time. Further ones wait.")
+    @Option(help: "How many event loops, each on a thread of its own, share the port. 0 is one for each processor.")
+    var loops = 1
+
+    @Option(help: "How many connections each loop serves at a time. Further ones wait.")
     var maxConnections = 20_000
 
     @Option(help: "How many seconds a connection may be silent before it is closed.")
     var idleTimeout = 60
 
-    @Flag(help: "Run the loop as a guest, beside Swift's own executors, instead of as the host of the process.")
+    @Flag(help: "Run the first loop as a guest, beside Swift's own executors, instead of as the host of the process.")
     var guest = false
 
     func validate() throws {
         guard 0...65_535 ~= port else { throw ValidationError("Ports go from 0 to 65535, and \(port) does not.") }
+        guard 0...1024 ~= loops else {
+            throw ValidationError("There can be 1 to 1024 loops, or 0 for one a processor, but not \(loops).")
+        }
         guard maxConnections > 0 else { throw ValidationError("A server needs at least one connection.") }
         guard idleTimeout > 0 else { throw ValidationError("The idle timeout is at least one second.") }
     }
@@ -41,11 +48,16 @@ struct HTTPHello: ParsableCommand {
     func run() throws {
         var configuration = EventLoop.Configuration()
         if guest { configuration.mode = .guest }
-        try EventLoop.run(name: "server", shutdown: .onSignals(grace: .seconds(5)), configuration: configuration) {
-            let listener = try await TCPListener.bind(host: host, port: port)
-            print("listening on http://\(listener.localAddress)")
-            // Whoever waits for this line reads a pipe, which is buffered.
-            fflush(nil)
+        try EventLoop.run(
+            loops: loops == 0 ? EventLoop.availableProcessors : loops, name: "server",
+            shutdown: .onSignals(grace: .seconds(5)), configuration: configuration
+        ) { shard in
+            let listener = try await TCPListener.bind(host: host, port: port, shard: shard)
+            if shard.index == 0 {
+                print("listening on http://\(listener.localAddress)")
+                // Whoever waits for this line reads a pipe, which is buffered.
+                fflush(nil)
+            }
             try await listener.serve(maxConnections: maxConnections) { connection in
                 connection.readTimeout = .seconds(idleTimeout)
                 connection.writeTimeout = .seconds(idleTimeout)

@@ -116,6 +116,24 @@ private struct GatedServer {
         }
     }
 
+    @Test func aServerThatSeesTheEndOfTheGracePeriodBeforeItsClosingReturns() throws {
+        // As on another loop than the one that was asked: the cancellation is seen at once, the closing comes as a message.
+        let server = Log<Task<Void, any Error>>()
+        let kernel = HookKernel { call, _ in
+            guard case .accept = call, let task = server.all.first else { return nil }
+            EventLoop.current?.shutDown(grace: .zero)
+            task.cancel()
+            return -Int(EAGAIN)
+        }
+        try onLoop(kernel) { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            server.add(loop.spawn { try await listener.serve { _ in } })
+            await settle()
+            _ = try? await TCPStream.connect(to: listener.localAddress)
+            try await server.all[0].value
+        }
+    }
+
     @Test func theNextRunOfALoopIsNotShuttingDown() throws {
         let loop = try makeLoop()
         defer { loop.close() }
