@@ -1,5 +1,5 @@
-// The engine over io_uring: a turn is one system call, which submits the sends of the turn before and waits for what comes. Each
-// connection has a receive that stays (multishot) and takes its buffers from a ring that all share.
+// The engine over io_uring: a turn is one system call, which submits the sends of the turn before and waits for what comes.
+// Each connection has a receive that stays (multishot) and takes its buffers from a ring that all share.
 #ifdef EDDY_LOAD_URING
 #define _GNU_SOURCE
 #include "client.h"
@@ -74,14 +74,17 @@ static void *map(size_t size) {
 // Buffers as large as what comes at once; in all no more than what stays in the processor's cache.
 static void choose_buffers(const struct conversation *conversation) {
     buffer_size = 256;
-    while (buffer_size < conversation->answer_size * conversation->depth && buffer_size < PATTERN_SIZE) buffer_size *= 2;
+    size_t in_flight = conversation->answer_size * conversation->depth;
+    while (buffer_size < in_flight && buffer_size < PATTERN_SIZE) buffer_size *= 2;
     buffer_count = MOST_BUFFERS;
     while (buffer_count * buffer_size > MEMORY) buffer_count /= 2;
 }
 
 static bool open_uring(struct connection *connections, int count, const struct conversation *conversation) {
     struct io_uring_params parameters = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE, .cq_entries = COMPLETIONS};
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+        .cq_entries = COMPLETIONS,
+    };
     int code = io_uring_queue_init_params(SUBMISSIONS, &ring, &parameters);
     if (code != 0) {
         errno = -code;

@@ -39,7 +39,7 @@ static ssize_t send_what_fits(int descriptor, const unsigned char *bytes, size_t
 }
 
 // Returns false when the connection is over.
-static bool serve(struct peer *peer) {
+static bool serve(struct peer *peer, uint32_t ready) {
     if (peer->rest != NULL) {
         ssize_t sent = send_what_fits(peer->descriptor, peer->rest + peer->rest_sent, peer->rest_size - peer->rest_sent);
         if (sent < 0) return false;
@@ -61,8 +61,9 @@ static bool serve(struct peer *peer) {
             memcpy(peer->rest, buffer + sent, peer->rest_size);
             return true;
         }
-        // A short read has emptied the socket: an event comes with the next bytes, and with the end (epoll(7)).
-        if ((size_t)count < sizeof buffer) return true;
+        // A short read has emptied the socket, and an event comes with the next bytes (epoll(7)). But not with an end that
+        // came together with these.
+        if ((size_t)count < sizeof buffer && !(ready & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return true;
     }
 }
 
@@ -81,7 +82,7 @@ int run_c_echo(const struct arguments *arguments) {
         for (int i = 0; i < count; i++) {
             struct peer *peer = events[i].data.ptr;
             if (peer != NULL) {
-                if (!serve(peer)) drop(peer);
+                if (!serve(peer, events[i].events)) drop(peer);
                 continue;
             }
             int descriptor;
