@@ -28,7 +28,7 @@ const unsigned char *owed_bytes(const struct connection *connection, size_t *len
 
 void take(struct connection *connection, const unsigned char *bytes, size_t count) {
     uint64_t asked = connection->owed / conversation->request_size;
-    if (connection->received + count > asked * conversation->answer_size) fail("the server sent more than was asked for");
+    if (connection->received + count > asked * conversation->answer_size) fail("the server sent more than it owed");
     if (!conversation->is_answer(connection->start + connection->received, bytes, count)) {
         fail("other bytes came back than expected, after %llu answers", (unsigned long long)connection->answered);
     }

@@ -18,8 +18,9 @@ struct connection {
     int64_t received_at;
     int64_t *asked_at;
     bool was_served;
-    // For io_uring: the length of the send that the kernel has not finished.
+    // For io_uring: the length of the send that the kernel has not finished; who else waits for a buffer.
     uint32_t sending;
+    struct connection *next_starved;
 };
 
 struct conversation {

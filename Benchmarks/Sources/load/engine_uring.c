@@ -21,6 +21,8 @@ static unsigned char *memory;
 static unsigned buffer_count;
 static size_t buffer_size;
 static bool is_one_at_a_time;
+// Those whose receive has ended because the ring was empty, in their order.
+static struct connection *starved, **starved_end = &starved;
 
 static struct io_uring_sqe *next_submission(void) {
     struct io_uring_sqe *submission = io_uring_get_sqe(&ring);
@@ -122,8 +124,13 @@ static void end_send(struct connection *connection, int result) {
 
 static void end_receive(struct connection *connection, const struct io_uring_cqe *completion) {
     if (completion->res == 0) fail_closed(connection);
-    // Without a buffer it ends, and begins again: by then we have given some back.
-    if (completion->res < 0 && completion->res != -ENOBUFS) fail_connection(connection, -completion->res);
+    if (completion->res == -ENOBUFS) {
+        connection->next_starved = NULL;
+        *starved_end = connection;
+        starved_end = &connection->next_starved;
+        return;
+    }
+    if (completion->res < 0) fail_connection(connection, -completion->res);
     if (completion->flags & IORING_CQE_F_BUFFER) {
         unsigned index = completion->flags >> IORING_CQE_BUFFER_SHIFT;
         take(connection, memory + index * buffer_size, (size_t)completion->res);
@@ -131,6 +138,15 @@ static void end_receive(struct connection *connection, const struct io_uring_cqe
     }
     if (!(completion->flags & IORING_CQE_F_MORE)) receive(connection);
     send_owed(connection);
+}
+
+// Only as many as there are buffers: thousands that find none again and again would be all that happens.
+static void feed_starved(void) {
+    for (unsigned i = 0; i < buffer_count && starved != NULL; i++) {
+        receive(starved);
+        starved = starved->next_starved;
+    }
+    if (starved == NULL) starved_end = &starved;
 }
 
 static void turn(void) {
@@ -150,6 +166,7 @@ static void turn(void) {
         else end_receive(connection, completion);
     }
     io_uring_cq_advance(&ring, count);
+    feed_starved();
 }
 
 const struct engine uring_engine = {"uring", open_uring, turn};
