@@ -100,8 +100,8 @@ static inline void sort_numbers(double *numbers, long count) {
     qsort(numbers, (size_t)count, sizeof *numbers, compare_numbers);
 }
 
-// Prints the line. The times are nanoseconds per operation, one of each repetition; extras are further fields, each with a
-// comma before it.
+// Prints the line. The times are nanoseconds per operation, one of each repetition; extras are further fields, each with
+// a comma before it.
 static inline void report(
     const char *peer, const char *bench, long count, double *times, int repetitions, const char *extras) {
     sort_numbers(times, repetitions);

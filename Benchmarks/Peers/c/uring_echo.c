@@ -6,7 +6,7 @@
 #include <liburing.h>
 #include <sys/mman.h>
 
-// A connection whose client does not read stops receiving with MOST_QUEUED buffers. Many such clients can hold all buffers.
+// A connection whose client does not read stops receiving at MOST_QUEUED buffers. Many such clients can hold them all.
 enum { SUBMISSIONS = 4096, COMPLETIONS = 32768, BUFFERS = 1024, MOST_QUEUED = 16, GROUP = 0 };
 
 // What has completed: the lowest bits of its pointer to the connection.

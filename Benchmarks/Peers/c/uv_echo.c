@@ -1,5 +1,5 @@
-// libuv, echo: one read buffer for the whole loop, since reads are handed over at once; uv_try_write first, which needs no
-// request, and uv_write of a copy for what the kernel has no room for: nothing is read before that has gone.
+// libuv, echo: one read buffer for the whole loop, since reads are handed over at once; uv_try_write first, which needs
+// no request, and uv_write of a copy for what the kernel has no room for: nothing is read before that has gone.
 #include "peer.h"
 
 #include <signal.h>
