@@ -1,13 +1,9 @@
-// c-iouring, echo: multishot accept, and a multishot receive for each connection into a ring of buffers that all share. A
-// buffer is sent from where it is and goes back to the ring afterwards. A turn is one system call (submit and wait). Only
-// one thread submits, and completions are made when it waits (SINGLE_ISSUER, DEFER_TASKRUN).
-#include "peer.h"
-
-#include <liburing.h>
-#include <sys/mman.h>
+// c-iouring, echo: multishot accept, and a multishot receive for each connection into buffers that all share. A buffer
+// is sent from where it is and goes back to the ring afterwards. A turn is one system call (submit and wait).
+#include "uring.h"
 
 // A connection whose client does not read stops receiving at MOST_QUEUED buffers. Many such clients can hold them all.
-enum { SUBMISSIONS = 4096, COMPLETIONS = 32768, BUFFERS = 1024, MOST_QUEUED = 16, GROUP = 0 };
+enum { MOST_QUEUED = 16 };
 
 // What has completed: the lowest bits of its pointer to the connection.
 enum { ACCEPT, RECEIVE, SEND, CANCEL, KIND = 3 };
@@ -22,24 +18,10 @@ struct connection {
     bool is_starved;
 };
 
-static struct io_uring ring;
-static struct io_uring_buf_ring *buffers;
-static char *memory;
 static uint16_t next_buffer[BUFFERS];
 static uint32_t lengths[BUFFERS];
-static unsigned free_buffers;
 // Those whose receive has ended because the ring was empty, in their order.
 static struct connection *starved, **starved_end = &starved;
-
-static struct io_uring_sqe *next_submission(void) {
-    struct io_uring_sqe *submission = io_uring_get_sqe(&ring);
-    if (submission == NULL) {
-        io_uring_submit(&ring);
-        submission = io_uring_get_sqe(&ring);
-        if (submission == NULL) fail("io_uring_submit");
-    }
-    return submission;
-}
 
 static void mark(struct io_uring_sqe *submission, struct connection *connection, unsigned kind) {
     io_uring_sqe_set_data64(submission, (uint64_t)(uintptr_t)connection | kind);
@@ -75,13 +57,6 @@ static void start_sending(struct connection *connection) {
     io_uring_prep_send(submission, connection->descriptor, bytes, left, MSG_NOSIGNAL | MSG_WAITALL);
     mark(submission, connection, SEND);
     connection->is_sending = true;
-}
-
-static void give_back(unsigned index) {
-    io_uring_buf_ring_add(buffers, memory + (size_t)index * READ_SIZE, READ_SIZE, (unsigned short)index,
-        io_uring_buf_ring_mask(BUFFERS), 0);
-    io_uring_buf_ring_advance(buffers, 1);
-    free_buffers++;
 }
 
 static void drop_first(struct connection *connection) {
@@ -161,29 +136,6 @@ static void feed_starved(void) {
         go_on(connection);
     }
     if (starved == NULL) starved_end = &starved;
-}
-
-static void *map(size_t size) {
-    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (pages == MAP_FAILED) fail("mmap");
-    return pages;
-}
-
-static void open_ring(void) {
-    struct io_uring_params parameters = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
-        .cq_entries = COMPLETIONS,
-    };
-    errno = -io_uring_queue_init_params(SUBMISSIONS, &ring, &parameters);
-    if (errno != 0) fail("io_uring_queue_init_params");
-    memory = map((size_t)BUFFERS * READ_SIZE);
-    buffers = map(BUFFERS * sizeof(struct io_uring_buf));
-    struct io_uring_buf_reg registration = {
-        .ring_addr = (uint64_t)(uintptr_t)buffers, .ring_entries = BUFFERS, .bgid = GROUP};
-    errno = -io_uring_register_buf_ring(&ring, &registration, 0);
-    if (errno != 0) fail("io_uring_register_buf_ring");
-    io_uring_buf_ring_init(buffers);
-    for (unsigned i = 0; i < BUFFERS; i++) give_back(i);
 }
 
 int main(int count, char **words) {
