@@ -23,10 +23,13 @@ struct arguments {
     bool is_direct;
     bool is_unverified;
     bool holds;
+    // How the bytes are moved: "uring" or "epoll"; NULL: the better one that there is.
+    const char *engine;
 };
 
 // Each prints one line of JSON, and returns the exit status.
 int run_echo(const struct arguments *arguments);
+int run_http(const struct arguments *arguments);
 int run_churn(const struct arguments *arguments);
 int run_idle(const struct arguments *arguments);
 int run_stream(const struct arguments *arguments);

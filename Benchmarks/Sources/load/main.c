@@ -18,7 +18,9 @@ enum { MOST = 1000000 };
 
 static const struct command commands[] = {
     {"echo", {"PORT", "CONNECTIONS", "BYTES", "SECONDS"}, {1, 1, 1, 0.01}, {65535, MOST, 1 << 24, 86400},
-        "depth warmup pid hold", run_echo},
+        "depth engine warmup pid hold", run_echo},
+    {"http", {"PORT", "CONNECTIONS", "SECONDS"}, {1, 1, 0.01}, {65535, MOST, 86400},
+        "depth engine warmup pid hold", run_http},
     {"churn", {"PORT", "CONCURRENCY", "SECONDS"}, {1, 1, 0.01}, {65535, MOST, 86400}, "warmup pid reset", run_churn},
     {"idle", {"PORT", "CONNECTIONS"}, {1, 1}, {65535, MOST}, "", run_idle},
     {"stream", {"PORT", "SINKPORT", "MEGABYTES"}, {1, 1, 0.001}, {65535, 65535, 1e9},
@@ -28,11 +30,20 @@ static const struct command commands[] = {
     {"c-udp-echo", {"PORT"}, {0}, {65535}, "batch", run_c_udp_echo},
 };
 
+#ifdef EDDY_LOAD_URING
+#define URING_IN_BUILD "this build has it."
+#else
+#define URING_IN_BUILD "this build lacks it: install liburing-dev, and then\n" \
+    "                 touch Package.swift && swift build -c release --manifest-cache none"
+#endif
+
 static const char help[] =
     "eddy-load: load for servers on this machine (127.0.0.1), from one thread. Prints one line of JSON.\n"
     "\n"
     "  eddy-load echo PORT CONNECTIONS BYTES SECONDS [--depth D]\n"
     "      Each connection keeps D messages in flight (1) and compares every byte that comes back.\n"
+    "  eddy-load http PORT CONNECTIONS SECONDS [--depth D]\n"
+    "      The same with GET / and an HTTP server: every answer has to be like the first one, apart from its Date.\n"
     "  eddy-load churn PORT CONCURRENCY SECONDS [--reset]\n"
     "      Connects, sends 64 bytes, reads the answer, closes; so many at a time. --reset closes with a reset\n"
     "      (SO_LINGER 0), which leaves no port in TIME_WAIT; the server sees an error instead of an end.\n"
@@ -48,11 +59,15 @@ static const char help[] =
     "  eddy-load c-echo PORT, eddy-load c-udp-echo PORT [--batch [N]]\n"
     "      Echo servers in C, as simple as they can be: what others can at most reach. With port 0 the kernel chooses.\n"
     "\n"
+    "  --engine NAME  uring: io_uring, one system call for many requests; epoll: two for each (echo, http). By default uring\n"
+    "                 where kernel and build have it; " URING_IN_BUILD "\n"
     "  --pid PID      also print the processor time of this process per request: \"server_us\"\n"
-    "  --hold         print, and keep the connections until the input ends (echo, stream)\n"
+    "  --hold         print, and keep the connections until the input ends (echo, http, stream)\n"
     "  --warmup S     so many seconds come before and do not count (0.2)\n"
     "\n"
-    "Exit status: 0; 1 when a connection fails, a byte is wrong, or nothing comes for 10 s; 64 for a wrong command line.\n";
+    "Exit status: 0; 1 when a connection fails, a byte is wrong, nothing comes for 10 s, or connections are \"stalled\"\n"
+    "(nothing has come in the last second, nor for four times what an answer takes on average); 64 for a wrong command\n"
+    "line.\n";
 
 static _Noreturn void misuse(const char *text, const char *word) {
     fprintf(stderr, "eddy-load: ");
@@ -100,8 +115,13 @@ static struct arguments parse(const struct command *command, char **words) {
             arguments.batch = has_number ? (int)number(*++words, "--batch", 1, 64) : 32;
         } else {
             const char *value = words[1];
-            if (value == NULL) misuse("'%s' needs a number", *words);
+            if (value == NULL) misuse("'%s' needs a value", *words);
             words++;
+            if (strcmp(option, "engine") == 0) {
+                bool is_known = strcmp(value, "uring") == 0 || strcmp(value, "epoll") == 0;
+                if (!is_known) misuse("the engines are uring and epoll, not '%s'", value);
+                arguments.engine = value;
+            }
             if (strcmp(option, "depth") == 0) arguments.depth = (int)number(value, "--depth", 1, 4096);
             if (strcmp(option, "window") == 0) arguments.window = (int)number(value, "--window", 1, 32768);
             if (strcmp(option, "connections") == 0) arguments.connections = (int)number(value, "--connections", 1, 4000);
