@@ -21,6 +21,15 @@ extension Subject {
                 { try await answer(count, ping, pong) })
         },
         Subject(
+            "chan", "one message: two tasks play ping-pong over two channels of capacity 1", count: 500_000,
+            operationsPerCount: 2, isAllocationFree: true
+        ) { count in
+            let (ping, pong) = (Channel<Int>(capacity: 1), Channel<Int>(capacity: 1))
+            _ = try await gather(
+                { for index in 0..<count { try await play(index, ping, pong) } },
+                { for _ in 0..<count { try await pong.send(ping.receive() ?? -1) } })
+        },
+        Subject(
             "wake-group", "the same with children of a task group, whose waits are not covered", count: 200_000,
             operationsPerCount: 2, isAllocationFree: true
         ) { count in
@@ -31,6 +40,13 @@ extension Subject {
             }
         },
     ]
+
+    @inline(__always)
+    private static func play(_ index: Int, _ ping: Channel<Int>, _ pong: Channel<Int>) async throws {
+        try await ping.send(index)
+        let answer = try await pong.receive()
+        precondition(answer == index)
+    }
 
     private static func serve(_ count: Int, _ ping: AsyncEvent, _ pong: AsyncEvent) async throws {
         for _ in 0..<count {

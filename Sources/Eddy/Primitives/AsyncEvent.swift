@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// - Note: *Thread:* any; tasks of several loops, and of none, may wait for one event.
 public final class AsyncEvent: Sendable {
-    private let flag: Atomic<Bool>
-    private let queue = WaitQueue()
+    @usableFromInline let flag: Atomic<Bool>
+    @usableFromInline let queue = WaitQueue()
 
     /// Makes an event.
     ///
@@ -19,6 +19,7 @@ public final class AsyncEvent: Sendable {
     /// Is the flag set? Another thread may change it right after.
     ///
     /// - Complexity: O(1).
+    @inlinable
     public var isSet: Bool { flag.load(ordering: .acquiring) }
 
     /// Sets the flag and resumes everybody who waits, in the order in which they came.
@@ -38,8 +39,14 @@ public final class AsyncEvent: Sendable {
     /// - Throws: `CancellationError` when the task is cancelled before or while it waits; ``ShutdownError`` when the loop ends.
     /// - Note: *Cancellation:* ends the wait and leaves nothing behind. An event that was set before the cancellation arrived
     ///   wins. *Complexity:* O(1), no allocation on a loop.
+    @inlinable
     public func wait() async throws {
         if isSet { return }
-        try await queue.wait(#isolation) { flag.load(ordering: .relaxed) }
+        switch try queue.enter(#isolation, unless: { flag.load(ordering: .relaxed) }) {
+        case .passes: return
+        case .yields: await EventLoop.yield()
+        case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
+        case .undecided: try await queue.waitPatiently(#isolation) { flag.load(ordering: .relaxed) }
+        }
     }
 }

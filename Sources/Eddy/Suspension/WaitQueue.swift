@@ -6,10 +6,21 @@ import EddyReactor
 /// stand in one queue: whoever takes a waiter out under the lock is the one who resumes it, directly on its own loop's thread,
 /// by message everywhere else. Nobody is resumed while the lock is held.
 // SAFETY: `first` and `last`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
+@usableFromInline
 final class WaitQueue: @unchecked Sendable {
-    private let lock = Guarded(())
+    private let lock: QueueLock
     private var first: WaiterPointer?
     private var last: WaiterPointer?
+
+    /// - Parameter other: a queue whose lock this one has, too, where one condition decides who waits in which.
+    init(sharingLockOf other: WaitQueue? = nil) {
+        lock = other?.lock ?? QueueLock()
+    }
+
+    /// Guards the queue, and what its owner keeps with it.
+    private final class QueueLock: Sendable {
+        let guarded = Guarded(())
+    }
 
     deinit {
         precondition(first == nil, "a wait queue was freed while tasks were waiting in it")
@@ -20,22 +31,26 @@ final class WaitQueue: @unchecked Sendable {
     /// - Parameter isUnneeded: asked with the lock held.
     /// - Returns: false when there is nothing to wait for.
     func append(_ waiter: WaiterPointer, unless isUnneeded: () -> Bool) -> Bool {
-        lock.withLock { _ in
+        lock.guarded.withLock { _ in
             if isUnneeded() { return false }
-            waiter.pointee.next = nil
-            waiter.pointee.previous = last
-            waiter.pointee.isQueued = true
-            if let last { last.pointee.next = waiter } else { first = waiter }
-            last = waiter
+            link(waiter)
             return true
         }
+    }
+
+    private func link(_ waiter: WaiterPointer) {
+        waiter.pointee.next = nil
+        waiter.pointee.previous = last
+        waiter.pointee.isQueued = true
+        if let last { last.pointee.next = waiter } else { first = waiter }
+        last = waiter
     }
 
     /// Takes a waiter out.
     ///
     /// - Returns: false when somebody else has taken it out, and resumes it.
     func remove(_ waiter: WaiterPointer) -> Bool {
-        lock.withLock { _ in unlink(waiter) }
+        lock.guarded.withLock { _ in unlink(waiter) }
     }
 
     private func unlink(_ waiter: WaiterPointer) -> Bool {
@@ -51,7 +66,7 @@ final class WaitQueue: @unchecked Sendable {
 
     /// Resumes everybody who waits now. A change that belongs to it is made with the lock held.
     func resumeAll(_ change: () -> Void) {
-        let chain = lock.withLock { _ -> Chain in
+        let chain = lock.guarded.withLock { _ -> Chain in
             change()
             var each = first
             while let waiter = each {
@@ -74,7 +89,7 @@ final class WaitQueue: @unchecked Sendable {
 
     /// Resumes whoever has waited longest. When nobody waits, a change is made instead, with the lock held.
     func resumeFirst(orElse change: () -> Void) {
-        let taken = lock.withLock { _ -> Chain in
+        let taken = lock.guarded.withLock { _ -> Chain in
             let waiter = first
             if let waiter { _ = unlink(waiter) } else { change() }
             return Chain(first: waiter)
@@ -82,12 +97,46 @@ final class WaitQueue: @unchecked Sendable {
         if let waiter = taken.first { Self.resume(waiter) }
     }
 
+    // MARK: - For an owner that keeps something of its own under the lock
+
+    /// Runs a body with the lock held.
+    @usableFromInline
+    func withLock(_ body: () -> Void) {
+        lock.guarded.withLock { _ in body() }
+    }
+
+    /// Does anybody wait?
+    ///
+    /// - Precondition: the lock is held.
+    @usableFromInline
+    var isAwaited: Bool { first != nil }
+
+    /// Takes out whoever has waited longest, to be resumed when the lock is free again.
+    ///
+    /// - Precondition: the lock is held.
+    @usableFromInline
+    func takeFirst() -> TakenWaiter? {
+        guard let waiter = first else { return nil }
+        _ = unlink(waiter)
+        return TakenWaiter(waiter: waiter)
+    }
+
+    /// A waiter that was taken out: whoever has it resumes the task.
+    // SAFETY: only its taker has it, and calls `resume()` once.
+    @usableFromInline
+    struct TakenWaiter: @unchecked Sendable {
+        fileprivate let waiter: WaiterPointer
+
+        @usableFromInline
+        func resume() { WaitQueue.resume(waiter) }
+    }
+
     // SAFETY: waiters that were taken out of the queue: only their taker touches their links.
     private struct Chain: @unchecked Sendable {
         let first: WaiterPointer?
     }
 
-    private static func resume(_ waiter: WaiterPointer) {
+    fileprivate static func resume(_ waiter: WaiterPointer) {
         guard let core = waiter.pointee.core else {
             let continuation = waiter.pointee.foreign!
             return continuation.resume(returning: .ready)
@@ -101,6 +150,46 @@ final class WaitQueue: @unchecked Sendable {
 
     // MARK: - Waiting
 
+    /// What the next step of a task is that came to wait.
+    @usableFromInline
+    enum Step {
+        /// The condition has come already.
+        case passes
+        /// It has, and the task has had its share: others go first.
+        case yields
+        /// The waiter is armed: the task goes to the parking lot next, before anything else happens.
+        case waits(ParkedWaiter)
+        /// A task that is on no loop, or that needs a cancellation handler of its own: ``WaitQueue/waitPatiently(_:unless:)``.
+        case undecided
+    }
+
+    /// The first part of a wait, for one whose second part stands in the user's own function: see `ReadAttempt`.
+    ///
+    /// - Parameter isUnneeded: asked with the lock held, unless the step is undecided.
+    /// - Throws: `CancellationError`, ``ShutdownError``.
+    @usableFromInline
+    @inline(never)
+    func enter(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) throws -> Step {
+        guard let core = LoopCore.current, let record = try core.checkpoint() else { return .undecided }
+        var armed: ParkedWaiter?
+        lock.guarded.withLock { _ in
+            if isUnneeded() { return }
+            let waiter = core.makeWaiter(.event)
+            waiter.pointee.queue = Unmanaged.passUnretained(self)
+            link(waiter)
+            armed = core.arm(waiter, record, isolation)
+        }
+        if let armed { return .waits(armed) }
+        return core.mayContinue() ? .passes : .yields
+    }
+
+    /// Turns the outcome of a wait into an error.
+    @usableFromInline
+    @inline(never)
+    static func check(_ outcome: Outcome) throws {
+        try LoopCore.check(outcome)
+    }
+
     /// Waits until somebody resumes the task, unless the condition has come already.
     ///
     /// - Throws: `CancellationError`, ``ShutdownError``.
@@ -112,6 +201,13 @@ final class WaitQueue: @unchecked Sendable {
         waiter.pointee.queue = Unmanaged.passUnretained(self)
         guard append(waiter, unless: isUnneeded) else { return core.waiters.release(waiter) }
         try LoopCore.check(await core.park(waiter, record, isolation))
+    }
+
+    /// As ``wait(_:unless:)``, for what ``enter(_:unless:)`` leaves undecided.
+    @usableFromInline
+    @inline(never)
+    func waitPatiently(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) async throws {
+        try await wait(isolation, unless: isUnneeded)
     }
 
     /// A task that is on no loop waits with a continuation of its own.
