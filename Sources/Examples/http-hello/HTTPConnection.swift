@@ -2,7 +2,7 @@ import Eddy
 
 /// One connection: requests are read as they come, and answered in their order.
 enum HTTPConnection {
-    /// A head that is longer is refused. It is also the size of the buffer: what a connection costs.
+    /// A head that is longer is refused.
     private static let headLimit = 16_384
 
     private static let answer = Array(
@@ -18,24 +18,20 @@ enum HTTPConnection {
 
     /// Serves a connection until the client ends it, or does not want to keep it.
     static func serve(_ stream: TCPStream) async throws {
-        // Both live as long as the connection: a request allocates nothing.
-        var input = [UInt8](repeating: 0, count: headLimit)
+        // A request allocates nothing, and a connection that waits for the next one has no memory for its input.
+        var input = StreamBuffer()
         var output: [UInt8] = []
-        // How many bytes of input there are, and how many bytes of a body are still to come and be ignored.
-        var (filled, ignoring) = (0, 0)
+        // How many bytes of a body are still to come and be ignored.
+        var ignoring = 0
         while true {
-            let memory = input.withUnsafeMutableBytes { UnsafeMutableRawBufferPointer(rebasing: $0[filled...]) }
-            let count = try await stream.read(into: memory)
-            guard count > 0 else { return }
-            filled += count
+            guard try await stream.read(into: &input, atMost: headLimit - input.count) > 0 else { return }
             var isPersistent = true
-            let used = input.withUnsafeBytes {
-                answerAll(UnsafeRawBufferPointer(rebasing: $0[..<filled]), into: &output, &isPersistent, &ignoring)
-            }
             // What is left is the beginning of the next request.
-            if used > 0, used < filled { input.replaceSubrange(0..<(filled - used), with: input[used..<filled]) }
-            filled -= used
-            if isPersistent, filled == headLimit {
+            let used = input.withBytes { bytes in
+                bytes.withUnsafeBytes { answerAll($0, into: &output, &isPersistent, &ignoring) }
+            }
+            input.consume(used)
+            if isPersistent, input.count == headLimit {
                 refuse(.headTooLarge, into: &output)
                 isPersistent = false
             }
@@ -85,11 +81,12 @@ enum HTTPConnection {
 
     /// Ends the connection in order. One that was closed with bytes unread would be reset, and the reset could destroy the answer
     /// before the client has read it (RFC 9112, section 9.6): so the rest is read and thrown away, for a while.
-    private static func finish(_ stream: TCPStream, _ buffer: inout [UInt8]) async throws {
+    private static func finish(_ stream: TCPStream, _ buffer: inout StreamBuffer) async throws {
         try await stream.finishWriting()
         stream.readTimeout = .seconds(1)
         for _ in 0..<64 {
             guard try await stream.read(into: &buffer) > 0 else { return }
+            buffer.consume(buffer.count)
         }
     }
 }
