@@ -259,8 +259,11 @@ final class LoopDescriptor: @unchecked Sendable {
 
     @inline(never)
     private func setLimit(_ waiter: WaiterPointer, _ nanoseconds: Int64) {
-        let deadline = core.reactor.now.advanced(by: .nanoseconds(nanoseconds))
-        waiter.pointee.limit = core.reactor.schedule(UInt(bitPattern: waiter), at: deadline).rawValue
+        let (sum, overflow) = core.kernel.now().nanoseconds.addingReportingOverflow(nanoseconds)
+        let deadline = MonotonicInstant(nanoseconds: overflow ? .max : sum)
+        waiter.pointee.limit = core.state.pointee.reactorReference._withUnsafeGuaranteedRef {
+            $0.schedule(UInt(bitPattern: waiter), at: deadline).rawValue
+        }
     }
 
     @inline(never)
