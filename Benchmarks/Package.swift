@@ -11,11 +11,12 @@ let settings: [SwiftSetting] = [
 ]
 
 /// The load uses io_uring where liburing's headers are, 2.3 or later: older ones know no multishot receive. With
-/// EDDY_LOAD_EPOLL_ONLY in the environment it does without, and needs no liburing where it runs.
+/// EDDY_LOAD_EPOLL_ONLY in the environment it does without, and needs no liburing where it runs. SwiftPM remembers what it
+/// found: when the headers come later, `touch Package.swift && swift build --manifest-cache none`.
+let uringHeader = (try? String(contentsOfFile: "/usr/include/liburing.h", encoding: .utf8)) ?? ""
 let hasURing =
-    ProcessInfo.processInfo.environment["EDDY_LOAD_EPOLL_ONLY"] == nil
-    && (try? String(contentsOfFile: "/usr/include/liburing.h", encoding: .utf8))?.contains("io_uring_prep_recv_multishot")
-        == true
+    uringHeader.contains("io_uring_prep_recv_multishot")
+    && ProcessInfo.processInfo.environment["EDDY_LOAD_EPOLL_ONLY"] == nil
 
 let package = Package(
     name: "eddy-benchmarks",

@@ -28,7 +28,7 @@ const unsigned char *owed_bytes(const struct connection *connection, size_t *len
 
 void take(struct connection *connection, const unsigned char *bytes, size_t count) {
     uint64_t asked = connection->owed / conversation->request_size;
-    if (connection->received + count > asked * conversation->answer_size) fail("the server sent more than it was asked for");
+    if (connection->received + count > asked * conversation->answer_size) fail("the server sent more than it owed");
     if (!conversation->is_answer(connection->start + connection->received, bytes, count)) {
         fail("other bytes came back than expected, after %llu answers", (unsigned long long)connection->answered);
     }
@@ -60,14 +60,14 @@ static const struct engine *open_engine(const char *name, struct connection *con
         if (!is_any) fail_errno("the kernel gives no io_uring with multishot receives (Linux 6.1)");
     }
 #else
-    if (!is_any && strcmp(name, "uring") == 0) fail("built without io_uring: the headers of liburing (2.3) were missing");
+    if (!is_any && strcmp(name, "uring") == 0) fail("built without io_uring: 'eddy-load --help' tells how to");
 #endif
     epoll_engine.open(connections, total, conversation);
     return &epoll_engine;
 }
 
-// Connections that have received nothing for a second: somebody has lost a wake-up. With a slow server and many connections an
-// answer takes as long, so it has to be four times what it takes on average as well.
+// Connections that have received nothing for a second: somebody has lost a wake-up. With a slow server and many
+// connections an answer takes as long, so it has to be four times what it takes on average as well.
 static int count_stalled(const struct connection *connections, int total) {
     double patience = 1e9;
     if (requests > 0) {

@@ -3,8 +3,9 @@
 
 #include "load.h"
 
-// echo and http are closed loops: each connection keeps some requests in flight, checks what comes back, and asks again. What it
-// says is a conversation (echo.c, http.c); what is counted is in client.c; how the bytes get there is an engine's matter.
+// echo and http are closed loops: each connection keeps some requests in flight, checks what comes back, and asks again.
+// What it says is a conversation (echo.c, http.c); what is counted is in client.c; how the bytes get there is an engine's
+// matter (engine_epoll.c, engine_uring.c).
 
 struct connection {
     int descriptor;
@@ -17,8 +18,9 @@ struct connection {
     int64_t received_at;
     int64_t *asked_at;
     bool was_served;
-    // For io_uring: the length of the send that the kernel has not finished.
+    // For io_uring: the length of the send that the kernel has not finished; who else waits for a buffer.
     uint32_t sending;
+    struct connection *next_starved;
 };
 
 struct conversation {
@@ -35,8 +37,8 @@ struct conversation {
 
 struct engine {
     const char *name;
-    // Takes the connections over, and sends what they owe. Returns false when the kernel has no such engine for us; then nothing
-    // has happened.
+    // Takes the connections over, and sends what they owe. Returns false when the kernel has no such engine for us; then
+    // nothing has happened, and errno tells why.
     bool (*open)(struct connection *connections, int count, const struct conversation *conversation);
     // Waits 100 ms at most, takes what has come, and sends what is owed by that.
     void (*turn)(void);

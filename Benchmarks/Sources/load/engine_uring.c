@@ -1,5 +1,5 @@
-// The engine over io_uring: a turn is one system call, which submits the sends of the turn before and waits for what comes. Each
-// connection has a receive that stays (multishot) and takes its buffers from a ring that all share.
+// The engine over io_uring: a turn is one system call, which submits the sends of the turn before and waits for what comes.
+// Each connection has a receive that stays (multishot) and takes its buffers from a ring that all share.
 #ifdef EDDY_LOAD_URING
 #define _GNU_SOURCE
 #include "client.h"
@@ -21,6 +21,8 @@ static unsigned char *memory;
 static unsigned buffer_count;
 static size_t buffer_size;
 static bool is_one_at_a_time;
+// Those whose receive has ended because the ring was empty, in their order.
+static struct connection *starved, **starved_end = &starved;
 
 static struct io_uring_sqe *next_submission(void) {
     struct io_uring_sqe *submission = io_uring_get_sqe(&ring);
@@ -74,14 +76,17 @@ static void *map(size_t size) {
 // Buffers as large as what comes at once; in all no more than what stays in the processor's cache.
 static void choose_buffers(const struct conversation *conversation) {
     buffer_size = 256;
-    while (buffer_size < conversation->answer_size * conversation->depth && buffer_size < PATTERN_SIZE) buffer_size *= 2;
+    size_t in_flight = conversation->answer_size * conversation->depth;
+    while (buffer_size < in_flight && buffer_size < PATTERN_SIZE) buffer_size *= 2;
     buffer_count = MOST_BUFFERS;
     while (buffer_count * buffer_size > MEMORY) buffer_count /= 2;
 }
 
 static bool open_uring(struct connection *connections, int count, const struct conversation *conversation) {
     struct io_uring_params parameters = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE, .cq_entries = COMPLETIONS};
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+        .cq_entries = COMPLETIONS,
+    };
     int code = io_uring_queue_init_params(SUBMISSIONS, &ring, &parameters);
     if (code != 0) {
         errno = -code;
@@ -119,8 +124,13 @@ static void end_send(struct connection *connection, int result) {
 
 static void end_receive(struct connection *connection, const struct io_uring_cqe *completion) {
     if (completion->res == 0) fail_closed(connection);
-    // Without a buffer it ends, and begins again: by then we have given some back.
-    if (completion->res < 0 && completion->res != -ENOBUFS) fail_connection(connection, -completion->res);
+    if (completion->res == -ENOBUFS) {
+        connection->next_starved = NULL;
+        *starved_end = connection;
+        starved_end = &connection->next_starved;
+        return;
+    }
+    if (completion->res < 0) fail_connection(connection, -completion->res);
     if (completion->flags & IORING_CQE_F_BUFFER) {
         unsigned index = completion->flags >> IORING_CQE_BUFFER_SHIFT;
         take(connection, memory + index * buffer_size, (size_t)completion->res);
@@ -128,6 +138,15 @@ static void end_receive(struct connection *connection, const struct io_uring_cqe
     }
     if (!(completion->flags & IORING_CQE_F_MORE)) receive(connection);
     send_owed(connection);
+}
+
+// Only as many as there are buffers: thousands that find none again and again would be all that happens.
+static void feed_starved(void) {
+    for (unsigned i = 0; i < buffer_count && starved != NULL; i++) {
+        receive(starved);
+        starved = starved->next_starved;
+    }
+    if (starved == NULL) starved_end = &starved;
 }
 
 static void turn(void) {
@@ -147,6 +166,7 @@ static void turn(void) {
         else end_receive(connection, completion);
     }
     io_uring_cq_advance(&ring, count);
+    feed_starved();
 }
 
 const struct engine uring_engine = {"uring", open_uring, turn};

@@ -46,7 +46,9 @@ static char *find_header(const char *name, const char *end_of_head) {
 static bool parse_head(void) {
     char *end = strstr(answer, "\r\n\r\n");
     if (end == NULL) return false;
-    if (strncmp(answer, "HTTP/1.1 200 ", 13) != 0) fail("the server answers: %.*s", (int)strcspn(answer, "\r\n"), answer);
+    if (strncmp(answer, "HTTP/1.1 200 ", 13) != 0) {
+        fail("the server answers: %.*s", (int)strcspn(answer, "\r\n"), answer);
+    }
     char *length = find_header("Content-Length", end), *after;
     if (length == NULL) fail("the answer has no Content-Length");
     unsigned long long body = strtoull(length, &after, 10);

@@ -19,7 +19,8 @@ enum { MOST = 1000000 };
 static const struct command commands[] = {
     {"echo", {"PORT", "CONNECTIONS", "BYTES", "SECONDS"}, {1, 1, 1, 0.01}, {65535, MOST, 1 << 24, 86400},
         "depth engine warmup pid hold", run_echo},
-    {"http", {"PORT", "CONNECTIONS", "SECONDS"}, {1, 1, 0.01}, {65535, MOST, 86400}, "depth engine warmup pid hold", run_http},
+    {"http", {"PORT", "CONNECTIONS", "SECONDS"}, {1, 1, 0.01}, {65535, MOST, 86400},
+        "depth engine warmup pid hold", run_http},
     {"churn", {"PORT", "CONCURRENCY", "SECONDS"}, {1, 1, 0.01}, {65535, MOST, 86400}, "warmup pid reset", run_churn},
     {"idle", {"PORT", "CONNECTIONS"}, {1, 1}, {65535, MOST}, "", run_idle},
     {"stream", {"PORT", "SINKPORT", "MEGABYTES"}, {1, 1, 0.001}, {65535, 65535, 1e9},
@@ -32,7 +33,8 @@ static const struct command commands[] = {
 #ifdef EDDY_LOAD_URING
 #define URING_IN_BUILD "this build has it."
 #else
-#define URING_IN_BUILD "this build lacks it (install liburing-dev, build again)."
+#define URING_IN_BUILD "this build lacks it: install liburing-dev, and then\n" \
+    "                 touch Package.swift && swift build -c release --manifest-cache none"
 #endif
 
 static const char help[] =
@@ -63,8 +65,9 @@ static const char help[] =
     "  --hold         print, and keep the connections until the input ends (echo, http, stream)\n"
     "  --warmup S     so many seconds come before and do not count (0.2)\n"
     "\n"
-    "Exit status: 0; 1 when a connection fails, a byte is wrong, nothing comes for 10 s, or a connection has\n"
-    "received nothing in the last second (\"stalled\"; nor for four times what an answer takes on average); 64 for a wrong command line.\n";
+    "Exit status: 0; 1 when a connection fails, a byte is wrong, nothing comes for 10 s, or connections are \"stalled\"\n"
+    "(nothing has come in the last second, nor for four times what an answer takes on average); 64 for a wrong command\n"
+    "line.\n";
 
 static _Noreturn void misuse(const char *text, const char *word) {
     fprintf(stderr, "eddy-load: ");
@@ -115,7 +118,8 @@ static struct arguments parse(const struct command *command, char **words) {
             if (value == NULL) misuse("'%s' needs a value", *words);
             words++;
             if (strcmp(option, "engine") == 0) {
-                if (strcmp(value, "uring") != 0 && strcmp(value, "epoll") != 0) misuse("the engines are uring and epoll, not '%s'", value);
+                bool is_known = strcmp(value, "uring") == 0 || strcmp(value, "epoll") == 0;
+                if (!is_known) misuse("the engines are uring and epoll, not '%s'", value);
                 arguments.engine = value;
             }
             if (strcmp(option, "depth") == 0) arguments.depth = (int)number(value, "--depth", 1, 4096);

@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 16384 };
+// After so many reads in a row it is the others' turn: a client that is fast enough would be the only one.
+enum { READ_SIZE = 16384, READS = 16 };
 
 struct peer {
     int descriptor;
@@ -20,6 +21,12 @@ struct peer {
 };
 
 static unsigned char buffer[READ_SIZE];
+static int epoll;
+
+static void watch(struct peer *peer, int operation) {
+    struct epoll_event wanted = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = peer};
+    if (epoll_ctl(epoll, operation, peer->descriptor, &wanted) != 0) fail_errno("epoll_ctl");
+}
 
 static void drop(struct peer *peer) {
     close(peer->descriptor);
@@ -39,7 +46,7 @@ static ssize_t send_what_fits(int descriptor, const unsigned char *bytes, size_t
 }
 
 // Returns false when the connection is over.
-static bool serve(struct peer *peer) {
+static bool serve(struct peer *peer, uint32_t ready) {
     if (peer->rest != NULL) {
         ssize_t sent = send_what_fits(peer->descriptor, peer->rest + peer->rest_sent, peer->rest_size - peer->rest_sent);
         if (sent < 0) return false;
@@ -48,7 +55,7 @@ static bool serve(struct peer *peer) {
         free(peer->rest);
         peer->rest = NULL;
     }
-    while (true) {
+    for (int i = 0; i < READS; i++) {
         ssize_t count = recv(peer->descriptor, buffer, sizeof buffer, 0);
         if (count < 0) return errno == EAGAIN;
         if (count == 0) return false;
@@ -61,15 +68,19 @@ static bool serve(struct peer *peer) {
             memcpy(peer->rest, buffer + sent, peer->rest_size);
             return true;
         }
-        // A short read has emptied the socket: an event comes with the next bytes, and with the end (epoll(7)).
-        if ((size_t)count < sizeof buffer) return true;
+        // A short read has emptied the socket, and an event comes with the next bytes (epoll(7)). But not with an end that
+        // came together with these.
+        if ((size_t)count < sizeof buffer && !(ready & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return true;
     }
+    // It is asked for again, and so reported again, behind the others.
+    watch(peer, EPOLL_CTL_MOD);
+    return true;
 }
 
 int run_c_echo(const struct arguments *arguments) {
     need_descriptors(0);
     int listener = listen_on((int)arguments->numbers[0]);
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) fail_errno("epoll_create1");
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) != 0) fail_errno("epoll_ctl");
@@ -81,7 +92,7 @@ int run_c_echo(const struct arguments *arguments) {
         for (int i = 0; i < count; i++) {
             struct peer *peer = events[i].data.ptr;
             if (peer != NULL) {
-                if (!serve(peer)) drop(peer);
+                if (!serve(peer, events[i].events)) drop(peer);
                 continue;
             }
             int descriptor;
@@ -89,8 +100,7 @@ int run_c_echo(const struct arguments *arguments) {
                 set_no_delay(descriptor);
                 peer = allocate(1, sizeof *peer);
                 peer->descriptor = descriptor;
-                struct epoll_event wanted = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = peer};
-                if (epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &wanted) != 0) fail_errno("epoll_ctl");
+                watch(peer, EPOLL_CTL_ADD);
             }
             if (errno != EAGAIN && errno != ECONNABORTED) fail_errno("accept4");
         }
