@@ -4,8 +4,7 @@ import os
 
 from . import inprocess, instructions, more, peers, servers
 
-SUBJECTS = [servers.Echo, servers.HTTP, servers.Churn, servers.Idle, instructions.Instructions, *inprocess.ALL, *more.ALL,
-            *inprocess.MORE]
+SUBJECTS = [*servers.ALL, instructions.Instructions, *inprocess.ALL, *more.ALL, *inprocess.MORE]
 SETS = {
     "default": lambda subject: subject.is_default,
     "all": lambda subject: True,
@@ -13,7 +12,7 @@ SETS = {
     "inprocess": lambda subject: subject.is_default and subject.kind == "micro",
 }
 
-DESCRIPTION = """Benchmarks of Eddy beside its peers: tables, and results.json, REPORT.md and charts in Benchmarks/results.
+DESCRIPTION = """Benchmarks of Eddy beside its peers: tables, and results.json, REPORT.md and charts in a directory.
 
     ./bench.py                                     what there is by default, within 25 minutes
     ./bench.py --quick                             one short round: does everything work?
@@ -41,17 +40,19 @@ def parse(words):
                         help="names, their beginnings, or groups; or none. Eddy's own are always among them")
     parser.add_argument("--loads", default="", metavar="A;B", help="only loads whose name contains one of these")
     parser.add_argument("--extra", action="append", default=[], metavar="NAME='COMMAND {port}'",
-                        help="one more server, or with {bench} one more program. echo: or http: in front of NAME says what "
-                             "it serves, when subjects of both are chosen")
+                        help="one more server, or with {bench} one more program. echo: or http: in front of NAME says "
+                             "what it serves, when subjects of both are chosen")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured (7)")
     parser.add_argument("--minutes", type=float, metavar="M",
                         help="fewer rounds where that would take longer (25; without a limit when --rounds is given)")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long a server is under load each time (0.4)")
     parser.add_argument("--quick", action="store_true", help="one round, small N, 0.2 seconds each")
-    parser.add_argument("--instructions", choices=["own", "all", "none"], help="of whom they are counted in process (own)")
+    parser.add_argument("--instructions", choices=["own", "all", "none"],
+                        help="of whom those of one operation are counted (own)")
     here = peers.HERE
     parser.add_argument("--output", metavar="DIR", default=os.path.join(here, "results"))
-    parser.add_argument("--peers-directory", metavar="DIR", default=os.path.join(here, "Peers"), help="where manifests are")
+    parser.add_argument("--peers-directory", metavar="DIR", default=os.path.join(here, "Peers"),
+                        help="where the manifests are")
     parser.add_argument("--list", action="store_true", help="print subjects and peers")
     arguments = parser.parse_args(words)
     quick = arguments.quick

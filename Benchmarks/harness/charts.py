@@ -6,8 +6,8 @@ from .figures import text
 
 WIDTH, BAR, GAP, TOP, SIDE = 720, 18, 8, 58, 14
 NUMBERS = 96
-# Of the system's own font a letter is about so wide.
-LETTER = 7.0
+# Of the widest of these fonts, in bold, a letter is about so wide.
+LETTER = 7.8
 
 STYLE = """
   text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #24292f; }
@@ -48,14 +48,15 @@ def bars(title, unit, entries):
         f'<text class="unit" x="{SIDE}" y="43">{escape(unit)}</text>',
         f'<line class="axis" x1="{left:.1f}" y1="{TOP - 4}" x2="{left:.1f}" y2="{height - SIDE + 4}"/>',
     ]
-    for number, (name, value, role) in enumerate(entries):
-        y = TOP + number * (BAR + GAP)
+    for place, (name, value, role) in enumerate(entries):
+        y = TOP + place * (BAR + GAP)
         length = max(1.0, room * max(0, value) / most)
         own = " own-name" if role == "own" else ""
+        number = text(value, 2 if value < 100 else 0)
         lines += [
             f'<text class="name{own}" x="{left - 8:.1f}" y="{y + 14}" text-anchor="end">{escape(name)}</text>',
             f'<rect class="{role}" x="{left:.1f}" y="{y}" width="{length:.1f}" height="{BAR}" rx="2"/>',
-            f'<text class="number{own}" x="{left + length + 6:.1f}" y="{y + 14}">{text(value, 2 if value < 100 else 0)}</text>',
+            f'<text class="number{own}" x="{left + length + 6:.1f}" y="{y + 14}">{number}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])
 
@@ -66,10 +67,8 @@ def of_block(subject, block, column):
     entries = sorted([entry for entry in values if entry[1] is not None], key=lambda entry: entry[1])
     if not entries:
         return None
-    what = f"{column.reduce} of the rounds, less is better"
-    title = f"{subject.title}: {block.load}" if ":" not in subject.title else f"{subject.title}; {block.load}"
-    return bars(title, f"{column.title}; {what}" if column.reduce not in column.title else f"{column.title}; less is better",
-                entries)
+    reduced = "" if column.reduce in column.title else f", {column.reduce} of the rounds"
+    return bars(subject.title, f"{block.load}: {column.title}{reduced}; less is better", entries)
 
 
 def file_name(subject, block, column):

@@ -99,4 +99,6 @@ def text(value, digits=1):
     """With separators; large numbers without a fraction."""
     if value is None:
         return "-"
-    return f"{value:,.{0 if abs(value) >= 1_000 else digits}f}"
+    digits = 0 if abs(value) >= 1_000 else digits
+    # Without the sign of a nought.
+    return f"{round(value, digits) + 0.0:,.{digits}f}"

@@ -87,10 +87,10 @@ def subject(name, title, count, quick_count, **attributes):
 
 def sleepers(name, count, quick_count, **attributes):
     return subject(
-        name, f"{count:,} tasks sleep 10 ms at once; started and joined, per task", count, quick_count, counted=None,
+        name, "tasks that sleep 10 ms at once, started and joined, per task", count, quick_count, counted=None,
         columns=[*TIME, *MEMORY, COUNTS[0], OTHERS], charted=(TIME[0], MEMORY[1]),
-        note="bytes: growth of the peak resident size per task. What starts tasks while the first already run has fewer of "
-             "them at once.", **attributes)
+        note="bytes: growth of the peak resident size per task. What starts tasks while the first already run has "
+             "fewer of them at once.", **attributes)
 
 
 ALL = [

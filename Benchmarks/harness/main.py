@@ -23,7 +23,7 @@ def main(words):
 def everybody(chosen):
     """All peers, and what the manifests say about building theirs."""
     entries = manifests.read_all(chosen.peers_directory, os.path.join(peers.HERE, ".build-peers"))
-    found = [*peers.own(), *(peer for peer, _ in entries), *others.all_of_them()]
+    found = [*peers.own(), *(peer for peer, _ in entries), *peers.datagrams_by_hand(), *others.all_of_them()]
     names = {peer.name for peer in found}
     for extra in chosen.extras:
         if extra.name in names:
@@ -72,7 +72,7 @@ def bench(chosen, progress):
     subjects = report.blocks_of(groups)
     report.print_tables(subjects, sys.stdout)
     path = report.write(chosen.output, about, useful, subjects, sampling.faults)
-    print(f"\n{os.path.relpath(path)}, with {len(subjects)} subjects; results.json and charts are beside it")
+    print(f"\n{path}, with {len(subjects)} subjects; results.json and charts are beside it")
     return 130 if sampling.is_interrupted else 1 if sampling.faults else 0
 
 
@@ -85,8 +85,8 @@ def warn(progress):
 def plan(chosen, session, useful, entries, progress):
     """What is measured: the subjects' loads, each with its peers."""
     if session.descriptors < 10_000 + 64:
-        progress.tell(f"no loads of 10,000 connections: the hard limit of open descriptors is {session.descriptors}; as "
-                      "root, 'ulimit -Hn 20000' raises it")
+        progress.tell(f"no loads of 10,000 connections: the hard limit of open descriptors is {session.descriptors}; "
+                      "as root, 'ulimit -Hn 20000' raises it")
     settings = Settings(chosen.seconds, chosen.quick, chosen.instructions)
     groups = []
     for subject_type in chosen.subjects:

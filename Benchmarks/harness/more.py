@@ -12,7 +12,8 @@ class UDP(Subject):
     name = kind = "udp"
     title = "UDP echo: 64 datagrams in flight"
     note = "The load batches always (recvmmsg, sendmmsg). Datagrams are lost where somebody's buffer is full."
-    columns = [*cost_columns("datagram"), Column("datagrams/s", "rate", 0), Column("lost", "lost", 0), *LATENCY, *PROCESSORS]
+    columns = [*cost_columns("datagram"), Column("datagrams/s", "rate", 0), Column("lost", "lost", 0), *LATENCY,
+               *PROCESSORS]
     yardstick = columns[0]
     is_default = False
 
@@ -31,8 +32,8 @@ class Proxy(Subject):
 
     name = kind = "proxy"
     title = "Proxy: bytes to a sink, and echoes through it"
-    note = ("µs: processor time of the proxy with all its processes, per MB or per request. The echo's other end is on the "
-            "load's processor.")
+    note = ("µs: processor time of the proxy with all its processes, per MB or per request. The echo's other end is on "
+            "the load's processor.")
     columns = [Column("least µs", "cost", 2, "least"), Column("median µs", "cost", 2),
                Column("MB/s", "megabytes_per_second", 0), Column("requests/s", "rate", 0), *LATENCY[:2], *PROCESSORS]
     yardstick = columns[0]
@@ -76,8 +77,9 @@ class Proxy(Subject):
 
 class RESP(Subject):
     name = kind = "resp"
-    title = "Redis: SET and GET, 100 in a pipeline; the clients compared, with redis-server behind them"
-    note = "µs: processor time of the whole client process. redis-ping checks the answers; redis-benchmark does not."
+    title = "Redis clients: SET and GET, 100 in a pipeline"
+    note = ("redis-server is behind all of them. µs: processor time of the whole client process. redis-ping checks the "
+            "answers; redis-benchmark does not.")
     columns = [Column("least µs/request", "client_us", 2, "least"), Column("median µs", "client_us", 2),
                Column("SET/s", "set_rate", 0), Column("GET/s", "get_rate", 0), Column("client cpu", "client_cpu", 2),
                Column("other cpu", "other_cpu", 2)]
@@ -101,7 +103,7 @@ class RESP(Subject):
                 figures[f"{name.lower()}_rate"] = float(rates[-1].replace(",", ""))
             elif name != "DEL":
                 raise Failure(f"no rate of {name} in what it printed: {output.strip()[-200:]}")
-        # redis-ping deletes its keys in the end, and checks the answers: its processor time is for three requests per key.
+        # redis-ping deletes its keys in the end: its processor time is for three requests per key.
         requests = int(keys) * (3 if "del_rate" in figures else 2)
         figures["client_us"] = figures["load_seconds"] * 1e6 / requests
         figures["client_cpu"] = figures["load_seconds"] / figures["elapsed"]

@@ -47,7 +47,7 @@ def redis_clients():
 
 
 REDIS_SERVER = Command(
-    ("redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"),
+    ("redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
     prepare=lambda directory, *_: ["--dir", directory])
 
 

@@ -87,6 +87,14 @@ def own():
     return [host, entry("eddy-guest", "the loop is a guest on the process's thread", "--guest"), batch]
 
 
+def datagrams_by_hand():
+    """The limit of UDP: eddy-load has it built in."""
+    def entry(name, about, *options):
+        return Peer(name, about, "c", "limit", {"udp": Command((LOAD, "c-udp-echo", "{port}", *options))})
+
+    return [entry("c-udp", "C by hand"), entry("c-udp-batch", "C by hand, batches of 32", "--batch", "32")]
+
+
 def role_of(name):
     """C by hand is the limit of what epoll or io_uring can do, not a rival. Its name is c, or begins so."""
     return "limit" if name == "c" or name.startswith("c-") else "peer"

@@ -24,7 +24,7 @@ def free_port(kind=socket.SOCK_STREAM):
 
 
 class Processors:
-    """What is measured has a processor, and the load another one, where there are two and taskset(1) can choose them."""
+    """What is measured has a processor, and the load another one, where there are two and taskset(1) chooses them."""
 
     def __init__(self):
         allowed = sorted(os.sched_getaffinity(0))
@@ -50,6 +50,8 @@ class Session:
     def __init__(self):
         self.processors = Processors()
         self.running = []
+        # Nothing is started any more, from no thread.
+        self.is_ending = False
 
     def __enter__(self):
         # Servers inherit it: 10,000 connections are 10,000 descriptors.
@@ -71,6 +73,8 @@ class Session:
 
     def launch(self, command, name, processor=None, directory=None, **streams):
         """Starts a process in a group of its own, so that Ctrl-C reaches only us. Its `log` has what it says."""
+        if self.is_ending:
+            raise Failure("interrupted")
         log = tempfile.TemporaryFile("w+", dir=self.directory)
         streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **streams}
         try:

@@ -61,8 +61,8 @@ def write(directory, about, peers, subjects, faults):
     with open(path, "w") as file:
         file.write("\n".join(lines).rstrip() + "\n")
     with open(os.path.join(directory, "results.json"), "w") as file:
-        json.dump({**about, "peers": describe_peers(peers), "results": flat(subjects), "faults": faults}, file, indent=1,
-                  ensure_ascii=False)
+        everything = {**about, "peers": describe_peers(peers), "results": flat(subjects), "faults": faults}
+        json.dump(everything, file, indent=1, ensure_ascii=False)
         file.write("\n")
     return path
 
@@ -70,13 +70,13 @@ def write(directory, about, peers, subjects, faults):
 def head(about):
     return [
         "# Benchmarks of Eddy and its peers", "",
-        f"{about['date']}, commit {about['commit']}, Swift {about['swift']}, Linux {about['kernel']}, {about['processors']} "
-        f"processors ({about['processor']}); {about['pinning']}; up to {about['rounds']} interleaved rounds, "
-        f"{about['seconds']:g} s each.", "",
+        f"{about['date']}, commit {about['commit']}, Swift {about['swift']}, Linux {about['kernel']}, "
+        f"{about['processors']} processors ({about['processor']}); {about['pinning']}; up to {about['rounds']} "
+        f"interleaved rounds, {about['seconds']:g} s each.", "",
         "*× limit*: the first column in proportion to C by hand (`c-epoll`, where it takes part). *× best peer*: in "
-        "proportion to the best of the others. *least* is the least of the rounds, which is what repeats; everything else is "
-        "the median. *other cpu*: processors that the rest of the machine used meanwhile; nothing is to be believed where it "
-        "is not nearly 0.", "",
+        "proportion to the best of the others. *least* is the least of the rounds, which is what repeats; everything "
+        "else is the median. *other cpu*: processors that the rest of the machine used meanwhile; nothing is to be "
+        "believed where it is not nearly 0.", "",
     ]
 
 

@@ -9,7 +9,7 @@ from .subject import NotOffered
 
 @dataclasses.dataclass
 class Group:
-    """A subject under one load: all of its peers are measured equally often, or the least of the rounds would favour some."""
+    """A subject under one load. All of its peers are measured equally often: the least of more rounds is less."""
 
     subject: object
     load: str
@@ -117,8 +117,10 @@ class Sampling:
                     began = time.monotonic()
                     group.once[peer.name] = group.subject.measure_once(peer, group.load)
                     once += time.monotonic() - began
-            except NotOffered:
+            except NotOffered as reason:
                 group.peers = [other for other in group.peers if other is not peer]
+                if str(reason):
+                    self.progress.tell(f"{group.subject.name}: left out {peer.name}: {reason}")
             except (Failure, OSError) as failure:
                 group.faults[peer.name] = group.faults.get(peer.name, 0) + 1
                 fault = f"{group.subject.name}, {group.load}, {peer.name}: {failure}"

@@ -13,8 +13,8 @@ from .subject import LATENCY, PROCESSORS, Subject, cost_columns
 class Echo(Subject):
     name = kind = "echo"
     title = "Echo"
-    note = ("µs: processor time of the whole server process, user and kernel, per request. Every byte that comes back is "
-            "compared.")
+    note = ("µs: processor time of the whole server process, user and kernel, per request. Every byte that comes back "
+            "is compared.")
     columns = [*cost_columns("request"), Column("requests/s", "rate", 0), *LATENCY, *PROCESSORS]
     yardstick = columns[0]
 
@@ -37,8 +37,8 @@ class Echo(Subject):
 class HTTP(Subject):
     name = kind = "http"
     title = "HTTP hello"
-    note = ("wrk is what everybody has; it is saturated before a fast server is, so compare µs. eddy-load compares every "
-            "answer, and costs less.")
+    note = ("wrk is what everybody has; it is saturated before a fast server is, so compare µs. eddy-load compares "
+            "every answer, and costs less.")
     columns = [*cost_columns("request"), Column("requests/s", "rate", 0), *LATENCY, *PROCESSORS]
     yardstick = columns[0]
 
@@ -60,7 +60,8 @@ class HTTP(Subject):
         seconds = max(1, round(self.settings.seconds))
         script = os.path.join(os.path.dirname(__file__), "wrk.lua")
         output, figures = self.run_load(
-            ["wrk", "-t", "1", "-c", "64", "-d", f"{seconds}s", "-s", script, f"http://127.0.0.1:{server.port}/"], server)
+            ["wrk", "-t", "1", "-c", "64", "-d", f"{seconds}s", "-s", script, f"http://127.0.0.1:{server.port}/"],
+            server)
         found = json.loads(output.strip().splitlines()[-1])
         if found["errors"] or not found["requests"]:
             raise Failure(f"wrk counted {found['errors']} errors in {found['requests']} requests")
@@ -136,3 +137,6 @@ class Idle(Subject):
         if proportional is not None and proportional_after is not None:
             figures["pss_per_connection"] = (proportional_after - proportional) / count
         return figures
+
+
+ALL = [Echo, HTTP, Churn, Idle]

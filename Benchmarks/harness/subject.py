@@ -31,7 +31,7 @@ class Settings:
 
 
 class NotOffered(Exception):
-    """This peer has no such benchmark."""
+    """This peer has no such benchmark; perhaps with a reason that is worth telling."""
 
 
 class Subject:

@@ -6,11 +6,13 @@ from . import instructions, processes
 from .processes import Failure
 
 FEW, MORE = 200, 1_000
+# On a socket they are the same.
+SAME = {"epoll_pwait": "epoll_wait", "epoll_pwait2": "epoll_wait", "read": "recvfrom", "write": "sendto"}
 KNOWN = ("recvfrom", "sendto", "epoll_wait", "epoll_ctl", "timerfd_settime")
 
 
-def per_request(session, name, command):
-    few, many = (count(session, name, command, requests) for requests in (FEW, FEW + MORE))
+def per_request(session, name, command, kind="echo"):
+    few, many = (count(session, name, command, kind, requests) for requests in (FEW, FEW + MORE))
     figures = dict.fromkeys([*KNOWN, "others", "all"], 0)
     for call in few.keys() | many.keys():
         more = (many.get(call, 0) - few.get(call, 0)) / MORE
@@ -19,15 +21,16 @@ def per_request(session, name, command):
     return figures
 
 
-def count(session, name, command, requests):
+def count(session, name, command, kind, requests):
     """The calls by name of a whole run of the server."""
     port = processes.free_port()
     file = os.path.join(session.directory, f"strace-{port}")
     # -D: strace is the grandchild, so that the process that we start, and end, is the server.
-    server = session.start(["strace", "-D", "-f", "-c", "-o", file, *command.filled(port=port)], name, command.directory)
+    words = ["strace", "-D", "-f", "-c", "-o", file, *command.filled(port=port)]
+    server = session.start(words, name, command.directory)
     try:
         processes.wait_for_port(server, port)
-        instructions.converse(port, requests)
+        instructions.converse_with(kind, port, requests)
         server.terminate()
         try:
             server.wait(10)
@@ -52,8 +55,6 @@ def parse(file):
             words = line.split()
             if len(words) < 5 or not words[3].isdigit() or words[-1] in ("total", "syscall"):
                 continue
-            # Newer kernels have it with nanoseconds; it is the same. So are read and write on a socket, in effect.
-            name = {"epoll_pwait2": "epoll_wait", "epoll_pwait": "epoll_wait", "read": "recvfrom", "write": "sendto"}.get(
-                words[-1], words[-1])
+            name = SAME.get(words[-1], words[-1])
             calls[name] = calls.get(name, 0) + int(words[3])
     return calls

@@ -44,7 +44,7 @@ def processor_time(pid):
 
 
 def memory(pid):
-    """The resident and the proportional size of a process in bytes; the second is None where the kernel does not tell."""
+    """The resident and the proportional size of a process in bytes; None for what the kernel does not tell."""
     with open(f"/proc/{pid}/statm") as file:
         resident = int(file.read().split()[1]) * PAGE
     try:

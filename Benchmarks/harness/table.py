@@ -43,7 +43,9 @@ def markdown(subject, block):
     emphasised = {index for index, row in enumerate(block.rows, 1) if row.peer.role == "own"}
     lines = []
     for index, row in enumerate(table):
-        lines.append("| " + " | ".join(f"**{cell}**" if index in emphasised and cell != "-" else cell for cell in row) + " |")
+        if index in emphasised:
+            row = [cell if cell == "-" else f"**{cell}**" for cell in row]
+        lines.append(f"| {' | '.join(row)} |")
         if index == 0:
             lines.append("|---" + "|---:" * (len(row) - 1) + "|")
     return lines
