@@ -1,6 +1,7 @@
 // c-epoll, micro-benchmarks: the floor of those that make sense without tasks.
-// timer: a binary heap with the place of each timer. pipe: both ends of a socketpair in one edge-triggered epoll. wakeup: a
-// timerfd, because the timeout of epoll_wait is late by the thread's timer slack (50 us). xthread: work.h and an eventfd.
+// timer: a binary heap, and the place of each timer in it. pipe: both ends of a socketpair in one edge-triggered epoll.
+// wakeup: a timerfd, because the timeout of epoll_wait is late by the thread's timer slack (50 us). xthread: a list of
+// work under a mutex (work.h), and an eventfd.
 #include "work.h"
 
 #include <sys/epoll.h>

@@ -1,6 +1,6 @@
-// c-epoll, HTTP: GET / is answered with a greeting, anything else with an error. The parser is minimal but real: it finds
-// the blank line of each request, splits the request line, and keeps what is not complete. All requests of a read are
-// answered in one send.
+// c-epoll, HTTP: GET / is answered with a greeting, anything else with an error. The parser is minimal but real: it
+// finds the blank line of each request, splits the request line, and keeps what is not complete. All requests of a read
+// are answered in one send.
 #include "epoll_server.h"
 
 #define HEAD "Content-Type: text/plain\r\nContent-Length: "

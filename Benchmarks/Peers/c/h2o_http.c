@@ -1,4 +1,4 @@
-// libh2o, HTTP on its own loop over epoll: GET / is answered with a greeting, anything else with 404. HTTP/1.1 in clear text.
+// h2o, HTTP/1.1 on its own loop over epoll: GET / is answered with a greeting, anything else with 404.
 #define H2O_USE_LIBUV 0
 #include "peer.h"
 

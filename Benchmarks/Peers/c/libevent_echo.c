@@ -1,5 +1,6 @@
-// libevent, echo: persistent events with recv and send, which is faster than bufferevents. No locks, and changes of interest
-// are collected until the next wait (EPOLL_USE_CHANGELIST): with back-pressure, reading stops and writing is waited for.
+// libevent, echo: persistent events with recv and send, which is faster than bufferevents. No locks, and changes of
+// interest are collected until the next wait (EPOLL_USE_CHANGELIST): with back-pressure, reading stops and writing is
+// waited for.
 #include "peer.h"
 
 #include <event2/event.h>

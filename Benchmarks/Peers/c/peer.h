@@ -100,8 +100,8 @@ static inline void sort_numbers(double *numbers, long count) {
     qsort(numbers, (size_t)count, sizeof *numbers, compare_numbers);
 }
 
-// Prints the line. The times are nanoseconds per operation, one of each repetition; extras are further fields, each with a
-// comma before it.
+// Prints the line. The times are nanoseconds per operation, one of each repetition; extras are further fields, with a
+// comma before each.
 static inline void report(
     const char *peer, const char *bench, long count, double *times, int repetitions, const char *extras) {
     sort_numbers(times, repetitions);
@@ -120,6 +120,19 @@ static inline void report_lateness(const char *peer, const char *bench, double *
     snprintf(extras, sizeof extras, ",\"mean_us\":%.2f,\"p50_us\":%.2f,\"p99_us\":%.2f", mean / 1000,
         lateness[count / 2] / 1000, lateness[count * 99 / 100] / 1000);
     report(peer, bench, count, &mean, 1, extras);
+}
+
+// A line of /proc/self/status, in bytes.
+static inline double process_memory(const char *key) {
+    char line[128];
+    double kilobytes = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    if (status == NULL) fail("/proc/self/status");
+    while (fgets(line, sizeof line, status) != NULL) {
+        if (strncmp(line, key, strlen(key)) == 0) kilobytes = atof(line + strlen(key));
+    }
+    fclose(status);
+    return kilobytes * 1024;
 }
 
 // Times between 0 and 10 s in milliseconds, the same ones in each run (Marsaglia's xorshift).

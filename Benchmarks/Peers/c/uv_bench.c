@@ -1,19 +1,12 @@
 // libuv, micro-benchmarks: those that make sense with callbacks. Sleepers are timers, each allocated and closed.
+#include "uv_peer.h"
 #include "work.h"
-
-#include <uv.h>
 
 #define PEER "libuv"
 enum { REPETITIONS = 5, SLEEPER_REPETITIONS = 3 };
 
 static uv_loop_t *loop;
 static double times[REPETITIONS];
-
-static void check(int code, const char *what) {
-    if (code >= 0) return;
-    fprintf(stderr, "%s: %s\n", what, uv_strerror(code));
-    exit(1);
-}
 
 static void run_loop(void) { check(uv_run(loop, UV_RUN_DEFAULT), "uv_run"); }
 
@@ -74,21 +67,8 @@ static void run_timer(const char *name, long count) {
 static void release(uv_handle_t *handle) { free(handle); }
 static void end_sleep(uv_timer_t *timer) { uv_close((uv_handle_t *)timer, release); }
 
-// A line of /proc/self/status, in bytes.
-static double memory(const char *key) {
-    char line[128];
-    double kilobytes = 0;
-    FILE *status = fopen("/proc/self/status", "r");
-    if (status == NULL) fail("/proc/self/status");
-    while (fgets(line, sizeof line, status) != NULL) {
-        if (strncmp(line, key, strlen(key)) == 0) kilobytes = atof(line + strlen(key));
-    }
-    fclose(status);
-    return kilobytes * 1024;
-}
-
 static void run_sleepers(const char *name, long count) {
-    double before = memory("VmRSS:"), peak = 0;
+    double before = process_memory("VmRSS:"), peak = 0;
     for (int i = 0; i < SLEEPER_REPETITIONS; i++) {
         int64_t start = nanoseconds();
         for (long j = 0; j < count; j++) {
@@ -101,7 +81,7 @@ static void run_sleepers(const char *name, long count) {
         }
         run_loop();
         times[i] = (double)(nanoseconds() - start) / (double)count;
-        if (i == 0) peak = memory("VmHWM:");
+        if (i == 0) peak = process_memory("VmHWM:");
     }
     sort_numbers(times, SLEEPER_REPETITIONS);
     char extras[128];
@@ -141,7 +121,9 @@ static void run_pipe(const char *name, long count) {
     }
     uv_buf_t first = uv_buf_init(buffer, 1);
     for (int i = 0; i < REPETITIONS; i++) {
-        for (int j = 0; j < 2; j++) check(uv_read_start((uv_stream_t *)&ends[j], give_buffer, pass_on), "uv_read_start");
+        for (int j = 0; j < 2; j++) {
+            check(uv_read_start((uv_stream_t *)&ends[j], give_buffer, pass_on), "uv_read_start");
+        }
         trips_left = count;
         int64_t start = nanoseconds();
         check(uv_try_write((uv_stream_t *)&ends[0], &first, 1), "write");

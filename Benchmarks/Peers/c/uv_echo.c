@@ -1,9 +1,8 @@
-// libuv, echo: one read buffer for the whole loop, since reads are handed over at once; uv_try_write first, which needs no
-// request, and uv_write of a copy for what the kernel has no room for: nothing is read before that has gone.
-#include "peer.h"
+// libuv, echo: one read buffer for the whole loop, since reads are handed over at once; uv_try_write first, which needs
+// no request, and uv_write of a copy for what the kernel has no room for: nothing is read before that has gone.
+#include "uv_peer.h"
 
 #include <signal.h>
-#include <uv.h>
 
 struct rest {
     uv_write_t request;
@@ -11,12 +10,6 @@ struct rest {
 };
 
 static char buffer[READ_SIZE];
-
-static void check(int code, const char *what) {
-    if (code >= 0) return;
-    fprintf(stderr, "%s: %s\n", what, uv_strerror(code));
-    exit(1);
-}
 
 static void give_buffer(uv_handle_t *handle, size_t wanted, uv_buf_t *room) {
     (void)handle, (void)wanted;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -128,5 +129,6 @@ int run_churn(const struct arguments *arguments) {
     window_print(&window, counted);
     histogram_print(&latencies);
     printf("}\n");
+    free(visits);
     return 0;
 }

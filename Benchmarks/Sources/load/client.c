@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct conversation *conversation;
@@ -113,7 +114,9 @@ int converse(const struct conversation *what, const struct arguments *arguments,
     printf(",\"unserved\":%d,\"stalled\":%d}\n", unserved, stalled);
     fflush(stdout);
     if (arguments->holds) wait_for_end_of_input();
-    if (stalled > 0) fail("%d connections have received nothing in the last second", stalled);
+    free(connections);
+    free(times);
+    if (stalled > 0) fail("%d of %d connections have received nothing in the last second", stalled, total);
     if (requests == 0) fail("no request was answered in this time");
     return 0;
 }
