@@ -46,8 +46,7 @@ def build_peers(entries, say):
             # Several peers may share one.
             key = (source["folder"], *command)
             if key not in finished:
-                say(f"building {peer.name}")
-                finished[key] = run_build(source, command)
+                finished[key] = run_build(source, command, lambda: say(f"building {peer.name}"))
             if finished[key]:
                 peer.missing = finished[key]
                 break
@@ -82,11 +81,12 @@ def has_module(module):
         ["python3", "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
 
 
-def run_build(source, command):
+def run_build(source, command, announce):
     """None when it worked, or has before; else why not."""
     stamps = Stamps(source)
     if stamps.is_fresh(command):
         return None
+    announce()
     # What is changed while it builds is younger.
     began = stamps.now()
     try:

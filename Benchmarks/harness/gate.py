@@ -44,7 +44,7 @@ def main(words, progress):
         progress.tell("gate: nothing was compared, because valgrind is missing (apt install valgrind, or make setup)")
         return 1 if os.environ.get("CI") else 0
     stored = read(arguments.thresholds) if not arguments.update else {"limits": {}}
-    builds.build_own(["echo", "http", "micro"], progress.show)
+    builds.build_own(["echo", "http", "micro"], progress.step)
     with Session() as session:
         measured = measure_all(session, progress)
     if arguments.update:

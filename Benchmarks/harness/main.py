@@ -54,8 +54,8 @@ def bench(chosen, progress):
     kinds = {subject.kind for subject in chosen.subjects}
     meant, entries = everybody(chosen)
     useful = [peer for peer in meant if kinds & peer.commands.keys()]
-    builds.build_own(sorted(kinds), progress.show)
-    builds.build_peers([(peer, source) for peer, source in entries if peer in useful], progress.show)
+    builds.build_own(sorted(kinds), progress.step)
+    builds.build_peers([(peer, source) for peer, source in entries if peer in useful], progress.step)
     useful = peers.with_control(useful) + chosen.extras
     for peer in useful:
         if peer.missing and peer.role != "control":
@@ -87,6 +87,10 @@ def plan(chosen, session, useful, entries, progress):
     if session.descriptors < 10_000 + 64:
         progress.tell(f"no loads of 10,000 connections: the hard limit of open descriptors is {session.descriptors}; "
                       "as root, 'ulimit -Hn 20000' raises it")
+    backlog = system.network_backlog()
+    if backlog is not None and backlog < 10_000 and any(subject.name == "echo" for subject in chosen.subjects):
+        progress.tell(f"with 10,000 connections packets may get lost, and connections wait for seconds: as root, 'sysctl "
+                      f"-w net.core.netdev_max_backlog=20000' changes that; it is {backlog}")
     settings = Settings(chosen.seconds, chosen.quick, chosen.instructions)
     groups = []
     for subject_type in chosen.subjects:

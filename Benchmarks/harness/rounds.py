@@ -23,16 +23,20 @@ class Group:
 
 
 class Progress:
-    """One line that is overwritten on a terminal; elsewhere a line for each group of a round."""
+    """One line that is overwritten on a terminal; elsewhere a line for each step."""
 
     def __init__(self, stream):
         self.stream, self.is_terminal = stream, stream.isatty()
 
-    def show(self, text, is_new=False):
+    def show(self, text):
         if self.is_terminal:
             self.stream.write(f"\r\033[K{text}")
             self.stream.flush()
-        elif is_new:
+
+    def step(self, text):
+        if self.is_terminal:
+            self.show(text)
+        else:
             self.tell(text)
 
     def clear(self):
@@ -45,6 +49,7 @@ class Progress:
 
 class Sampling:
     """- rounds: how often everything is measured, at most.
+    - FAULTS: who fails so often in a row is left out.
     - minutes: what all of it may take: after the first round the others are as many as fit. None: all of them."""
 
     FAULTS = 2
@@ -77,7 +82,7 @@ class Sampling:
             elapsed = time.monotonic() - self.began
             left = None
             if self.seconds:
-                left = self.seconds - elapsed
+                left = max(1, self.seconds - elapsed)
             elif done:
                 left = elapsed / done * (total * self.rounds - done)
             began = time.monotonic()
@@ -105,14 +110,16 @@ class Sampling:
         """Measures a group once. Returns how many seconds of that were for what is measured only once."""
         start, once = number % max(1, len(group.peers)), 0
         peers = group.peers[start:] + group.peers[:start]
-        for index, peer in enumerate(peers):
-            text = f"{what}: {group.subject.name}, {group.load}" + (f"; {duration(left)} left" if left else "")
-            self.progress.show(f"{text}; {peer.name}" if self.progress.is_terminal else text, index == 0)
+        text = f"{what}: {group.subject.name}, {group.load}" + (f"; {duration(left)} left" if left else "")
+        self.progress.step(text)
+        for peer in peers:
+            self.progress.show(f"{text}; {peer.name}")
             if group.faults.get(peer.name, 0) >= self.FAULTS:
                 continue
             try:
                 figures = undisturbed(lambda: group.subject.measure(peer, group.load), self.repeats)
                 group.samples.setdefault(peer.name, []).append(figures)
+                group.faults[peer.name] = 0
                 if number == 0:
                     began = time.monotonic()
                     group.once[peer.name] = group.subject.measure_once(peer, group.load)

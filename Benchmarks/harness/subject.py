@@ -86,7 +86,7 @@ class Subject:
         - holds: the client keeps its connections until the server's processor time was read: one that forks loses its
           children, and their figures, with the connections."""
         busy, began = system.busy_time(), time.monotonic()
-        before = server.processor_time()
+        before, dropped = server.processor_time(), system.dropped_packets()
         used = None
 
         def look():
@@ -102,10 +102,15 @@ class Subject:
         except Failure as failure:
             # A load whose server has ended tells only half of it.
             server.expect_running(failure)
+            dropped = system.dropped_packets() - dropped
+            if dropped:
+                raise Failure(f"{failure}; the kernel has dropped {dropped} packets meanwhile (see {system.BACKLOG})"
+                              ) from failure
             raise
         elapsed = time.monotonic() - began
         others = system.others(system.busy_time() - busy, own + used, elapsed)
-        return output, {"other_cpu": others, "server_seconds": used, "load_seconds": own, "elapsed": elapsed}
+        return output, {"other_cpu": others, "server_seconds": used, "load_seconds": own, "elapsed": elapsed,
+                        "dropped_packets": system.dropped_packets() - dropped}
 
     def eddy_load(self, words, server, holds=False):
         output, figures = self.run_load([peers.LOAD, *map(str, words)], server, holds)

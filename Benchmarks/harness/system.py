@@ -70,6 +70,27 @@ def others(busy, ours, elapsed):
     return max(0, busy - ours - 2 / TICKS) / elapsed
 
 
+BACKLOG = "/proc/sys/net/core/netdev_max_backlog"
+
+
+def network_backlog():
+    """How many packets wait for a processor at most; more are dropped, also on the loopback interface."""
+    try:
+        with open(BACKLOG) as file:
+            return int(file.read())
+    except OSError:
+        return None
+
+
+def dropped_packets():
+    """So many packets the kernel has dropped because they were too many at once: the second column, in hexadecimal."""
+    try:
+        with open("/proc/net/softnet_stat") as file:
+            return sum(int(line.split()[1], 16) for line in file)
+    except OSError:
+        return 0
+
+
 def describe():
     """What a reader of figures asks about the machine."""
     return {
