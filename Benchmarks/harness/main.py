@@ -54,15 +54,18 @@ def bench(chosen, progress):
     kinds = {subject.kind for subject in chosen.subjects}
     meant, entries = everybody(chosen)
     useful = [peer for peer in meant if kinds & peer.commands.keys()]
-    builds.build_own(sorted(kinds), progress.step)
-    builds.build_peers([(peer, source) for peer, source in entries if peer in useful], progress.step)
+    # An echo server stands behind the proxies: C, where it can be built.
+    behind = [peer for peer, _ in entries if peer.name == "c-epoll"] if "proxy" in kinds else []
+    builds.build_own(sorted(kinds | {"echo"} if "proxy" in kinds else kinds), progress.step)
+    builds.build_peers([entry for entry in entries if entry[0] in useful + behind], progress.step)
+    behind = [peer for peer in [*behind, *peers.own()] if not peer.missing]
     useful = peers.with_control(useful) + chosen.extras
     for peer in useful:
         if peer.missing and peer.role != "control":
             progress.tell(f"left out {peer.name}: {peer.missing}")
     warn(progress)
     with Session() as session:
-        groups = plan(chosen, session, useful, entries, progress)
+        groups = plan(chosen, session, useful, behind[0].commands["echo"], progress)
         if not groups:
             raise Failure("there is nothing to measure")
         about = {**system.describe(), "pinning": session.processors.description, "rounds": chosen.rounds,
@@ -82,15 +85,17 @@ def warn(progress):
         progress.tell(f"the machine is busy (load average {load_average:.1f}): times will not be worth much")
 
 
-def plan(chosen, session, useful, entries, progress):
-    """What is measured: the subjects' loads, each with its peers."""
+def plan(chosen, session, useful, echo_server, progress):
+    """What is measured: the subjects' loads, each with its peers.
+
+    - echo_server: the one behind proxies."""
     if session.descriptors < 10_000 + 64:
         progress.tell(f"no loads of 10,000 connections: the hard limit of open descriptors is {session.descriptors}; "
                       "as root, 'ulimit -Hn 20000' raises it")
     backlog = system.network_backlog()
     if backlog is not None and backlog < 10_000 and any(subject.name == "echo" for subject in chosen.subjects):
-        progress.tell(f"with 10,000 connections packets may get lost, and connections wait for seconds: as root, 'sysctl "
-                      f"-w net.core.netdev_max_backlog=20000' changes that; it is {backlog}")
+        progress.tell("with 10,000 connections packets may get lost, and connections wait for seconds: as root, "
+                      f"'sysctl -w net.core.netdev_max_backlog=20000' changes that; it is {backlog}")
     settings = Settings(chosen.seconds, chosen.quick, chosen.instructions)
     groups = []
     for subject_type in chosen.subjects:
@@ -98,11 +103,7 @@ def plan(chosen, session, useful, entries, progress):
         if missing := subject.missing():
             progress.tell(f"left out {subject.name}: {missing}")
             continue
-        if subject.kind == "proxy":
-            # C behind the proxies, where it was built.
-            subject.echo_server = next(
-                peer for peer in sorted(useful, key=lambda peer: peer.name != "c-epoll") if "echo" in peer.commands
-            ).commands["echo"]
+        subject.echo_server = echo_server
         able = [peer for peer in useful if subject.kind in peer.commands and not peer.missing]
         for load in subject.loads():
             if able and (not chosen.loads or any(word in load for word in chosen.loads)):

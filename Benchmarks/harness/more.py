@@ -28,8 +28,6 @@ class UDP(Subject):
 
 
 class Proxy(Subject):
-    """- echo_server: what stands behind the proxy."""
-
     name = kind = "proxy"
     title = "Proxy: bytes to a sink, and echoes through it"
     note = ("µs: processor time of the proxy with all its processes, per MB or per request. The echo's other end is on "
@@ -38,7 +36,6 @@ class Proxy(Subject):
                Column("MB/s", "megabytes_per_second", 0), Column("requests/s", "rate", 0), *LATENCY[:2], *PROCESSORS]
     yardstick = columns[0]
     is_default = False
-    echo_server = None
 
     def loads(self):
         return ["per MB, 1 stream", "per MB, 8 streams", "per request, echo of 64 × 64 B"]

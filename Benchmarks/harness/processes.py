@@ -17,6 +17,10 @@ class Failure(Exception):
         self.status = status
 
 
+class TooSlow(Failure):
+    """A program that was not finished in time."""
+
+
 def free_port(kind=socket.SOCK_STREAM):
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -114,7 +118,7 @@ class Session:
             if process in self.running:
                 self.running.remove(process)
 
-    def run(self, command, processor=None, directory=None, patience=180):
+    def run(self, command, processor=None, directory=None, patience=120):
         """Runs a program to its end. Returns what it printed, and its processor time in seconds."""
         before = children_time()
         output = tempfile.TemporaryFile("w+", dir=self.directory)
@@ -127,7 +131,7 @@ class Session:
                 reason = (said(process).strip() or text.strip()).splitlines()
                 raise Failure(reason[-1] if reason else how_it_ended(process), process.returncode)
         except subprocess.TimeoutExpired as late:
-            raise Failure(f"not finished after {patience} s") from late
+            raise TooSlow(f"not finished after {patience} s") from late
         finally:
             self.end(process)
             output.close()

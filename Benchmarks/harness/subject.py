@@ -2,6 +2,7 @@
 import json
 import shutil
 import socket
+import subprocess
 import time
 
 from . import peers, processes, system
@@ -48,6 +49,8 @@ class Subject:
     most_rounds = None
     is_default = True
     tools = ()
+    # What stands behind a proxy.
+    echo_server = None
 
     def __init__(self, session, settings):
         self.session, self.settings = session, settings
@@ -144,7 +147,7 @@ class Started:
     def expect_running(self, failure=None):
         try:
             self.process.wait(0.2)
-        except processes.subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired:
             return
         how = f"the server {processes.how_it_ended(self.process)}{processes.last_words(self.process)}"
         raise Failure(f"{how}; the load says: {failure}" if failure else how)

@@ -1,5 +1,6 @@
 """System calls per request, as the kernel's side sees them: strace counts."""
 import os
+import subprocess
 import time
 
 from . import instructions, processes
@@ -34,7 +35,7 @@ def count(session, name, command, kind, requests):
         server.terminate()
         try:
             server.wait(10)
-        except processes.subprocess.TimeoutExpired as late:
+        except subprocess.TimeoutExpired as late:
             raise Failure("does not end on SIGTERM") from late
         # strace writes when the server has ended.
         deadline = time.monotonic() + 10
