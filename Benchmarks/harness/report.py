@@ -1,6 +1,7 @@
 """What is left of a run: tables on standard output, and results.json, REPORT.md and charts in a directory."""
 import json
 import os
+import re
 import shutil
 
 from . import charts, table
@@ -59,7 +60,7 @@ def write(directory, about, peers, subjects, faults):
         lines += ["", "## What failed", "", *(f"- {fault}" for fault in faults)]
     path = os.path.join(directory, "REPORT.md")
     with open(path, "w") as file:
-        file.write("\n".join(lines).rstrip() + "\n")
+        file.write(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n")
     with open(os.path.join(directory, "results.json"), "w") as file:
         everything = {**about, "peers": describe_peers(peers), "results": flat(subjects), "faults": faults}
         json.dump(everything, file, indent=1, ensure_ascii=False)
