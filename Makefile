@@ -6,15 +6,16 @@ FORMATTED := Sources Tests Package.swift $(wildcard Benchmarks/Sources Benchmark
 OPTIMISED := -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors --scratch-path .build-optimised
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench check format docs clean
+.PHONY: help setup build demo test bench gate check format docs clean
 
 help:
 	@echo "make setup    install what is missing, with apt: headers, a linker, and what tests and examples talk to"
 	@echo "make build    build everything, in debug and in release mode"
 	@echo "make demo     run the examples on real input: hello, a million sleepers, an echo server"
 	@echo "make test     run every test"
-	@echo "make bench    run the benchmarks, in release mode"
-	@echo "make check    formatting, rules, tests in release with warnings as errors and under both sanitizers, promised counts"
+	@echo "make bench    run the benchmarks beside their peers, 25 minutes; SUBJECT=echo PEERS=\"tokio nio\" ROUNDS=9 QUICK=1"
+	@echo "make gate     compare instructions, allocations and system calls with their limits"
+	@echo "make check    formatting, rules, tests in release with warnings as errors and under both sanitizers, promised counts, the gate"
 	@echo "make docs     build the documentation archive, .build/docs/Eddy.doccarchive"
 	@echo "make format   format the sources in place"
 	@echo "make clean    delete everything that was built"
@@ -34,15 +35,21 @@ test:
 	swift test
 
 bench:
-	Benchmarks/run.sh
+	Benchmarks/bench.py $(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(PEERS),--peers "$(PEERS)") \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(BENCH_OPTIONS)
+
+gate:
+	Benchmarks/bench.py gate
 
 check:
 	swift format lint --strict --recursive $(FORMATTED)
 	Scripts/check-rules.sh
+	python3 -B -m unittest discover -s Benchmarks/harness/tests -t Benchmarks
 	swift test $(OPTIMISED)
 	swift build -c release --package-path Benchmarks --product eddy-bench
 	Benchmarks/.build/release/eddy-bench check
 	Benchmarks/.build/release/eddy-bench check --guest
+	Benchmarks/bench.py gate
 	swift test --sanitize=thread --scratch-path .build-tsan
 	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp swift test --sanitize=address --scratch-path .build-asan
 
@@ -53,4 +60,4 @@ docs:
 	@Scripts/docs.sh
 
 clean:
-	rm -rf .build .build-optimised .build-tsan .build-asan Benchmarks/.build
+	rm -rf .build .build-optimised .build-tsan .build-asan Benchmarks/.build Benchmarks/.build-peers

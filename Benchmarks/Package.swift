@@ -25,7 +25,7 @@ let package = Package(
     ],
     targets: [
         .target(name: "CAllocationCounter"),
-        // The load of network.py. In C, so that it costs less than the servers that it is for.
+        // The load of bench.py. In C, so that it costs less than the servers that it is for.
         .executableTarget(
             name: "eddy-load", path: "Sources/load",
             cSettings: [.unsafeFlags(["-Wall", "-Wextra"])] + (hasURing ? [.define("EDDY_LOAD_URING")] : []),

@@ -19,7 +19,10 @@ compgen -G '/usr/lib/gcc/*/*/libstdc++.so' >/dev/null || packages+=(libstdc++-de
 command -v ld >/dev/null || packages+=(binutils)
 command -v git >/dev/null || packages+=(git ca-certificates)
 command -v nc >/dev/null || packages+=(netcat-openbsd)
+# For the tests under valgrind, and for the benchmarks and their gate.
 command -v valgrind >/dev/null || packages+=(valgrind)
+command -v python3 >/dev/null || packages+=(python3)
+command -v strace >/dev/null || packages+=(strace)
 # What others wrote, for the integration tests; each is skipped, with a message, where its program is missing.
 command -v curl >/dev/null || packages+=(curl)
 command -v socat >/dev/null || packages+=(socat)

@@ -51,12 +51,19 @@ extension Subject {
             if let own {
                 let mean = own.reduce(0, +) / Double(count)
                 samples.append(mean)
-                extra = [("mean_us", mean / 1_000), ("p99_us", own.sorted()[count * 99 / 100] / 1_000)]
+                let sorted = own.sorted()
+                extra = [
+                    ("mean_us", mean / 1_000), ("p50_us", sorted[count / 2] / 1_000),
+                    ("p99_us", sorted[count * 99 / 100] / 1_000),
+                ]
             } else {
                 samples.append(elapsed / Double(count * operationsPerCount))
             }
             if extras == .memory, repetition == 0 {
                 extra = [("rss_per_task", (ProcessStatus.bytes("VmHWM") - residentBefore) / Double(count))]
+            }
+            if extras == .remains, repetition == 0 {
+                extra = [("left_bytes", (ProcessStatus.bytes("VmRSS") - residentBefore) / Double(count))]
             }
         }
         samples.sort()

@@ -29,8 +29,10 @@ struct Subject: Sendable {
         case none
         /// The wall time of a whole run, and the memory that it took per N.
         case memory
-        /// The mean and the 99th percentile.
+        /// The mean, the median and the 99th percentile.
         case latency
+        /// The memory per N that is still there when all is over.
+        case remains
     }
 
     static let all: [Subject] =

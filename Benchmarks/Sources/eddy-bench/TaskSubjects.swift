@@ -29,7 +29,14 @@ extension Subject {
             }
             precondition(sum == count / 2)
         },
-        Subject("timeout", "withTimeout around one yield", count: 100_000) { count in
+        // None of them is ever due: what a timeout leaves behind until its deadline would pile up.
+        Subject("timeout", "withTimeout of 60 s around a body that is ready at once", count: 1_000_000) { count in
+            for _ in 0..<count { try await withTimeout(.seconds(60)) {} }
+        }.with {
+            $0.repetitions = 3
+            $0.extras = .remains
+        },
+        Subject("timeout-yield", "withTimeout around one yield", count: 100_000) { count in
             for _ in 0..<count { try await withTimeout(.seconds(10)) { await EventLoop.yield() } }
         },
     ]

@@ -1,0 +1,202 @@
+"""The regression gate: what Eddy's operations and requests may cost in instructions, allocations and system calls."""
+import argparse
+import concurrent.futures
+import json
+import math
+import os
+import platform
+import re
+import subprocess
+
+from . import builds, instructions, peers, syscalls, system
+from .processes import Failure, Session
+
+FILE = os.path.join(peers.HERE, "thresholds.json")
+OPERATIONS = ["yield", "wake", "chan", "timer", "sleep", "pipe", "tcp-array", "tcp-span", "spawn1", "timeout"]
+REQUESTS = {"echo request": "echo", "HTTP request": "http"}
+# Above the 1,024 timers that are armed at any time.
+COUNT = 4_096
+
+# Instructions differ by a few per thousand from machine to machine. The others are exact.
+SLACK = 0.03
+# This much below its limit, something became cheaper, and could become dear again without anybody noticing.
+MUCH = 0.1
+FIGURES = ("instructions", "allocations", "system calls")
+
+# What eddy-bench prints besides system calls.
+FIELDS = {"peer", "bench", "n", "reps", "ns", "ns_min", "ns_max", "operations", "allocations", "left_bytes"}
+
+DESCRIPTION = f"""Compares what Eddy's operations cost with the limits in thresholds.json. Time is no part of
+it: it does not repeat.
+
+--update writes what was measured as the new limits: instructions with {SLACK:.0%} of slack, the others exactly.
+Exit status: 0; 1 when a limit is exceeded, or when valgrind is missing and CI is set in the environment.
+"""
+
+
+def main(words, progress):
+    parser = argparse.ArgumentParser(
+        prog="bench.py gate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", action="store_true", help="write new limits")
+    parser.add_argument("--thresholds", metavar="FILE", default=FILE, help="another file with limits")
+    arguments = parser.parse_args(words)
+    if not instructions.is_available():
+        progress.tell("gate: nothing was compared, because valgrind is missing (apt install valgrind, or make setup)")
+        return 1 if os.environ.get("CI") else 0
+    stored = read(arguments.thresholds) if not arguments.update else {"limits": {}}
+    builds.build_own(["echo", "http", "micro"], progress.step)
+    with Session() as session:
+        measured = measure_all(session, progress)
+    if arguments.update:
+        write(arguments.thresholds, measured)
+        stored = read(arguments.thresholds)
+    print_table(measured, stored["limits"])
+    if arguments.update:
+        print(f"\n{os.path.relpath(arguments.thresholds)} has these as its limits now")
+        return 0
+    return judge(measured, stored)
+
+
+def measure_all(session, progress):
+    """By what and mode, the figures. Two at a time, or as many as there are processors: time plays no part."""
+    jobs = {}
+    host, guest, *_ = peers.own()
+    offered = subprocess.run([peers.BENCH, "list"], capture_output=True, text=True, check=True).stdout
+    offered = {line.split("\t")[0] for line in offered.splitlines()}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for peer in (host, guest):
+                for name in OPERATIONS:
+                    if name in offered:
+                        words = peer.commands["micro"].filled(bench=name)
+                        jobs[name, peer.name] = pool.submit(operation, session, words)
+                for what, kind in REQUESTS.items():
+                    jobs[what, peer.name] = pool.submit(request, session, peer, kind)
+            for number, _ in enumerate(concurrent.futures.as_completed(jobs.values()), 1):
+                progress.show(f"{number} of {len(jobs)} are counted")
+        except BaseException:
+            for job in jobs.values():
+                job.cancel()
+            session.is_ending = True
+            for process in list(session.running):
+                process.kill()
+            raise
+        finally:
+            progress.clear()
+    found = {}
+    for key, job in jobs.items():
+        try:
+            found[key] = job.result()
+        except (Failure, OSError) as failure:
+            raise Failure(f"gate: {' '.join(key)}: {failure}") from failure
+    order = [*OPERATIONS, *REQUESTS]
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))
+
+
+def operation(session, words):
+    line = session.run([*words, "1000"])[0].strip().splitlines()[-1]
+    figures = json.loads(line)
+    costs = {"instructions": round(instructions.per_operation(session, words, COUNT, ["--once"]))}
+    if "allocations" in figures:
+        costs["allocations"] = tidy(figures["allocations"])
+    # A clock is read in user space (vdso(7)).
+    calls = [value for name, value in figures.items() if name not in FIELDS and name != "clock_gettime"]
+    if calls:
+        costs["system calls"] = tidy(sum(calls))
+    return costs
+
+
+def tidy(count):
+    """To a hundredth: 7, not 7.0."""
+    return round(count) if abs(count - round(count)) < 0.005 else round(count, 2)
+
+
+def request(session, peer, kind):
+    command = peer.commands[kind]
+    costs = {"instructions": round(instructions.per_request(session, peer.name, command, kind))}
+    try:
+        costs["system calls"] = tidy(syscalls.per_request(session, peer.name, command, kind)["all"])
+    except Failure:
+        # Not everywhere may, or can, strace look at another process. eddy-bench counts its own.
+        pass
+    return costs
+
+
+def toolchain():
+    swift = re.search(r"Swift version (\S+)", system.output_of("swift", "--version"))
+    return {"machine": platform.machine(), "swift": swift[1] if swift else "unknown"}
+
+
+def read(file):
+    try:
+        with open(file) as text:
+            return json.load(text)
+    except FileNotFoundError as error:
+        raise Failure(f"gate: {file} is missing: 'bench.py gate --update' writes it") from error
+    except ValueError as error:
+        raise Failure(f"gate: {file}: {error}") from error
+
+
+def write(file, measured):
+    limits = {}
+    for (what, mode), costs in measured.items():
+        limits.setdefault(what, {})[mode] = {
+            name: math.ceil(value * (1 + SLACK)) if name == "instructions" else value for name, value in costs.items()}
+    with open(file, "w") as text:
+        about = "Limits per operation: see README.md. 'bench.py gate --update' writes this file."
+        json.dump({"about": about, **toolchain(), "limits": limits}, text, indent=2)
+        text.write("\n")
+
+
+def print_table(measured, limits):
+    """What was measured, and what it may be."""
+    print(f"{'':14} {'':10}" + "".join(f"  {name:>17}" for name in FIGURES))
+    for (what, mode), costs in measured.items():
+        cells = []
+        for name in FIGURES:
+            limit = limits.get(what, {}).get(mode, {}).get(name)
+            cells.append(f"{costs[name]:,} / {'?' if limit is None else f'{limit:,}'}" if name in costs else "-")
+        print(f"{what:14} {mode:10}" + "".join(f"  {cell:>17}" for cell in cells))
+
+
+def judge(measured, stored):
+    here = toolchain()
+    if here["machine"] != stored.get("machine"):
+        print(f"\ninstructions are not compared: the limits are for {stored.get('machine')}, this is {here['machine']}")
+    elif here["swift"] != stored.get("swift"):
+        print(f"\nthe limits were measured with Swift {stored.get('swift')}, and this is {here['swift']}")
+    too_dear, much_cheaper = compare(measured, stored["limits"], here["machine"] == stored.get("machine"))
+    if much_cheaper:
+        print("\nFar cheaper than the limits; 'Benchmarks/bench.py gate --update' lowers them, so that it stays so:")
+        for line in much_cheaper:
+            print(f"  {line}")
+    if not too_dear:
+        print("\ngate: no limit is exceeded")
+        return 0
+    print("\nerror: gate: these are above their limits, or have none:")
+    for line in too_dear:
+        print(f"  {line}")
+    print("""
+What to do: find out why. `valgrind --tool=callgrind Benchmarks/.build/release/eddy-bench NAME 4096 --once` and
+callgrind_annotate show where instructions go, `Benchmarks/trace.sh NAME` where memory is allocated; compare with the
+commit before. If the cost is meant and worth it, `Benchmarks/bench.py gate --update` takes it over: say why in the
+commit.""")
+    return 1
+
+
+def compare(measured, limits, with_instructions=True):
+    """What exceeds its limit or has none, and what is far below, as sentences."""
+    too_dear, much_cheaper = [], []
+    for (what, mode), costs in measured.items():
+        for name, value in costs.items():
+            if name == "instructions" and not with_instructions:
+                continue
+            limit = limits.get(what, {}).get(mode, {}).get(name)
+            if limit is None:
+                too_dear.append(f"{what} ({mode}): {value:,} {name}, and there is no limit yet")
+            elif value > limit:
+                more = f", {100 * (value / limit - 1):.1f} % more" if limit else ""
+                too_dear.append(f"{what} ({mode}): {value:,} {name}; at most {limit:,} are allowed{more}")
+            elif value < limit * (1 - MUCH):
+                much_cheaper.append(f"{what} ({mode}): {value:,} {name}; {limit:,} are allowed")
+    return too_dear, much_cheaper

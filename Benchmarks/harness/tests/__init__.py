@@ -1,0 +1,1 @@
+"""Tests of what needs no processes: python3 -m unittest discover -s Benchmarks/harness/tests -t Benchmarks"""

@@ -1,1 +1,0 @@
-"""The parts of network.py: processes, peers, subjects and the report."""
