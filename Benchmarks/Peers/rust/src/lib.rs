@@ -1,0 +1,4 @@
+//! What the peers in Rust share.
+
+pub mod measurement;
+pub mod server;
