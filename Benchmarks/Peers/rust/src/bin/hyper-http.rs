@@ -1,5 +1,6 @@
-//! hyper, HTTP: its server side of a connection, HTTP/1 only, in a task of tokio's `current_thread` runtime. With
-//! `pipeline_flush` the answers to pipelined requests share a write. hyper adds Content-Length and Date.
+//! hyper, HTTP: its server side of a connection, HTTP/1 only, in a task of tokio's `current_thread` runtime. hyper adds
+//! Content-Length and Date, and writes each answer by itself: its experimental `pipeline_flush`, which puts answers to
+//! pipelined requests together, keeps them back while the next request is incomplete.
 
 use hyper::header::{HeaderValue, CONTENT_TYPE};
 use hyper::{server::conn::Http, service::service_fn, Body, Request, Response};
@@ -15,7 +16,7 @@ async fn hello(_: Request<Body>) -> Result<Response<Body>, Infallible> {
 
 async fn serve(stream: TcpStream) {
     // An error is the end of this connection, and of nothing else.
-    let _ = Http::new().http1_only(true).pipeline_flush(true).serve_connection(stream, service_fn(hello)).await;
+    let _ = Http::new().http1_only(true).serve_connection(stream, service_fn(hello)).await;
 }
 
 fn main() -> std::io::Result<()> {

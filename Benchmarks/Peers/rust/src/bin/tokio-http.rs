@@ -46,8 +46,11 @@ async fn serve(mut stream: TcpStream) {
             Ok(count) => held + count,
         };
         let mut start = 0;
-        while let Some(found) = blank_line.find(&buffer[start..end]).filter(|_| goes_on) {
-            let next = start + found + 4;
+        while goes_on {
+            let next = match blank_line.find(&buffer[start..end]) {
+                Some(found) => start + found + 4,
+                None => break,
+            };
             let (text, more) = answer(&buffer[start..next]);
             answers.extend_from_slice(text);
             goes_on = more;

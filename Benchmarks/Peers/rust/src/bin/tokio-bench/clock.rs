@@ -2,9 +2,8 @@
 
 use crate::REPETITIONS;
 use peers::measurement::{nanoseconds_each, process_memory, Measurement, RandomMilliseconds};
-use std::future::{poll_fn, ready, Future};
+use std::future::ready;
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout, Sleep};
@@ -14,11 +13,11 @@ pub const OTHER_TIMERS: usize = 1_000_000;
 
 /// A `Sleep` is armed by its first poll, and dropping it cancels it.
 async fn arm(sleep: &mut Pin<Box<Sleep>>) {
-    poll_fn(|context| {
-        let _ = sleep.as_mut().poll(context);
-        Poll::Ready(())
-    })
-    .await
+    tokio::select! {
+        biased;
+        _ = sleep => {}
+        _ = ready(()) => {}
+    }
 }
 
 pub async fn timer(count: usize, other_count: usize) -> Measurement {
