@@ -1,0 +1,44 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The peers in Swift. A package of its own: nothing of Eddy depends on these libraries.
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+
+let package = Package(
+    name: "swift-peers",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
+        // Before 1.0 any version may break what uses it.
+        .package(url: "https://github.com/swhitty/FlyingFox.git", .upToNextMinor(from: "0.27.1")),
+    ],
+    targets: [
+        // What a server's and a micro-benchmark's command line and report have in common.
+        .target(name: "PeerSupport"),
+        // The micro-benchmarks of Swift's own concurrency, on any executor.
+        .target(name: "ConcurrencyBenches", dependencies: ["PeerSupport"]),
+        .target(name: "LoopExecutor", dependencies: nio),
+
+        .executableTarget(name: "nio-echo", dependencies: ["PeerSupport"] + nio),
+        .executableTarget(
+            name: "nio-http", dependencies: ["PeerSupport", .product(name: "NIOHTTP1", package: "swift-nio")] + nio),
+        .executableTarget(name: "nio-bench", dependencies: ["PeerSupport"] + nio),
+        .executableTarget(name: "nio-async-echo", dependencies: ["PeerSupport", "LoopExecutor"] + nio),
+        .executableTarget(
+            name: "nio-async-bench", dependencies: ["PeerSupport", "ConcurrencyBenches", "LoopExecutor"] + nio),
+        .executableTarget(name: "swift-bench", dependencies: ["PeerSupport", "ConcurrencyBenches"]),
+        .executableTarget(
+            name: "hummingbird-http",
+            dependencies: [
+                "PeerSupport", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        .executableTarget(
+            name: "flying-echo", dependencies: ["PeerSupport", .product(name: "FlyingSocks", package: "FlyingFox")]),
+    ],
+    swiftLanguageModes: [.v6]
+)
