@@ -8,6 +8,13 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOPosix", package: "swift-nio"),
 ]
 
+/// A program. Stripped, because valgrind does not read its debug information.
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: ["PeerSupport"] + dependencies,
+        linkerSettings: [.unsafeFlags(["-Xlinker", "--strip-all"])])
+}
+
 let package = Package(
     name: "swift-peers",
     dependencies: [
@@ -23,22 +30,16 @@ let package = Package(
         .target(name: "ConcurrencyBenches", dependencies: ["PeerSupport"]),
         .target(name: "LoopExecutor", dependencies: nio),
 
-        .executableTarget(name: "nio-echo", dependencies: ["PeerSupport"] + nio),
-        .executableTarget(
-            name: "nio-http", dependencies: ["PeerSupport", .product(name: "NIOHTTP1", package: "swift-nio")] + nio),
-        .executableTarget(name: "nio-bench", dependencies: ["PeerSupport"] + nio),
-        .executableTarget(name: "nio-async-echo", dependencies: ["PeerSupport", "LoopExecutor"] + nio),
-        .executableTarget(
-            name: "nio-async-bench", dependencies: ["PeerSupport", "ConcurrencyBenches", "LoopExecutor"] + nio),
-        .executableTarget(name: "swift-bench", dependencies: ["PeerSupport", "ConcurrencyBenches"]),
-        .executableTarget(
-            name: "hummingbird-http",
-            dependencies: [
-                "PeerSupport", .product(name: "Hummingbird", package: "hummingbird"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-            ]),
-        .executableTarget(
-            name: "flying-echo", dependencies: ["PeerSupport", .product(name: "FlyingSocks", package: "FlyingFox")]),
+        program("nio-echo", nio),
+        program("nio-http", nio + [.product(name: "NIOHTTP1", package: "swift-nio")]),
+        program("nio-bench", nio),
+        program("nio-async-echo", nio + ["LoopExecutor"]),
+        program("nio-async-bench", nio + ["LoopExecutor", "ConcurrencyBenches"]),
+        program("swift-bench", ["ConcurrencyBenches"]),
+        program(
+            "hummingbird-http",
+            [.product(name: "Hummingbird", package: "hummingbird"), .product(name: "NIOPosix", package: "swift-nio")]),
+        program("flying-echo", [.product(name: "FlyingSocks", package: "FlyingFox")]),
     ],
     swiftLanguageModes: [.v6]
 )

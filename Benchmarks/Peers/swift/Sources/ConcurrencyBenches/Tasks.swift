@@ -1,6 +1,6 @@
 import PeerSupport
 
-/// Tasks, and how they give way to each other. Children of a task have its executor; tasks without a parent are told theirs.
+/// Tasks, and how they give way to each other. Children have their parent's executor.
 extension ConcurrencyBenches {
     func spawn(_ count: Int) async -> Measurement {
         let times = await timed(5) {
@@ -13,10 +13,10 @@ extension ConcurrencyBenches {
         return Measurement(count, times: times)
     }
 
-    func spawnOne(_ count: Int) async -> Measurement {
-        let times = await timed(5) {
+    func spawnOne(_ count: Int) async throws -> Measurement {
+        let times = try await timed(5) {
             var sum = 0
-            for index in 0..<count { sum &+= await Task(executorPreference: executor) { index & 1 }.value }
+            for index in 0..<count { sum &+= try await start { index & 1 }.value }
             precondition(sum == count / 2)
         }
         return Measurement(count, times: times)
@@ -33,9 +33,9 @@ extension ConcurrencyBenches {
         return Measurement(count, operations: 2 * count, times: times)
     }
 
-    /// Ping-pong over AsyncStreams, which are the standard library's. Their buffers have room for one, as the channels of
-    /// the other peers do. AsyncChannel of swift-async-algorithms would be the less fair choice: it has no buffer, so the
-    /// sender waits as well, and a message costs two suspensions where the others have one.
+    /// Ping-pong over AsyncStreams, which are the standard library's. Their buffers have room for one message, like the
+    /// channels of the other peers. AsyncChannel of swift-async-algorithms would be less fair: it has no buffer, so the
+    /// sender has to wait as well, twice as often as with the others.
     func channel(_ count: Int) async -> Measurement {
         let times = await timed(5) {
             let (pings, ping) = AsyncStream.makeStream(of: Int.self, bufferingPolicy: .bufferingOldest(1))

@@ -5,7 +5,7 @@ extension ConcurrencyBenches {
     func sleepers(_ count: Int) async -> Measurement {
         let before = processMemory("VmRSS")
         var peak: Double?
-        let times = await timed(3) {
+        let times = await timed(sleeperRepetitions(count)) {
             await withDiscardingTaskGroup { group in
                 for _ in 0..<count { group.addTask { try? await Task.sleep(for: .milliseconds(10)) } }
             }
@@ -51,20 +51,19 @@ extension ConcurrencyBenches {
     }
 
     private func sleeper(until deadline: ContinuousClock.Instant) -> Task<Void, any Error> {
-        Task(executorPreference: executor) { try await Task.sleep(until: deadline) }
+        start { try await Task.sleep(until: deadline) }
     }
 
     func timeout(_ count: Int) async throws -> Measurement {
         // What the first of them leaves behind is not theirs.
         for _ in 0..<1_000 { try await withTimeout(.seconds(60)) {} }
         let before = processMemory("VmRSS")
-        var after: Double?
-        let times = try await timed(3) {
+        // Once: what is left of a repetition would be in the way of the next one.
+        let times = try await timed(1) {
             for _ in 0..<count { try await withTimeout(.seconds(60)) {} }
-            // Later on the first deadlines may be over.
-            if after == nil { after = processMemory("VmRSS") }
         }
-        return Measurement(count, times: times).with([("left_bytes", ((after ?? before) - before) / Double(count))])
+        let left = processMemory("VmRSS") - before
+        return Measurement(count, times: times).with([("left_bytes", left / Double(count))])
     }
 }
 

@@ -1,7 +1,7 @@
 public import NIOCore
 
-/// A NIO event loop as a task executor: its tasks run on the loop's thread, without a change of threads. SwiftNIO has none
-/// of its own, so this is what its users write.
+/// A NIO event loop as a task executor: tasks run on the loop's thread, and no message changes threads. SwiftNIO has
+/// none of its own, so this is what its users write.
 public final class LoopExecutor: TaskExecutor {
     private let loop: any EventLoop
 

@@ -1,7 +1,7 @@
 // FlyingSocks, the sockets of FlyingFox: flying-echo PORT
 //
-// An AsyncSocket and a task per connection, over its epoll pool. The pool is an actor that waits on a thread of Dispatch's,
-// and the tasks are on Swift's global pool. A read gets at most 4,096 bytes, in a new array, whatever is asked for.
+// An AsyncSocket and a task per connection, over its epoll pool: an actor that waits on a thread of Dispatch's. The tasks
+// are on Swift's global pool. A read gets at most 4,096 bytes, in a new array, whatever is asked for.
 
 import FlyingSocks
 import Foundation

@@ -1,7 +1,8 @@
 // SwiftNIO with async/await: nio-async-echo PORT [--loop]
 //
 // NIOAsyncChannel and a discarding task group, as in NIO's own TCP echo server. The channels are on one event loop. The
-// tasks are on Swift's global pool, so each message changes threads twice; with --loop they are on the event loop's thread.
+// tasks are on Swift's global pool, so each message changes threads twice. With --loop they are on the event loop's
+// thread.
 
 import LoopExecutor
 import NIOCore

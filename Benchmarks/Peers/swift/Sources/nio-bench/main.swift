@@ -1,7 +1,7 @@
 // SwiftNIO with callbacks: nio-bench BENCH [N]
 //
-// One event loop on a thread of its own; the main thread waits, and is the other thread of xthread. Timers are scheduled
-// callbacks, which cost less than scheduled tasks: those have a future each. Sleepers are scheduled tasks.
+// One event loop on a thread of its own. The main thread waits, and is the other thread of xthread. Timers are callbacks
+// (scheduleCallback): they cost less than scheduled tasks, which have a future each. Sleepers are scheduled tasks.
 
 import Dispatch
 import NIOCore
@@ -19,10 +19,11 @@ func onLoop<T: Sendable>(_ begin: @escaping @Sendable (EventLoopPromise<T>) thro
 }
 
 func timers(_ count: Int) throws -> Measurement {
-    Measurement(count, times: try timed(3) { try onLoop { try TimerWindow(count, after: .zero, $0).turn() } })
+    let times = try timed(3) { try onLoop { try TimerWindow(count, after: .zero, $0).turn() } }
+    return Measurement(count, times: times)
 }
 
-/// Cancelling looks at all that are pending, one after the other: it takes milliseconds here, and so there are few.
+/// NIO cancels a timer by a search among all that are pending. That takes milliseconds here, so there are few.
 func timersAmongMany(_ asked: Int) throws -> Measurement {
     let count = min(asked, 1_000)
     try onLoop { promise in
@@ -33,13 +34,14 @@ func timersAmongMany(_ asked: Int) throws -> Measurement {
         }
         promise.succeed()
     }
-    return Measurement(count, times: try timed(3) { try onLoop { try TimerWindow(count, after: .hours(1), $0).turn() } })
+    let times = try timed(3) { try onLoop { try TimerWindow(count, after: .hours(1), $0).turn() } }
+    return Measurement(count, times: times)
 }
 
 func sleepers(_ count: Int) throws -> Measurement {
     let before = processMemory("VmRSS")
     var peak: Double?
-    let times = try timed(3) {
+    let times = try timed(sleeperRepetitions(count)) {
         try onLoop { promise in
             let left = NIOLoopBoundBox(count, eventLoop: loop)
             for _ in 0..<count {

@@ -1,8 +1,8 @@
 // SwiftNIO with channel handlers: nio-echo PORT
 //
-// One event loop, on a thread of its own; the main thread only waits. As NIO's own echo server it stops reading while a
-// client does not take its bytes (BackPressureHandler) and writes once per turn. The read buffer is NIO's adaptive one,
-// up to 16 KiB: small ones for small messages are faster here than always 16 KiB.
+// One event loop, on a thread of its own; the main thread only waits. Like NIO's own echo server it stops reading while
+// a client does not take its bytes (BackPressureHandler), and writes once per turn. The read buffer is NIO's usual one,
+// which adapts its size to the messages, here up to 16 KiB.
 
 import NIOCore
 import NIOPosix
