@@ -1,7 +1,7 @@
 // FlyingSocks, the sockets of FlyingFox: flying-echo PORT
 //
-// An AsyncSocket and a task per connection, over its epoll pool: an actor that waits on a thread of Dispatch's. The tasks
-// are on Swift's global pool. A read gets at most 4,096 bytes, in a new array, whatever is asked for.
+// An AsyncSocket and a task per connection, over its epoll pool: an actor that waits on a thread of Dispatch's. The
+// tasks are on Swift's global pool. A read gets at most 4,096 bytes, in a new array, whatever is asked for.
 
 import FlyingSocks
 import Foundation
@@ -31,6 +31,7 @@ struct Main {
 
     /// Ends with an error, SocketError.disconnected when the client has sent all it had.
     private static func echo(_ connection: AsyncSocket) async throws {
+        // It fails for a connection that is already over, and the next read tells.
         var one: Int32 = 1
         setsockopt(
             connection.socket.file.rawValue, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))

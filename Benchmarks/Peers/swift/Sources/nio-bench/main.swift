@@ -1,7 +1,7 @@
 // SwiftNIO with callbacks: nio-bench BENCH [N]
 //
-// One event loop on a thread of its own. The main thread waits, and is the other thread of xthread. Timers are callbacks
-// (scheduleCallback): they cost less than scheduled tasks, which have a future each. Sleepers are scheduled tasks.
+// One event loop, on a thread of its own. The main thread waits, and is the other thread of xthread. Timers are
+// scheduled callbacks: they cost less than scheduled tasks, which have a future each. Sleepers are scheduled tasks.
 
 import Dispatch
 import NIOCore
