@@ -51,7 +51,7 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
 
     /// Writes all bytes of several buffers, as if they were one.
     ///
-    /// - Throws: as for ``write(_:)``.
+    /// - Throws: as for ``write(_:)-(RawSpan)``.
     public func write(vectored buffers: [[UInt8]]) async throws {
         try await io.write(vectored: buffers)
     }

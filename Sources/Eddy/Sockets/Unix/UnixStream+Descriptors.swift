@@ -16,8 +16,8 @@ extension UnixStream {
     ///   - bytes: at least one, if there are descriptors.
     ///   - descriptors: at most ``maximumDescriptors``.
     /// - Throws: ``DescriptorPassingError``; ``SystemError``: EBADF for one that is not open, ETOOMANYREFS when more are on the way
-    ///   than this process may have open; otherwise as for ``write(_:)``.
-    /// - Note: *Cancellation:* as for ``write(_:)``: when it throws `CancellationError` nothing has gone, when it throws
+    ///   than this process may have open; otherwise as for ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* as for ``write(_:)-(RawSpan)``: when it throws `CancellationError` nothing has gone, when it throws
     ///   ``PartialWriteError`` the descriptors have.
     public func send(_ bytes: RawSpan, descriptors: [Int32]) async throws {
         try await io.send(bytes, descriptors)

@@ -145,7 +145,7 @@ public final class UnixStream: ByteStream, DescriptorBacked {
 
     /// Writes all bytes of several buffers, as if they were one.
     ///
-    /// - Throws: as for ``write(_:)``.
+    /// - Throws: as for ``write(_:)-(RawSpan)``.
     /// - Note: *Complexity:* one system call for up to 1,024 buffers when there is room (IOV_MAX, writev(2)); no copy on the
     ///   loop.
     public func write(vectored buffers: [[UInt8]]) async throws {
