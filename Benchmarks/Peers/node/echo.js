@@ -1,6 +1,6 @@
-// Node, echo: net sockets and their 'data' events. Each read allocates its Buffer: a server's sockets can't reuse one. A
-// client that does not read is not read from. A half-closed socket is closed when all is written (allowHalfOpen is off).
-// Node raises the limit of descriptors by itself.
+// Node, echo: net sockets and their 'data' events. Each read allocates its Buffer: a server's sockets can't reuse one.
+// A client that does not read is not read from. A half-closed socket is closed when all is written (allowHalfOpen is
+// off). Node raises the limit of descriptors by itself.
 'use strict';
 
 const net = require('node:net');

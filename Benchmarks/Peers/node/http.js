@@ -1,5 +1,5 @@
-// Node, HTTP: node:http, the head written in one call. It adds Date, Connection and Keep-Alive. No connection is closed for
-// being idle.
+// Node, HTTP: node:http, the head written in one call. It adds Date and Connection, and writes each answer by itself.
+// No connection is closed for being idle.
 'use strict';
 
 const http = require('node:http');

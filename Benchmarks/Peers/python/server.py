@@ -29,8 +29,8 @@ async def serve_protocol(protocol, port):
 
 
 class PatientProtocol(asyncio.Protocol):
-    """Does not read while its client does not: otherwise the answers would pile up in memory. As it is, it is for uvloop,
-    which reads into a buffer of its own."""
+    """Does not read while its client does not: otherwise the answers would pile up in memory. As it is, it is for
+    uvloop, which reads into a buffer of its own."""
 
     def connection_made(self, transport):
         self.transport = transport

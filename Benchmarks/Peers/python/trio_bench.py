@@ -1,5 +1,5 @@
-"""Micro-benchmarks on trio. It has no timers apart from tasks: a deadline is that of a cancel scope, and scopes are nested.
-A million of them pending at once are therefore left out."""
+"""Micro-benchmarks on trio. It has no timers apart from tasks: a deadline is that of a cancel scope, and scopes are
+nested. A million of them pending at once are therefore left out."""
 import contextlib
 import queue
 

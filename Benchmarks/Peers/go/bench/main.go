@@ -1,5 +1,5 @@
-// Go, micro-benchmarks: goroutines on one processor (GOMAXPROCS=1). The runtime's monitor has a thread of its own, and the
-// collector works in the same processor's time.
+// Go, micro-benchmarks: goroutines on one processor (GOMAXPROCS=1). The runtime's monitor has a thread of its own, and
+// the collector works in the same processor's time.
 package main
 
 import (

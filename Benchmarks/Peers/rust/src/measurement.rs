@@ -89,7 +89,7 @@ impl Default for RandomMilliseconds {
 }
 
 impl RandomMilliseconds {
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

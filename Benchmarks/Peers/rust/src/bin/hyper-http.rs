@@ -15,8 +15,9 @@ async fn hello(_: Request<Body>) -> Result<Response<Body>, Infallible> {
 }
 
 async fn serve(stream: TcpStream) {
-    // An error is the end of this connection, and of nothing else.
-    let _ = Http::new().http1_only(true).serve_connection(stream, service_fn(hello)).await;
+    // A client that has no more requests still gets its answers. An error is the end of this connection, and of nothing
+    // else.
+    let _ = Http::new().http1_only(true).http1_half_close(true).serve_connection(stream, service_fn(hello)).await;
 }
 
 fn main() -> std::io::Result<()> {

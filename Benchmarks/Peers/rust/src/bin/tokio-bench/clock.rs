@@ -27,7 +27,7 @@ pub async fn timer(count: usize, other_count: usize) -> Measurement {
     let mut random = RandomMilliseconds::default();
     let mut others = vec![];
     for _ in 0..other_count {
-        let mut sleep = Box::pin(sleep_until(base + Duration::from_millis(random.next())));
+        let mut sleep = Box::pin(sleep_until(base + Duration::from_millis(random.draw())));
         arm(&mut sleep).await;
         others.push(sleep);
     }
@@ -39,7 +39,7 @@ pub async fn timer(count: usize, other_count: usize) -> Measurement {
         for index in 0..count {
             let place = index % TIMER_WINDOW;
             // In the oldest one's place: that is dropped, and nothing is allocated.
-            window[place].set(sleep_until(base + Duration::from_millis(random.next())));
+            window[place].set(sleep_until(base + Duration::from_millis(random.draw())));
             arm(&mut window[place]).await;
             if place == 0 {
                 yield_now().await;

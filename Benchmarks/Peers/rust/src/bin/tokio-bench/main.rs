@@ -1,6 +1,6 @@
-//! tokio, micro-benchmarks on its `current_thread` runtime, all in a spawned task: the future of `block_on` is not in the
-//! scheduler's queue. tokio's clock counts whole milliseconds, rounded up, which `wakeup` shows. Its `timeout` polls the
-//! body first, so that the timer of a body that is ready at once is never armed.
+//! tokio, micro-benchmarks on its `current_thread` runtime, all in a spawned task: the future of `block_on` is not in
+//! the scheduler's queue. tokio's clock counts whole milliseconds, rounded up, which `wakeup` shows. Its `timeout`
+//! polls the body first, so that the timer of a body that is ready at once is never armed.
 
 mod clock;
 mod tasks;
