@@ -9,9 +9,13 @@ sys.dont_write_bytecode = True
 from harness import main
 
 if __name__ == "__main__":
+    def end(number, _):
+        print(f"\nbench: ended by {signal.Signals(number).name}", file=sys.stderr)
+        sys.exit(128 + number)
+
     # Whoever is asked to end leaves nothing behind, however he is asked.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+        signal.signal(number, end)
     try:
         sys.exit(main.main(sys.argv[1:]))
     except KeyboardInterrupt:

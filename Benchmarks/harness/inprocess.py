@@ -10,7 +10,7 @@ from .subject import NotOffered, Subject
 TIME = [Column("least ns", "ns", 1, "least", "ns"), Column("median ns", "ns", 1)]
 COUNTS = [Column("allocations", "allocations", 2), Column("instructions", "instructions", 0)]
 # Seconds for a program, with all its repetitions.
-PATIENCE = 90
+PATIENCE = 60
 OTHERS = Column("other cpu", "other_cpu", 2)
 MEMORY = [Column("wall ms", "wall_ms"), Column("bytes each", "rss_per_task", 0, unit="bytes")]
 

@@ -7,6 +7,10 @@ from .processes import Failure
 from .subject import NotOffered
 
 
+# Seconds; what takes longer is not repeated within a round.
+LONG = 5
+
+
 @dataclasses.dataclass
 class Group:
     """A subject under one load. All of its peers are measured equally often: the least of more rounds is less."""
@@ -138,14 +142,16 @@ class Sampling:
 
 
 def undisturbed(measure, repeats):
-    """The measurement that the rest of the machine disturbed least: it is repeated while that is more than QUIET."""
+    """The measurement that the rest of the machine disturbed least: it is repeated while that is more than QUIET, unless it
+    takes long."""
     best = None
     for repeat in range(repeats + 1):
+        began = time.monotonic()
         figures = measure()
         if best is None or figures.get("other_cpu", 0) < best.get("other_cpu", 0):
             best = figures
         best["repeats"] = repeat
-        if best.get("other_cpu", 0) <= QUIET:
+        if best.get("other_cpu", 0) <= QUIET or time.monotonic() - began > LONG:
             break
     return best
 
