@@ -8,10 +8,6 @@ struct AcceptedConnection: Sendable {
 }
 
 extension LoopDescriptor {
-    /// As how many reads an accepted connection counts: a task that does nothing but accept takes 16 in a row, then it lets
-    /// others go first, and the connections that are there already are served.
-    private static let acceptWeight = LoopCore.operationsPerJob / 16
-
     /// Accepts one connection. Those that broke before they could be accepted are passed over.
     ///
     /// - Throws: ``SystemError`` for limits and for a listener that is of no use any more: see ``AcceptFailure``;
@@ -24,7 +20,7 @@ extension LoopDescriptor {
             do {
                 // One connection says nothing about the next: the kernel is asked until it says EAGAIN.
                 let accepted = try await perform(.read, .accept4, wanted: 0, #isolation) { kernel, descriptor in
-                    core.countOperations(Self.acceptWeight - 1)
+                    core.countAccept()
                     var result = 0
                     address = SocketAddress {
                         result = kernel.accept(descriptor, $0, $1)

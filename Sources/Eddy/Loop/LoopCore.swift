@@ -321,6 +321,21 @@ struct LoopCore: @unchecked Sendable {
         operationsLeft -= weight
     }
 
+    /// Counts a connection that the running job accepts, instead of an operation.
+    ///
+    /// A job accepts 16 in a row, then it lets others go first, and the connections that are there already are served. With a
+    /// long queue of others it accepts an eighth as many as there are: sixteen for each round of ten thousand answers would leave
+    /// new connections without one for seconds.
+    func countAccept() {
+        if state.pointee.acceptingJob != jobCount {
+            state.pointee.acceptingJob = jobCount
+            state.pointee.acceptsLeft = max(16, ready.count / 8)
+        }
+        state.pointee.acceptsLeft &-= 1
+        // ``mayContinue()``, which is asked after the call, counts one as well.
+        operationsLeft = state.pointee.acceptsLeft > 0 ? operationsLeft &+ 1 : 0
+    }
+
     // MARK: - Cancellation
 
     /// The record of the running task, when it is covered by one of this loop.

@@ -28,6 +28,9 @@ struct LoopState: ~Copyable {
     /// The record of the task whose job is running, while it is known. Believed only for the task it names.
     var runningRecord: Unmanaged<TaskRecord>?
     var operationsLeft = LoopCore.operationsPerJob
+    /// The last job that accepted connections, and how many more it may before others go first.
+    var acceptingJob: UInt64 = 0
+    var acceptsLeft = 0
     /// The covered tasks that are alive: a list through their records.
     // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
     unowned(unsafe) var firstRecord: TaskRecord?

@@ -235,4 +235,36 @@ private struct HandlerError: Error {}
             _ = await server.result
         }
     }
+
+    @Test("F7: a server with many busy tasks accepts more at a time, so that new connections do not starve")
+    func aLongReadyQueueDoesNotStarveNewConnections() throws {
+        try onLoop { loop in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let clients = (0..<200).map { _ in RawClient(port: listener.localAddress.port) }
+            let busy = (0..<2000).map { _ in loop.spawn { while !Task.isCancelled { await EventLoop.yield() } } }
+            // All of them are on their way.
+            await settle(2)
+            let accepting = loop.spawn {
+                var accepted: [TCPStream] = []
+                for _ in 0..<200 { accepted.append(try await listener.accept()) }
+                return accepted
+            }
+            let isDone = Counter()
+            let watch = loop.spawn {
+                _ = try await accepting.value
+                isDone.add()
+            }
+            var rounds = 0
+            // A round is a turn of each of the others. Sixteen a round would take thirteen.
+            while isDone.value == 0, rounds < 100 {
+                await EventLoop.yield()
+                rounds += 1
+            }
+            #expect(rounds <= 5, "\(rounds) rounds")
+            for task in busy { task.cancel() }
+            for task in busy { _ = await task.result }
+            try await watch.value
+            for client in clients { client.close() }
+        }
+    }
 }
