@@ -35,37 +35,19 @@ extension LoopDescriptor {
     func write(_ buffer: inout StreamBuffer) async throws {
         // SAFETY: the buffer is the caller's alone until this returns: its bytes stay where they are.
         let written = try writeNow(unsafe buffer.bytes.bytes)
-        buffer.consume(written)
-        if _slowPath(!buffer.isEmpty) { try await writeRest(of: &buffer, after: written) }
+        if _slowPath(written < buffer.count) { try await writeRest(of: &buffer, after: written) }
+        buffer.consume(buffer.count)
     }
 
-    /// Writes what ``writeNow(_:)`` has left in a buffer.
+    /// Writes what ``writeNow(_:)`` has left of a buffer, and takes out what was written when that fails.
     @usableFromInline
     @inline(never)
     func writeRest(of buffer: inout StreamBuffer, after offset: Int) async throws {
-        let total = buffer.count
         do {
-            guard core.isCurrent else {
-                // Nothing of it has gone: off the loop nothing goes at once.
-                try await writeOffLoop(buffer.withBytes { $0.copied() })
-                return buffer.consume(total)
-            }
             // SAFETY: the buffer is this function's alone until it returns, across the waits.
-            let bytes = unsafe buffer.bytes.bytes
-            try beginWriting()
-            try await writeBegunAll(total, kind == .stream ? .send : .writev, #isolation, after: offset) {
-                kernel, descriptor, written in
-                let done = written - offset
-                return bytes.withUnsafeBytes {
-                    self.send(kernel, descriptor, $0.baseAddress! + done, total - done)
-                }
-            } elsewhere: { written in
-                let rest = bytes.extracting(droppingFirst: written - offset).copied()
-                try await self.continueOffLoop([rest], after: written)
-            }
-            buffer.consume(total)
+            try await writeRest(unsafe buffer.bytes.bytes, after: offset)
         } catch let error as PartialWriteError {
-            buffer.consume(error.bytesWritten - offset)
+            buffer.consume(error.bytesOfThisWrite)
             throw error
         }
     }
@@ -221,7 +203,7 @@ extension LoopDescriptor {
     }
 
     func beginWriting() throws {
-        if let interrupted = writing.interrupted { throw interrupted }
+        if let interrupted = writing.interrupted { throw interrupted.repeated }
         // Two writers' bytes would be mixed wherever one of them has to wait.
         guard !writing.isBusy else { throw BusyError(descriptor: descriptor, direction: .write) }
         writing.isBusy = true
@@ -364,6 +346,18 @@ public struct PartialWriteError: Error, Sendable, CustomStringConvertible {
     public let bytesWritten: Int
     /// What ended it.
     public let underlyingError: any Error
+    /// Was it an earlier write that was cut short? Then nothing of the one that throws this was written.
+    public private(set) var isRepeated = false
+
+    /// The error for a later write.
+    var repeated: PartialWriteError {
+        var error = self
+        error.isRepeated = true
+        return error
+    }
+
+    /// How many bytes the kernel has taken of the write that throws this.
+    var bytesOfThisWrite: Int { isRepeated ? 0 : bytesWritten }
 
     /// Makes the error, for writers of one's own.
     public init(bytesWritten: Int, underlyingError: any Error) {

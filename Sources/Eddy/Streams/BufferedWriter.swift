@@ -72,21 +72,14 @@ public final class BufferedWriter<Sink: ByteWriter> {
     }
 
     private func expectIdle() throws {
-        if _slowPath(isWaiting) { throw BusyError(descriptor: io?.descriptor ?? -1, direction: .write) }
+        if _slowPath(isWaiting) { throw BusyError(using: sink, .write) }
     }
 
     private func sendBuffer() async throws {
         isWaiting = true
         defer { isWaiting = false }
-        do {
-            // SAFETY: nobody changes or frees these bytes during the wait: `isWaiting` is set, and every method checks
-            // it.
-            try await sink.write(unsafe buffer.bytes)
-            buffer.consume(buffer.count)
-        } catch let error as PartialWriteError {
-            buffer.consume(min(error.bytesWritten, buffer.count))
-            throw error
-        }
+        // Nobody else changes the buffer during the wait: `isWaiting` is set, and every method checks it.
+        try await sink.write(&buffer)
     }
 
     /// Sends what was collected and then more, together where the sink can do that.
@@ -96,11 +89,11 @@ public final class BufferedWriter<Sink: ByteWriter> {
             isWaiting = true
             defer { isWaiting = false }
             do {
-                // SAFETY: as in `sendBuffer`.
+                // SAFETY: nobody changes or frees these bytes during the wait, as in `sendBuffer`.
                 try await io.write(unsafe buffer.bytes.bytes, bytes)
                 buffer.consume(waiting)
             } catch let error as PartialWriteError {
-                buffer.consume(min(error.bytesWritten, waiting))
+                buffer.consume(min(error.bytesOfThisWrite, waiting))
                 throw error
             }
             return
@@ -111,8 +104,9 @@ public final class BufferedWriter<Sink: ByteWriter> {
         do {
             try await sink.write(bytes)
         } catch let error as PartialWriteError {
+            if waiting == 0, error.isRepeated { throw error }
             throw PartialWriteError(
-                bytesWritten: waiting + error.bytesWritten, underlyingError: error.underlyingError)
+                bytesWritten: waiting + error.bytesOfThisWrite, underlyingError: error.underlyingError)
         }
     }
 }
@@ -161,7 +155,7 @@ extension BufferedWriter: ByteWriter {
             try await sink.write(vectored: [buffer.withBytes { $0.copied() }] + buffers)
             buffer.consume(waiting)
         } catch let error as PartialWriteError {
-            buffer.consume(min(error.bytesWritten, waiting))
+            buffer.consume(min(error.bytesOfThisWrite, waiting))
             throw error
         }
     }

@@ -29,7 +29,9 @@ extension ByteWriter {
                 written += buffer.count
             }
         } catch let error as PartialWriteError {
-            throw PartialWriteError(bytesWritten: written + error.bytesWritten, underlyingError: error.underlyingError)
+            if written == 0, error.isRepeated { throw error }
+            throw PartialWriteError(
+                bytesWritten: written + error.bytesOfThisWrite, underlyingError: error.underlyingError)
         } catch let failure where written > 0 {
             throw PartialWriteError(bytesWritten: written, underlyingError: failure)
         }
@@ -57,7 +59,7 @@ extension ByteWriter {
             try await write(unsafe buffer.bytes.bytes)
             buffer.consume(buffer.count)
         } catch let error as PartialWriteError {
-            buffer.consume(error.bytesWritten)
+            buffer.consume(min(error.bytesOfThisWrite, buffer.count))
             throw error
         }
     }

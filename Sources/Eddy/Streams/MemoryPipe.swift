@@ -89,7 +89,7 @@ final class MemoryPipe: @unchecked Sendable {
     func writing(_ body: nonisolated(nonsending) (_ written: inout Int) async throws -> Void) async throws {
         try Self.checkpoint()
         try lock.withLock { _ in
-            if let interrupted { throw interrupted }
+            if let interrupted { throw interrupted.repeated }
             try expectWritable()
             if isWriting { throw BusyError(descriptor: -1, direction: .write) }
             isWriting = true

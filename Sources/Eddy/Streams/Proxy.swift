@@ -229,7 +229,7 @@ final class ProxyFlow: Sendable {
         do {
             try await body()
         } catch let partial as PartialWriteError {
-            add(partial.bytesWritten)
+            add(partial.bytesOfThisWrite)
             throw partial.underlyingError
         }
         add(count)

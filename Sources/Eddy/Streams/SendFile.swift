@@ -46,7 +46,7 @@ extension ByteWriter {
                 do {
                     try await write(chunk)
                 } catch let partial as PartialWriteError {
-                    sent += partial.bytesWritten
+                    sent += partial.bytesOfThisWrite
                     throw partial.underlyingError
                 }
                 sent += chunk.count
@@ -175,7 +175,7 @@ extension LoopDescriptor {
             } catch {
                 // A chunk's write knows of its own bytes only.
                 let partial = error as? PartialWriteError
-                let total = sent + (partial?.bytesWritten ?? 0)
+                let total = sent + (partial?.bytesOfThisWrite ?? 0)
                 guard total > 0 else { throw error }
                 let whole = PartialWriteError(bytesWritten: total, underlyingError: partial?.underlyingError ?? error)
                 self.writing.interrupted = whole

@@ -8,7 +8,7 @@ import Testing
 private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) } }
 
 /// Lets the loop turn until a descriptor takes no more bytes.
-private func untilFull(_ descriptor: Int32) async throws {
+func untilFull(_ descriptor: Int32) async throws {
     for _ in 0..<1000 {
         try await sleep(for: .zero)
         var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)

@@ -16,18 +16,7 @@ private struct BodyError: Error {}
                 let reader = BufferedReader(stream)
                 while try await reader.withChunk({ try await stream.write($0) }) {}
             }
-            for number in 0..<50 {
-                pair.send([UInt8(number), 1, 2])
-                try await waitUntilReadable(pair.second)
-                #expect(drain(pair.second) == [UInt8(number), 1, 2])
-            }
-            // While it waits, the chunk is the loop's.
-            try await untilParked(1)
-            #expect(loop.core.buffers.kept == 16_384)
-            pair.closeSecond()
-            try await echo.value
-            #expect(kernel.count(.recv) == 51)
-            #expect(kernel.count(.send) == 50)
+            try await expectEchoes(pair, echo, kernel)
         }
     }
 

@@ -17,17 +17,7 @@ import Testing
                     #expect(buffer.memorySize == 0)
                 }
             }
-            for number in 0..<50 {
-                pair.send([UInt8(number), 1, 2])
-                try await waitUntilReadable(pair.second)
-                #expect(drain(pair.second) == [UInt8(number), 1, 2])
-            }
-            try await untilParked(1)
-            #expect(loop.core.buffers.kept == 16_384)
-            pair.closeSecond()
-            try await echo.value
-            #expect(kernel.count(.recv) == 51)
-            #expect(kernel.count(.send) == 50)
+            try await expectEchoes(pair, echo, kernel)
         }
     }
 
@@ -105,4 +95,56 @@ import Testing
             #expect(try await first.value == [])
         }
     }
+
+    @Test("A write after one that was cut short takes nothing out, though it throws the same error")
+    func aWriteAfterATornOneTakesNothingOut() throws {
+        try onLoop { loop in
+            let pair = DescriptorPair.sockets()
+            let stream = try pair.takeStream(on: loop)
+            let torn = loop.spawn { try await stream.write([UInt8](repeating: 7, count: 4 << 20)) }
+            try await untilFull(pair.first)
+            torn.cancel()
+            #expect((await errorOf(torn) as? PartialWriteError)?.isRepeated == false)
+            var buffer = StreamBuffer()
+            buffer.append(([1, 2, 3] as [UInt8]).span.bytes)
+            let error = await errorOf { try await stream.write(&buffer) } as? PartialWriteError
+            #expect(error?.isRepeated == true)
+            #expect(buffer.count == 3)
+            // The same through a writer that collects, and through the requirement's own implementation.
+            let writer = BufferedWriter(stream)
+            try await writer.write([4, 5])
+            #expect(await errorOf { try await writer.flush() } is PartialWriteError)
+            #expect(writer.bufferedCount == 2)
+            #expect(await errorOf { try await Forwarding(stream).write(&buffer) } is PartialWriteError)
+            #expect(buffer.count == 3)
+            _ = drain(pair.second)
+            stream.resumeWriting()
+            try await writer.flush()
+            try await stream.write(&buffer)
+            #expect(drain(pair.second) == [4, 5, 1, 2, 3])
+        }
+    }
+
+    @Test func whoAsksForNothingIsNotToldThatTheStreamHasEnded() throws {
+        let kernel = CountingKernel()
+        try onLoop(kernel) { loop in
+            let pair = DescriptorPair.sockets()
+            let stream = try pair.takeStream(on: loop)
+            pair.send([1])
+            var buffer = StreamBuffer()
+            #expect(try await stream.read(into: &buffer, atMost: 0) == 0)
+            #expect(kernel.count(.recv) == 0)
+            #expect(buffer.memorySize == 0)
+            #expect(try await MemoryStream.pair().0.read(into: &buffer, atMost: 0) == 0)
+            #expect(try await stream.read(into: &buffer) == 1)
+        }
+    }
+}
+
+/// A writer with the requirements' own implementations.
+private struct Forwarding: ByteWriter {
+    let stream: TCPStream
+    init(_ stream: TCPStream) { self.stream = stream }
+    func write(_ bytes: RawSpan) async throws { try await stream.write(bytes) }
+    func finishWriting() async throws { try await stream.finishWriting() }
 }

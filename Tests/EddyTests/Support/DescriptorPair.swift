@@ -1,5 +1,7 @@
 import EddyReactor
+import EddyTesting
 import Glibc
+import Testing
 
 @testable import Eddy
 
@@ -79,4 +81,24 @@ func fill(_ descriptor: Int32) {
     let bytes = [UInt8](repeating: 0, count: 65_536)
     while write(descriptor, bytes, bytes.count) > 0 {}
     while write(descriptor, bytes, 1) > 0 {}
+}
+
+/// Sends an echo fifty messages, ends it, and expects that it made no call too many and keeps no memory while it waits.
+func expectEchoes(
+    _ pair: DescriptorPair, _ echo: Task<Void, any Error>, _ kernel: CountingKernel,
+    sourceLocation: SourceLocation = #_sourceLocation
+) async throws {
+    let loop = try #require(EventLoop.current)
+    for number in 0..<50 {
+        pair.send([UInt8(number), 1, 2])
+        try await waitUntilReadable(pair.second)
+        #expect(drain(pair.second) == [UInt8(number), 1, 2], sourceLocation: sourceLocation)
+    }
+    // While it waits, the chunk is the loop's.
+    try await untilParked(1)
+    #expect(loop.core.buffers.kept == 16_384, sourceLocation: sourceLocation)
+    pair.closeSecond()
+    try await echo.value
+    #expect(kernel.count(.recv) == 51, sourceLocation: sourceLocation)
+    #expect(kernel.count(.send) == 50, sourceLocation: sourceLocation)
 }
