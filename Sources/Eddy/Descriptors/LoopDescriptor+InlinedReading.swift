@@ -71,7 +71,9 @@ extension LoopDescriptor {
     func tryToFill(
         _ buffer: inout StreamBuffer, atMost maximum: Int, _ isolation: (any Actor)?
     ) throws -> ReadAttempt {
-        try attemptToRead(maximum, isolation) { kernel, descriptor in
+        // Zero bytes of recv(2) would look like the end of the stream.
+        guard maximum > 0 else { return .read(0) }
+        return try attemptToRead(maximum, isolation) { kernel, descriptor in
             buffer.append(atMost: maximum) { receive(kernel, descriptor, $0, maximum) }
         }
     }
@@ -167,18 +169,10 @@ extension LoopDescriptor {
     @usableFromInline
     @inline(never)
     func fillPatiently(_ buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
-        if core.isCurrent {
-            do {
-                let count = try await performHere(.read, readOperation, wanted: wanted(maximum), #isolation) {
-                    kernel, descriptor in
-                    buffer.append(atMost: maximum) { receive(kernel, descriptor, $0, maximum) }
-                }
-                if count == 0 { try checkEnd() }
-                return count
-            } catch let moved as MovedAway {
-                if let failure = moved.failure { throw failure }
-            }
+        let count = try await readHere(maximum) { kernel, descriptor in
+            buffer.append(atMost: maximum) { receive(kernel, descriptor, $0, maximum) }
         }
+        if let count { return count }
         let bytes = try await readOffLoop(atMost: maximum)
         buffer.append(bytes.span.bytes)
         return bytes.count
@@ -187,19 +181,23 @@ extension LoopDescriptor {
     @usableFromInline
     @inline(never)
     func readPatiently(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
-        if core.isCurrent {
-            do {
-                let count = try await performHere(.read, readOperation, wanted: wanted(buffer.count), #isolation) {
-                    receive($0, $1, buffer.baseAddress!, buffer.count)
-                }
-                if count == 0 { try checkEnd() }
-                return count
-            } catch let moved as MovedAway {
-                if let failure = moved.failure { throw failure }
-            }
-        }
+        let count = try await readHere(buffer.count) { receive($0, $1, buffer.baseAddress!, buffer.count) }
+        if let count { return count }
         let bytes = try await readOffLoop(atMost: buffer.count)
         buffer.copyBytes(from: bytes)
         return bytes.count
+    }
+
+    /// - Returns: nil when the task is not on the loop, or has left it.
+    @inline(__always)
+    private func readHere(_ room: Int, _ receive: (Kernel, Int32) -> Int) async throws -> Int? {
+        do {
+            let count = try await perform(.read, readOperation, wanted: wanted(room), #isolation, receive)
+            if count == 0 { try checkEnd() }
+            return count
+        } catch let moved as MovedAway {
+            if let failure = moved.failure { throw failure }
+            return nil
+        }
     }
 }

@@ -112,15 +112,6 @@ final class LoopDescriptor: @unchecked Sendable {
     ) async throws -> Int {
         // A task without an executor preference, started with `Task.immediate`, leaves the loop at its first wait.
         guard _fastPath(core.isCurrent) else { throw MovedAway(failure: nil) }
-        return try await performHere(direction, operation, wanted: wanted, isolation, attempt)
-    }
-
-    /// As ``perform(_:_:wanted:_:_:)``, for one who has just seen that the loop is the running thread's.
-    @inline(__always)
-    func performHere(
-        _ direction: Direction, _ operation: SystemCall.Name, wanted: Int, _ isolation: (any Actor)?,
-        _ attempt: (Kernel, Int32) -> Int
-    ) async throws -> Int {
         let core = core
         let record = try core.checkpoint()
         let slot = registration.slot
@@ -270,7 +261,8 @@ final class LoopDescriptor: @unchecked Sendable {
     func error(for outcome: Outcome, _ operation: SystemCall.Name, limit: Int64) -> any Error {
         guard outcome == .timedOut else { return LoopCore.error(for: outcome) }
         let place = ends.description.isEmpty ? "descriptor \(descriptor)" : ends.description
-        return TimeoutError(timeout: .nanoseconds(limit), context: "\(operation): \(place)")
+        // The limit was taken away during the wait: its length is not known any more.
+        return TimeoutError(timeout: limit == 0 ? nil : .nanoseconds(limit), context: "\(operation): \(place)")
     }
 }
 

@@ -25,8 +25,6 @@ public final class BufferedReader<Source: ByteReader> {
     @exclusivity(unchecked) @usableFromInline var buffer = StreamBuffer()
     /// Is a task waiting for the source? The buffer must stay as it is then.
     @exclusivity(unchecked) @usableFromInline var isWaiting = false
-    /// The source's descriptor, if it has one, for errors.
-    private let io: LoopDescriptor?
     /// How many bytes to ask the source for when the buffer is empty.
     public let chunkSize: Int
     /// How many bytes a line, or what comes before a separator, may have, where a read does not say otherwise.
@@ -49,7 +47,6 @@ public final class BufferedReader<Source: ByteReader> {
         self.source = source
         self.chunkSize = chunkSize
         self.limit = limit
-        io = (source as? any DescriptorBacked)?.io
     }
 
     // MARK: - The buffer
@@ -128,7 +125,7 @@ public final class BufferedReader<Source: ByteReader> {
 
     @usableFromInline
     @inline(never)
-    func busy() -> BusyError { BusyError(descriptor: io?.descriptor ?? -1, direction: .read) }
+    func busy() -> BusyError { BusyError(using: source, .read) }
 
     /// Reads from the source until the buffer holds so many bytes.
     ///

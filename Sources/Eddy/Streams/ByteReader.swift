@@ -22,8 +22,8 @@ public protocol ByteReader {
     ///
     /// - Parameters:
     ///   - buffer: what is in it stays, and the bytes go behind.
-    ///   - maximum: one or more.
-    /// - Returns: how many bytes were read; zero at the end of the stream.
+    ///   - maximum: how many bytes at most. With zero nothing is asked.
+    /// - Returns: how many bytes were read; zero at the end of the stream, and when none were asked for.
     func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int
 }
 
@@ -61,6 +61,7 @@ extension ByteReader {
     }
 
     public func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
+        guard maximum > 0 else { return 0 }
         let room = buffer.makeRoom(maximum)
         var count = 0
         defer { buffer.commit(count) }

@@ -194,6 +194,7 @@ struct ParkedWaiter: @unchecked Sendable {
         self.pointer = pointer
         self.core = core
     }
+
     /// What became of the wait. Never inlined: see ``Parking/park(_:)``.
     @usableFromInline
     @inline(never)

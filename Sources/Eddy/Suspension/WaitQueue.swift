@@ -89,12 +89,12 @@ final class WaitQueue: @unchecked Sendable {
 
     /// Resumes whoever has waited longest. When nobody waits, a change is made instead, with the lock held.
     func resumeFirst(orElse change: () -> Void) {
-        let taken = lock.guarded.withLock { _ -> Chain in
-            let waiter = first
-            if let waiter { _ = unlink(waiter) } else { change() }
-            return Chain(first: waiter)
+        var taken: TakenWaiter?
+        withLock {
+            taken = takeFirst()
+            if taken == nil { change() }
         }
-        if let waiter = taken.first { Self.resume(waiter) }
+        taken?.resume()
     }
 
     // MARK: - For an owner that keeps something of its own under the lock
@@ -155,22 +155,37 @@ final class WaitQueue: @unchecked Sendable {
     enum Step {
         /// The condition has come already.
         case passes
-        /// It has, and the task has had its share: others go first.
-        case yields
         /// The waiter is armed: the task goes to the parking lot next, before anything else happens.
         case waits(ParkedWaiter)
-        /// A task that is on no loop, or that needs a cancellation handler of its own: ``WaitQueue/waitPatiently(_:unless:)``.
+        /// A task that is on no loop, that has had its share, or that needs a cancellation handler of its own.
         case undecided
     }
 
-    /// The first part of a wait, for one whose second part stands in the user's own function: see `ReadAttempt`.
+    /// Waits until somebody resumes the task, unless the condition has come already.
+    ///
+    /// Inlined into the user's own function, with the wait in the middle: see `ReadAttempt`.
+    ///
+    /// - Parameter isUnneeded: asked with the lock held.
+    /// - Throws: `CancellationError`, ``ShutdownError``.
+    @inlinable
+    @inline(__always)
+    func wait(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) async throws {
+        switch try enter(isolation, unless: isUnneeded) {
+        case .passes: return
+        case .waits(let waiter): try Self.check(await Parking.lot.park(waiter))
+        case .undecided: try await waitPatiently(isolation, unless: isUnneeded)
+        }
+    }
+
+    /// The part of a wait that comes before the task parks.
     ///
     /// - Parameter isUnneeded: asked with the lock held, unless the step is undecided.
-    /// - Throws: `CancellationError`, ``ShutdownError``.
     @usableFromInline
     @inline(never)
     func enter(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) throws -> Step {
-        guard let core = LoopCore.current, let record = try core.checkpoint() else { return .undecided }
+        guard let core = LoopCore.current, core.mayContinue(), let record = try core.checkpoint() else {
+            return .undecided
+        }
         var armed: ParkedWaiter?
         lock.guarded.withLock { _ in
             if isUnneeded() { return }
@@ -179,8 +194,7 @@ final class WaitQueue: @unchecked Sendable {
             link(waiter)
             armed = core.arm(waiter, record, isolation)
         }
-        if let armed { return .waits(armed) }
-        return core.mayContinue() ? .passes : .yields
+        return armed.map { .waits($0) } ?? .passes
     }
 
     /// Turns the outcome of a wait into an error.
@@ -190,24 +204,18 @@ final class WaitQueue: @unchecked Sendable {
         try LoopCore.check(outcome)
     }
 
-    /// Waits until somebody resumes the task, unless the condition has come already.
-    ///
-    /// - Throws: `CancellationError`, ``ShutdownError``.
-    @inline(__always)
-    func wait(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) async throws {
+    /// The long way, for what ``enter(_:unless:)`` leaves undecided.
+    @usableFromInline
+    @inline(never)
+    func waitPatiently(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) async throws {
+        // A task that has had its share lets others go first, and may come back on another thread.
+        if let core = LoopCore.current, core.operationsLeft <= 0 { await EventLoop.yield() }
         guard let core = LoopCore.current else { return try await waitOffLoop(isUnneeded) }
         let record = try core.checkpoint()
         let waiter = core.makeWaiter(.event)
         waiter.pointee.queue = Unmanaged.passUnretained(self)
         guard append(waiter, unless: isUnneeded) else { return core.waiters.release(waiter) }
         try LoopCore.check(await core.park(waiter, record, isolation))
-    }
-
-    /// As ``wait(_:unless:)``, for what ``enter(_:unless:)`` leaves undecided.
-    @usableFromInline
-    @inline(never)
-    func waitPatiently(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) async throws {
-        try await wait(isolation, unless: isUnneeded)
     }
 
     /// A task that is on no loop waits with a continuation of its own.

@@ -121,6 +121,7 @@ struct RegistrationTable: ~Copyable {
             firstFree = base + offset
         }
     }
+
     private mutating func growDirectory() {
         let larger = UnsafeMutablePointer<UnsafeMutablePointer<RegistrationSlot>>.allocate(capacity: chunkRoom * 2)
         larger.moveInitialize(from: chunks, count: chunkCount)
