@@ -34,7 +34,6 @@ int run_churn(const struct arguments *arguments);
 int run_idle(const struct arguments *arguments);
 int run_stream(const struct arguments *arguments);
 int run_udp(const struct arguments *arguments);
-int run_c_echo(const struct arguments *arguments);
 int run_c_udp_echo(const struct arguments *arguments);
 
 // MARK: support.c

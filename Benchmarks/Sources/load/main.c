@@ -26,7 +26,6 @@ static const struct command commands[] = {
     {"stream", {"PORT", "SINKPORT", "MEGABYTES"}, {1, 1, 0.001}, {65535, 65535, 1e9},
         "connections pid no-verify direct hold", run_stream},
     {"udp", {"PORT", "BYTES", "SECONDS"}, {1, 16, 0.01}, {65535, 65507, 86400}, "window batch warmup pid", run_udp},
-    {"c-echo", {"PORT"}, {0}, {65535}, "", run_c_echo},
     {"c-udp-echo", {"PORT"}, {0}, {65535}, "batch", run_c_udp_echo},
 };
 
@@ -56,8 +55,8 @@ static const char help[] =
     "  eddy-load udp PORT BYTES SECONDS [--window W] [--batch [N]]\n"
     "      Keeps W datagrams in flight (64). What has not come back after 100 ms of silence is lost. --batch: up to N (32)\n"
     "      per system call.\n"
-    "  eddy-load c-echo PORT, eddy-load c-udp-echo PORT [--batch [N]]\n"
-    "      Echo servers in C, as simple as they can be: what others can at most reach. With port 0 the kernel chooses.\n"
+    "  eddy-load c-udp-echo PORT [--batch [N]]\n"
+    "      An echo server in C, as simple as it can be: what others can at most reach. With port 0 the kernel chooses.\n"
     "\n"
     "  --engine NAME  uring: io_uring, one system call for many requests; epoll: two for each (echo, http). By default uring\n"
     "                 where kernel and build have it; " URING_IN_BUILD "\n"

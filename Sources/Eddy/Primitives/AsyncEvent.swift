@@ -42,6 +42,10 @@ public final class AsyncEvent: Sendable {
     @inlinable
     public func wait() async throws {
         if isSet { return }
-        try await queue.wait(#isolation) { flag.load(ordering: .relaxed) }
+        switch try queue.enter(#isolation, unless: { flag.load(ordering: .relaxed) }) {
+        case .passes: return
+        case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
+        case .undecided: try await queue.waitPatiently(#isolation) { flag.load(ordering: .relaxed) }
+        }
     }
 }

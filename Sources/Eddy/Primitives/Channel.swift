@@ -53,7 +53,11 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     @inlinable
     public func send(_ element: Element) async throws {
         var attempt = SendAttempt()
-        try await senders.wait(#isolation) { put(element, &attempt) }
+        switch try senders.enter(#isolation, unless: { put(element, &attempt) }) {
+        case .passes: break
+        case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
+        case .undecided: try await senders.waitPatiently(#isolation) { put(element, &attempt) }
+        }
         if attempt.result == .full { receivers.withLock { putInPromisedPlace(element, &attempt) } }
         attempt.receiver?.resume()
         if attempt.result == .closed { throw ChannelClosedError() }
@@ -124,7 +128,11 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     @inlinable
     public func receive() async throws -> Element? {
         var attempt = ReceiveAttempt()
-        try await receivers.wait(#isolation) { take(&attempt) }
+        switch try receivers.enter(#isolation, unless: { take(&attempt) }) {
+        case .passes: break
+        case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
+        case .undecided: try await receivers.waitPatiently(#isolation) { take(&attempt) }
+        }
         if !attempt.isOver { receivers.withLock { takePromisedElement(&attempt) } }
         attempt.sender?.resume()
         return attempt.element
