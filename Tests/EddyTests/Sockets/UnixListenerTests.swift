@@ -98,10 +98,9 @@ private func bindError(
             let result = next.perform(call)
             replaced.add()
             if replaced.value == 2 {
-                unlink(directory.file())
-                // Another file in between, so that the number is not used again at once.
-                close(open(directory.file("other"), O_CREAT | O_WRONLY, 0o600))
-                directory.leaveStaleSocket("socket")
+                // Made while the first is still there, so that it has another number, whatever other tests free meanwhile.
+                directory.leaveStaleSocket("successor")
+                rename(directory.file("successor"), directory.file())
             }
             return result
         }
