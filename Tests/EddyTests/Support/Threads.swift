@@ -38,14 +38,9 @@ struct TestThread: @unchecked Sendable {
 
 /// Runs a body on a thread of its own, without blocking the caller's.
 ///
-/// A task on a loop waits for it by parking. A continuation that is resumed before its task has stopped is handed over inside the
-/// runtime, where the thread sanitizer does not see it, and takes what follows for a race.
+/// Joined at the end: a continuation is handed over inside the runtime, where the thread sanitizer does not see it, and takes what
+/// the task does next in the same memory for a race. A join it does see.
 func onThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
-    guard LoopCore.current != nil else {
-        return try await withUnsafeThrowingContinuation { continuation in
-            TestThread { continuation.resume(with: Result { try body() }) }.detach()
-        }
-    }
     let result = Log<Result<T, any Error>>()
     let hasEnded = AsyncEvent()
     let thread = TestThread {
