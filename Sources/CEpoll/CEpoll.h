@@ -414,6 +414,10 @@ __attribute__((noinline, unused)) static void eddy_thread_slot_set(void *value) 
 extern __attribute__((swiftcall)) void *swift_task_getCurrent(void);
 static inline uintptr_t eddy_current_task(void) { return (uintptr_t)swift_task_getCurrent(); }
 
+// Cancels a task: `Task.cancel()` for one that is known by its address. Of the same ABI.
+extern __attribute__((swiftcall)) void swift_task_cancel(void *task);
+static inline void eddy_cancel_task(uintptr_t task) { swift_task_cancel((void *)task); }
+
 // How many forks lie between the first process and this one. A child shares the parent's epoll set (fork(2), epoll(7)): a
 // reactor must know that it is in a child, with a load and no system call. A child made by clone(2) by hand is not counted.
 __attribute__((weak)) uint32_t eddy_fork_generation_storage = 0;

@@ -342,16 +342,15 @@ struct LoopCore: @unchecked Sendable {
     @inline(__always)
     func currentRecord() -> Unmanaged<TaskRecord>? {
         let task = ThreadSlot.currentTask
-        if let known = runningRecord, known._withUnsafeGuaranteedRef({ $0.task == task }) { return known }
+        if let known = runningRecord, known._withUnsafeGuaranteedRef({ $0.isOf(task) }) { return known }
         return findRecord(task)
     }
 
     @inline(never)
     private func findRecord(_ task: UInt) -> Unmanaged<TaskRecord>? {
-        // The task-local keeps the record alive for as long as the task runs covered.
-        guard let record = TaskRecord.current, record.core.state == state, record.task == task else { return nil }
-        runningRecord = Unmanaged.passUnretained(record)
-        return runningRecord
+        guard let record = records.find(task), record._withUnsafeGuaranteedRef({ $0.isOf(task) }) else { return nil }
+        runningRecord = record
+        return record
     }
 
     /// Ends the wait of a cancelled task, if it is in one.
@@ -364,12 +363,17 @@ struct LoopCore: @unchecked Sendable {
         firstRecord?.previous = record
         firstRecord = record
         recordCount += 1
+        let reference = Unmanaged.passUnretained(record)
+        records.insert(reference, record.key)
+        runningRecord = reference
         if record.isRoot { rootCount += 1 }
         if phase != .open { record.cancelTask() }
     }
 
     func delist(_ record: TaskRecord) {
-        if runningRecord?.toOpaque() == Unmanaged.passUnretained(record).toOpaque() { runningRecord = nil }
+        let reference = Unmanaged.passUnretained(record)
+        if runningRecord?.toOpaque() == reference.toOpaque() { runningRecord = nil }
+        records.remove(reference, record.key)
         record.previous?.next = record.next
         record.next?.previous = record.previous
         if firstRecord === record { firstRecord = record.next }

@@ -34,6 +34,8 @@ struct LoopState: ~Copyable {
     /// The covered tasks that are alive: a list through their records.
     // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
     unowned(unsafe) var firstRecord: TaskRecord?
+    /// The same by task.
+    var records = RecordTable()
     var recordCount = 0
     var rootCount = 0
     /// Tasks parked on a descriptor.
@@ -156,6 +158,13 @@ extension LoopCore {
     var firstRecord: TaskRecord? {
         @inline(__always) get { state.pointee.firstRecord }
         @inline(__always) nonmutating set { state.pointee.firstRecord = newValue }
+    }
+
+    var records: RecordTable {
+        @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.records) { UnsafePointer($0) } }
+        @inline(__always) nonmutating unsafeMutableAddress {
+            withUnsafeMutablePointer(to: &state.pointee.records) { $0 }
+        }
     }
 
     var recordCount: Int {

@@ -39,7 +39,9 @@ final class ShardGroup: Sendable {
 
     /// A body is about to begin, in the main task of its loop.
     func bodyBegins(_ index: Int) {
-        guard let task = TaskRecord.current else { preconditionFailure("a main task has no record") }
+        guard let task = LoopCore.current?.currentRecord()?.takeUnretainedValue() else {
+            preconditionFailure("a main task has no record")
+        }
         let isLate = state.withLock { state in
             state.tasks[index] = task
             return state.isCancelled

@@ -1,61 +1,87 @@
 import EddyReactor
 import Synchronization
 
-/// What the loop knows about a task that it started: the name, the wait it is parked in, and whether it was cancelled.
+/// What the loop knows about a task that it started: the name, the wait it is parked in, the cancel scope it is in, and whether
+/// it was cancelled.
 ///
 /// One cancellation handler, installed where the task starts, covers all of its waits; the handler of a single wait would
-/// cost more than the wait itself. Waits find the record through a task-local, and believe it only if it is the current
-/// task's own: children inherit task-locals, but not the handler.
-// SAFETY: `waiter`, `next` and `previous` are touched on the loop's thread only; `task` is written by the task itself
-// and compared by whoever runs on the loop's thread, where a stale value can only fail to match, because a record
-// outlives the job that ends it (see `end`). The rest is immutable or atomic.
+/// cost more than the wait itself. A wait finds the record through the loop: the record of the job that runs, or the table of
+/// all; and believes it only if it is the current task's own.
+// SAFETY: `waiter`, `next` and `previous` are touched on the loop's thread only; `key` is written once, before anybody else
+// knows the record, and `scope` by its creator, before the task begins. The rest is immutable, atomic or guarded.
+@usableFromInline
 final class TaskRecord: @unchecked Sendable {
-    @TaskLocal static var current: TaskRecord?
-
     /// Whoever makes a record holds the loop for as long as the task runs.
     let core: LoopCore
     // What each wait looks at comes first: behind a field whose size only the runtime knows, every access would look its
     // offset up.
-    /// The task, as an address to compare with. Zero before it begins and after it ends.
-    private(set) var task: UInt = 0
+    /// The task, as an address to compare with. Zero once it has ended: a record outlives the job that ends it (see `end`).
+    private let address = Atomic<UInt>(0)
     /// The wait that the task is parked in.
     var waiter: WaiterPointer?
-    private let cancelled = Atomic<Bool>(false)
+    private let cancellation: Atomic<Cancellation>
     /// Started with `spawn` or as the main task of `run`: the end of the run cancels it and waits for it.
     let isRoot: Bool
     let name: String?
+    /// The innermost cancel scope that the task runs in.
+    let scope: CancelScope?
+    /// The task, as the table knows it.
+    private(set) var key: UInt = 0
     // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
     unowned(unsafe) var next: TaskRecord?
     unowned(unsafe) var previous: TaskRecord?
     private let handle = Guarded(Handle())
 
-    // SAFETY: used to cancel only, which any thread may do; the value keeps the task's memory alive.
-    private struct Handle: @unchecked Sendable {
-        var task: UnsafeCurrentTask?
+    /// What a wait must know before it begins.
+    private enum Cancellation: UInt8, AtomicRepresentable {
+        case none
+        case cancelled
+        /// Only the runtime knows: a scope's body has no cancellation handler, and might cancel itself with an
+        /// `UnsafeCurrentTask`. Everybody else who cancels it tells the record.
+        case asksRuntime
     }
 
-    init(_ core: LoopCore, name: String?, isRoot: Bool) {
+    private struct Handle {
+        /// The task can be cancelled: it has not ended.
+        var isAlive = false
+        /// The scope whose body the task waits for. It runs as a task of its own, and hears of cancellation through here.
+        var inner: CancelScope?
+    }
+
+    private init(_ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, hasHandler: Bool) {
         self.core = core
         self.name = name
         self.isRoot = isRoot
+        self.scope = scope
+        cancellation = Atomic(hasHandler ? .none : .asksRuntime)
     }
 
+    /// Is the task cancelled? Asked by itself.
     var isCancelled: Bool {
-        @inline(__always) get { cancelled.load(ordering: .relaxed) }
+        @inline(__always) get {
+            let known = cancellation.load(ordering: .relaxed)
+            return _slowPath(known != .none) && (known == .cancelled || Task.isCancelled)
+        }
     }
+
+    /// Is it the record of a task? Whoever asks on the loop's thread, about the task that runs there, gets an exact answer.
+    @inline(__always)
+    func isOf(_ task: UInt) -> Bool { address.load(ordering: .relaxed) == task }
 
     /// Cancels the task itself, as `Task.cancel()` does.
     ///
     /// - Note: *Thread:* any. Not called under a lock: cancellation handlers run before this returns.
     func cancelTask() {
-        handle.withLock { $0 }.task?.cancel()
+        handle.withLock { $0.isAlive ? TaskReference(retaining: key) : nil }?.cancel()
     }
 
-    /// The task was cancelled: its wait, if it is in one, ends.
+    /// The task was cancelled: its wait, if it is in one, ends, and so does the scope that it waits for.
     ///
     /// - Note: *Thread:* any. May be called more than once.
-    private func noteCancelled() {
-        cancelled.store(true, ordering: .relaxed)
+    @usableFromInline
+    func noteCancelled() {
+        cancellation.store(.cancelled, ordering: .relaxed)
+        handle.withLock { $0.inner }?.callerWasCancelled()
         if core.isCurrent {
             core.cancelWait(of: self)
         } else {
@@ -63,17 +89,56 @@ final class TaskRecord: @unchecked Sendable {
         }
     }
 
-    private func begin() {
-        task = ThreadSlot.currentTask
-        withUnsafeCurrentTask { current in
-            handle.withLock { $0.task = current }
-        }
+    /// The task goes on to wait for a scope's body; nil when that has ended.
+    ///
+    /// - Returns: whether the task was cancelled before.
+    func wait(for inner: CancelScope?) -> Bool {
+        handle.withLock { $0.inner = inner }
+        // Cancelled before the lock was taken, the handler saw no scope, and its mark is seen here.
+        return isCancelled
+    }
+
+    // MARK: - Covering a task
+
+    /// The current task is covered from now on, until ``end()``, by the handler that ``cover(_:_:)`` installs.
+    ///
+    /// - Returns: nil when it is covered already, by somebody further out.
+    /// - Precondition: the task is on the loop. It may leave it later, and end elsewhere.
+    static func begin(
+        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope? = nil
+    ) -> TaskRecord? {
+        guard core.currentRecord() == nil else { return nil }
+        let record = TaskRecord(core, name: name, isRoot: isRoot, scope: scope, hasHandler: true)
+        record.enlist()
+        return record
+    }
+
+    /// The current task, which has just begun, runs the body of a scope. Who cancels it calls ``noteCancelled()`` as well.
+    ///
+    /// - Precondition: the task is on the loop.
+    static func begin(_ core: LoopCore, in scope: CancelScope) -> TaskRecord {
+        let record = TaskRecord(core, name: nil, isRoot: false, scope: scope, hasHandler: false)
+        record.enlist()
+        return record
+    }
+
+    /// A record of no task.
+    static func unbegun(_ core: LoopCore) -> TaskRecord {
+        TaskRecord(core, name: nil, isRoot: false, scope: nil, hasHandler: true)
+    }
+
+    private func enlist() {
+        key = ThreadSlot.currentTask
+        address.store(key, ordering: .relaxed)
+        handle.withLock { $0.isAlive = true }
         core.enlist(self)
     }
 
-    private func end() {
-        task = 0
-        handle.withLock { $0.task = nil }
+    /// The task has run what was covered.
+    @usableFromInline
+    func end() {
+        address.store(0, ordering: .relaxed)
+        handle.withLock { $0.isAlive = false }
         // Away from the loop the record is sent there: it must outlive the job that the loop may still be in, which may
         // compare the current task with this record's.
         if core.isCurrent { core.delist(self) } else { core.inbox.send(.recordEnded(self)) }
@@ -81,25 +146,19 @@ final class TaskRecord: @unchecked Sendable {
 
     /// Runs a task's body covered by one cancellation handler.
     ///
-    /// - Precondition: the task is on the loop. It may leave it later, and end elsewhere.
-    static func cover<T, Failure: Error>(
-        _ core: LoopCore, name: String?, isRoot: Bool,
-        _ body: nonisolated(nonsending) () async throws(Failure) -> T
-    ) async throws(Failure) -> T {
-        let record = TaskRecord(core, name: name, isRoot: isRoot)
-        record.begin()
+    /// Inlinable, so that the body's type is known where it is written: the value goes past the handler, which knows of none.
+    @inlinable
+    static func cover<T>(
+        _ record: TaskRecord?, _ body: nonisolated(nonsending) () async throws -> T
+    ) async throws -> T {
+        guard let record else { return try await body() }
         defer { record.end() }
-        let result: Result<T, Failure> = await withTaskCancellationHandler {
-            await $current.withValue(record) {
-                do throws(Failure) {
-                    return .success(try await body())
-                } catch {
-                    return .failure(error)
-                }
-            }
+        var value: T?
+        try await withTaskCancellationHandler {
+            value = try await body()
         } onCancel: {
             record.noteCancelled()
         }
-        return try result.get()
+        return value!
     }
 }

@@ -16,10 +16,11 @@ import EddyReactor
 public func gather<each T: Sendable>(
     _ operations: repeat @escaping @Sendable () async throws -> each T
 ) async throws -> (repeat each T) {
+    let scope = CancelScope.current
     let values = (repeat ResultBox<each T>())
     try await withThrowingTaskGroup(of: Void.self) { group in
         for (operation, value) in repeat (each operations, each values) {
-            group.addTask { value.store(.success(try await covered { try await operation() })) }
+            group.addTask { value.store(.success(try await covered(in: scope) { try await operation() })) }
         }
         // Not waitForAll(), which throws the first error only when all have ended.
         while try await group.next() != nil {}
@@ -37,10 +38,11 @@ public func gather<each T: Sendable>(
 /// - Note: *Cancellation:* reaches every operation.
 @discardableResult
 public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
+    let scope = CancelScope.current
     let values = operations.map { _ in ResultBox<T>() }
     try await withThrowingTaskGroup(of: Void.self) { group in
         for (operation, value) in zip(operations, values) {
-            group.addTask { value.store(.success(try await covered { try await operation() })) }
+            group.addTask { value.store(.success(try await covered(in: scope) { try await operation() })) }
         }
         // Not waitForAll(), which throws the first error only when all have ended.
         while try await group.next() != nil {}
@@ -58,12 +60,13 @@ public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T
 public func gatherResults<each T: Sendable>(
     _ operations: repeat @escaping @Sendable () async throws -> each T
 ) async -> (repeat Result<each T, any Error>) {
+    let scope = CancelScope.current
     let results = (repeat ResultBox<each T>())
     await withTaskGroup(of: Void.self) { group in
         for (operation, result) in repeat (each operations, each results) {
             group.addTask {
                 do {
-                    result.store(.success(try await covered { try await operation() }))
+                    result.store(.success(try await covered(in: scope) { try await operation() }))
                 } catch {
                     result.store(.failure(error))
                 }
@@ -80,9 +83,10 @@ public func gatherResults<each T: Sendable>(
 /// - Note: *Cancellation:* reaches every operation.
 public func race<T: Sendable>(_ operations: (@Sendable () async throws -> T)...) async throws -> T {
     expectUsage(!operations.isEmpty, "a race needs at least one operation")
+    let scope = CancelScope.current
     return try await withThrowingTaskGroup(of: T.self) { group in
         for operation in operations {
-            group.addTask { try await covered { try await operation() } }
+            group.addTask { try await covered(in: scope) { try await operation() } }
         }
         defer { group.cancelAll() }
         return try await group.next()!

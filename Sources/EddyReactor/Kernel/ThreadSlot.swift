@@ -19,6 +19,9 @@ package enum ThreadSlot {
         @inline(__always) get { UInt(eddy_current_task()) }
     }
 
+    /// Cancels a task that is known by its address, and alive.
+    package static func cancelTask(_ task: UInt) { eddy_cancel_task(task) }
+
     package static var isMain: Bool { eddy_is_main_thread() != 0 }
 }
 

@@ -65,12 +65,9 @@ public struct MonotonicInstant: InstantProtocol, Sendable, Hashable, CustomStrin
 extension Duration {
     /// Whole nanoseconds, rounded up so that a wait never ends early, clamped to what 64 bits hold.
     package var clampedNanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        guard !overflow else { return seconds < 0 ? .min : .max }
-        // Attoseconds have the sign of the whole. A positive rest rounds up, a negative one truncates: both towards later.
-        let rest = attoseconds / 1_000_000_000 + (attoseconds % 1_000_000_000 > 0 ? 1 : 0)
-        let (sum, overflowed) = whole.addingReportingOverflow(rest)
-        return overflowed ? (seconds < 0 ? .min : .max) : sum
+        // A positive rest rounds up, a negative one is cut off: both towards later.
+        let attoseconds = attoseconds
+        let (whole, rest) = attoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        return Int64(clamping: rest > 0 ? whole + 1 : whole)
     }
 }

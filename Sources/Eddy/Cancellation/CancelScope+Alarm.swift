@@ -1,0 +1,94 @@
+import EddyReactor
+
+// What ends a scope's time: a timer of the loop that it was opened on, which is touched on the loop's thread only; off any
+// loop a task that sleeps.
+extension CancelScope {
+    var now: MonotonicInstant { core?.kernel.now() ?? .now }
+
+    /// Sets the first alarm, before anybody else knows the scope.
+    func armAtBeginning() {
+        guard let deadline = state.withLock({ $0.deadline }) else { return }
+        guard let core, core.isCurrent else { return updateAlarm() }
+        let timer = core.reactor.schedule(at: deadline) { self.alarmRang() }
+        state.withLock { $0.timer = timer }
+    }
+
+    /// Sets the alarm for the time that holds now.
+    ///
+    /// - Note: *Thread:* any.
+    func updateAlarm() {
+        guard let core else { return updateSleeper() }
+        if core.isCurrent {
+            updateTimer(core)
+        } else {
+            core.loop.post { self.updateTimer(core) }
+        }
+    }
+
+    /// - Note: *Thread:* the loop's.
+    func updateTimer(_ core: LoopCore) {
+        let (old, alarm) = state.withLock { state in
+            defer { state.timer = nil }
+            return (state.timer, state.hasEnded ? nil : state.alarm)
+        }
+        if let old { core.reactor.cancel(old) }
+        guard let alarm else { return }
+        let timer = core.reactor.schedule(at: alarm) { self.alarmRang() }
+        let isLate = state.withLock { state in
+            state.timer = timer
+            return state.hasEnded
+        }
+        if isLate { core.reactor.cancel(timer) }
+    }
+
+    private func updateSleeper() {
+        let (old, alarm) = state.withLock { ($0.sleeper, $0.hasEnded ? nil : $0.alarm) }
+        old?.cancel()
+        guard let alarm else { return }
+        let sleeper = Task {
+            do { try await Task.sleep(for: MonotonicInstant.now.duration(to: alarm)) } catch { return }
+            alarmRang()
+        }
+        let isLate = state.withLock { state in
+            state.sleeper = sleeper
+            return state.hasEnded
+        }
+        if isLate { sleeper.cancel() }
+    }
+
+    /// A time is over: of the deadline, or of the grace. One that was moved meanwhile is waited for again.
+    private func alarmRang() {
+        let time = now
+        var isEarly = false
+        let task = state.withLock { state -> CancelledBody? in
+            state.timer = nil
+            guard !state.hasEnded, let alarm = state.alarm else { return nil }
+            guard alarm <= time else {
+                isEarly = true
+                return nil
+            }
+            if let deadline = state.deadline, deadline <= time, state.cause == nil { state.cause = .deadline }
+            return state.cancelTask()
+        }
+        task?.cancel()
+        if isEarly { updateAlarm() }
+    }
+
+    /// The body has ended: nothing may be left of the alarm.
+    ///
+    /// - Returns: what the body threw.
+    func endAlarm() -> (any Error)? {
+        let (timer, sleeper, failure) = state.withLock { state in
+            defer {
+                state.timer = nil
+                state.sleeper = nil
+            }
+            return (state.timer, state.sleeper, state.failure)
+        }
+        sleeper?.cancel()
+        if let timer, let core {
+            if core.isCurrent { core.reactor.cancel(timer) } else { core.loop.post { core.reactor.cancel(timer) } }
+        }
+        return failure
+    }
+}

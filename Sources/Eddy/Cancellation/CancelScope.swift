@@ -1,0 +1,214 @@
+public import EddyReactor
+
+/// A region of a task that can be cancelled by itself: from inside, by another task or thread, or by its deadline.
+///
+/// ```swift
+/// let answer = try await withCancelScope { scope in
+///     button.onPress = { scope.cancel(reason: "the user gave up") }
+///     return try await ask()
+/// }
+/// if answer == nil { print("nobody waits for it any more") }
+/// ```
+///
+/// The body of a scope runs as a task of its own, so that everything in it is cancelled, really: our waits, `Task.sleep`, task
+/// groups, other people's code. It stays cancelled: every further wait in the scope throws at once, but for those under a
+/// ``withTaskCancellationShield(_:)``.
+///
+/// trio's `CancelScope`, and what `asyncio.timeout()` returns.
+///
+/// - Note: *Thread:* any, for everything that can be asked or changed.
+// SAFETY: `body` is written by the task that runs the scope, before the body's task is started and after it has ended. The rest
+// is immutable or guarded.
+public final class CancelScope: @unchecked Sendable {
+    /// Why a scope was cancelled by itself. The cancellation of the task around it is no cause of its own.
+    public enum Cause: Sendable, Hashable {
+        /// Somebody called ``CancelScope/cancel(reason:)``.
+        case cancelled(reason: String?)
+        /// Its deadline passed.
+        case deadline
+    }
+
+    /// What the cancellation of the caller means for the body.
+    enum Link: Sendable {
+        /// The body is cancelled as well.
+        case follows
+        /// The body does not notice.
+        case shielded
+        /// The body is cancelled when it has had some time.
+        case grace(Duration)
+    }
+
+    struct State {
+        /// The address of the body's task, while it runs; zero before and after.
+        var task: UInt = 0
+        /// The record that the task's waits look at, if it is on a loop.
+        var record: TaskRecord?
+        var cause: Cause?
+        var callerIsCancelled = false
+        /// The body's task is cancelled, or will be as soon as it begins.
+        var isCancelling = false
+        var hasEnded = false
+        var endedOnLoop = false
+        /// What the body threw.
+        var failure: (any Error)?
+        var deadline: MonotonicInstant?
+        /// When the time that a caller's cancellation leaves is over.
+        var graceEnd: MonotonicInstant?
+        /// What waits for the earlier of the two: a timer of the loop, or off any loop a task that sleeps.
+        var timer: TimerID?
+        var sleeper: Task<Void, Never>?
+
+        var alarm: MonotonicInstant? {
+            guard let deadline else { return graceEnd }
+            return graceEnd.map { min($0, deadline) } ?? deadline
+        }
+    }
+
+    let link: Link
+    /// The scope around this one, as far as it can be told: see ``current``.
+    let parent: CancelScope?
+    /// The loop that the scope was opened on. The caller, which outlives the scope, holds it.
+    let core: LoopCore?
+    let state: Guarded<State>
+    /// What runs in the scope, while it does.
+    var body: (@Sendable () async throws -> Void)?
+
+    init(_ link: Link, deadline: MonotonicInstant? = nil) {
+        self.link = link
+        core = LoopCore.current
+        parent = Self.current
+        state = Guarded(State(deadline: deadline))
+    }
+
+    // MARK: - Cancelling
+
+    /// Cancels the body: every wait in it ends with a `CancellationError`, now and from now on.
+    ///
+    /// The first call counts. After the body has ended, and after its deadline has passed, it does nothing.
+    ///
+    /// - Parameter reason: told by ``cause`` and ``reason``.
+    public func cancel(reason: String? = nil) {
+        cancel(.cancelled(reason: reason))
+    }
+
+    /// Was it cancelled by itself, through ``cancel(reason:)`` or by its deadline?
+    public var isCancelled: Bool { cause != nil }
+
+    /// Why it was cancelled; nil when it was not. Stays what it was when the scope has ended.
+    public var cause: Cause? { state.withLock { $0.cause } }
+
+    /// The reason that was given for the cancellation.
+    public var reason: String? {
+        if case .cancelled(let reason)? = cause { return reason }
+        return nil
+    }
+
+    /// Was the task around the scope cancelled while the body ran? That cancellation is the caller's, and goes on outside.
+    public var callerIsCancelled: Bool { state.withLock { $0.callerIsCancelled } }
+
+    func cancel(_ cause: Cause) {
+        // Cancelling runs handlers, so never under the lock.
+        let task = state.withLock { state -> CancelledBody? in
+            guard state.cause == nil, !state.hasEnded else { return nil }
+            state.cause = cause
+            return state.cancelTask()
+        }
+        task?.cancel()
+    }
+
+    /// The task that waits for the body was cancelled.
+    ///
+    /// - Note: *Thread:* any. May be called more than once.
+    func callerWasCancelled() {
+        var isAlarmNew = false
+        let task = state.withLock { state -> CancelledBody? in
+            guard !state.callerIsCancelled, !state.hasEnded else { return nil }
+            state.callerIsCancelled = true
+            switch link {
+            case .follows: return state.cancelTask()
+            case .shielded: return nil
+            case .grace(let time):
+                state.graceEnd = now.advanced(by: time)
+                isAlarmNew = true
+                return nil
+            }
+        }
+        task?.cancel()
+        if isAlarmNew { updateAlarm() }
+    }
+
+    // MARK: - The deadline
+
+    /// When the scope is cancelled by itself; nil for never. May be moved while the body runs, forward and back; once it has
+    /// passed, that changes nothing.
+    public var deadline: LoopClock.Instant? {
+        get { state.withLock { $0.deadline } }
+        set {
+            let isNew = state.withLock { state in
+                guard state.deadline != newValue else { return false }
+                state.deadline = newValue
+                return !state.hasEnded
+            }
+            if isNew { updateAlarm() }
+        }
+    }
+
+    /// Gives the body a new deadline, counted from now. asyncio's `Timeout.reschedule`.
+    public func extend(to remaining: Duration) {
+        deadline = now.advanced(by: remaining)
+    }
+
+    /// The earliest deadline that holds in the scope: its own, or one of those around it that reach in.
+    ///
+    /// - Complexity: O(n) in the depth.
+    public var effectiveDeadline: LoopClock.Instant? {
+        let own = deadline
+        guard case .follows = link, let outer = parent?.effectiveDeadline else { return own }
+        return own.map { min($0, outer) } ?? outer
+    }
+
+    /// The innermost scope that the running task is in.
+    ///
+    /// Children of ``gather(_:)``, ``race(_:)`` and their kind are in the scope of their parent. A child of a standard task group
+    /// is cancelled with the scope that its group is in, but can't be asked for it: nil. A spawned task begins outside.
+    public static var current: CancelScope? {
+        if let core = LoopCore.current {
+            return core.currentRecord()?._withUnsafeGuaranteedRef { $0.scope }
+        }
+        return offLoop
+    }
+
+    /// The same for a task that is on no loop.
+    @TaskLocal static var offLoop: CancelScope?
+}
+
+extension CancelScope.State {
+    /// The body is to be cancelled.
+    ///
+    /// - Returns: its task, to be cancelled when the lock is free; nil when it has not begun or was cancelled before.
+    mutating func cancelTask() -> CancelledBody? {
+        guard !isCancelling else { return nil }
+        isCancelling = true
+        guard task != 0 else { return nil }
+        return CancelledBody(task: TaskReference(retaining: task), record: record)
+    }
+}
+
+/// A scope's task that is about to be cancelled.
+struct CancelledBody: Sendable {
+    let task: TaskReference
+    let record: TaskRecord?
+
+    func cancel() {
+        task.cancel()
+        record?.noteCancelled()
+    }
+}
+
+extension EventLoop {
+    /// The earliest deadline that holds for the running task: of the scope it is in and of those around that.
+    ///
+    /// For those who pass it on, to a server that should not work longer than anybody waits. trio's
+    /// `current_effective_deadline`.
+    public static var currentDeadline: LoopClock.Instant? { CancelScope.current?.effectiveDeadline }
+}
