@@ -24,6 +24,8 @@ let package = Package(
         .package(name: "eddy", path: "..")
     ],
     targets: [
+        // Without Eddy: what the runtime's own part of an operation is.
+        .executableTarget(name: "runtime-floor", swiftSettings: settings),
         .target(name: "CAllocationCounter"),
         // The load of bench.py. In C, so that it costs less than the servers that it is for.
         .executableTarget(

@@ -115,7 +115,9 @@ def request(session, peer, kind):
     command = peer.commands[kind]
     costs = {"instructions": round(instructions.per_request(session, peer.name, command, kind))}
     try:
-        costs["system calls"] = tidy(syscalls.per_request(session, peer.name, command, kind)["all"])
+        # The lesser of two: a server that is kept waiting by a busy machine makes one more now and then, for a timer.
+        costs["system calls"] = min(
+            tidy(syscalls.per_request(session, peer.name, command, kind)["all"]) for _ in range(2))
     except Failure:
         # Not everywhere may, or can, strace look at another process. eddy-bench counts its own.
         pass

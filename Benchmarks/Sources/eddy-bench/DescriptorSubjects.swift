@@ -5,8 +5,21 @@ extension Subject {
     /// One byte to and fro between two tasks.
     static let descriptors: [Subject] = [
         Subject(
-            "pipe", "one round trip of a byte: socketpair, waitUntilReadable, read(2), write(2)", count: 100_000,
+            "pipe", "one round trip of a byte: two UnixStreams, the ends of a socketpair", count: 100_000,
             isAllocationFree: true
+        ) { count in
+            let (first, second) = try await UnixStream.pair()
+            defer {
+                first.close()
+                second.close()
+            }
+            _ = try await gather(
+                { try await ping(count, first) },
+                { try await pong(count, second) })
+        }.with { $0.repetitions = 3 },
+        Subject(
+            "pipe-lent", "the same with descriptors that are lent: waitUntilReadable, read(2), write(2)",
+            count: 100_000, isAllocationFree: true
         ) { count in
             let pair = try SocketPair()
             defer { pair.close() }
@@ -64,7 +77,7 @@ extension Subject {
 
     // MARK: - A stream that the loop owns
 
-    private static func ping(_ count: Int, _ stream: TCPStream) async throws {
+    private static func ping(_ count: Int, _ stream: some ByteStream) async throws {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 1)
         defer { buffer.deallocate() }
         let one = UnsafeRawBufferPointer(rebasing: buffer[..<1])
@@ -76,7 +89,7 @@ extension Subject {
         }
     }
 
-    private static func pong(_ count: Int, _ stream: TCPStream) async throws {
+    private static func pong(_ count: Int, _ stream: some ByteStream) async throws {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 1)
         defer { buffer.deallocate() }
         for _ in 0..<count {

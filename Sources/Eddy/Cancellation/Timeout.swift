@@ -36,7 +36,7 @@ public func withTimeout<T>(
 /// ```
 ///
 /// - Throws: ``TimeoutError`` when the time was over and the body threw; otherwise what the body throws.
-/// - Note: as for ``withTimeout(_:_:)-(Duration,_)``. asyncio's `timeout()` with `reschedule()`.
+/// - Note: as for ``withTimeout(_:_:)-(_,()->T)``. asyncio's `timeout()` with `reschedule()`.
 @inlinable
 public func withTimeout<T>(
     _ timeout: Duration, _ body: nonisolated(nonsending) (CancelScope) async throws -> T
@@ -55,7 +55,7 @@ public func withTimeout<T>(
 ///
 /// - Returns: nil when the time was over and the body ended with an error.
 /// - Throws: what the body throws in time.
-/// - Note: as for ``withTimeout(_:_:)-(Duration,_)``. trio's `move_on_after`.
+/// - Note: as for ``withTimeout(_:_:)-(_,()->T)``. trio's `move_on_after`.
 @inlinable
 public func withOptionalTimeout<T>(
     _ timeout: Duration, _ body: nonisolated(nonsending) () async throws -> T
@@ -70,7 +70,7 @@ public func withOptionalTimeout<T>(
 /// Runs a body that must finish by an instant. Nested deadlines each hold: the earliest comes first.
 ///
 /// - Throws: ``TimeoutError`` when the instant had passed and the body threw; otherwise what the body throws.
-/// - Note: as for ``withTimeout(_:_:)-(Duration,_)``.
+/// - Note: as for ``withTimeout(_:_:)-(_,()->T)``.
 @inlinable
 public func withDeadline<T>(
     _ deadline: LoopClock.Instant, _ body: nonisolated(nonsending) () async throws -> T

@@ -37,8 +37,10 @@ public func withCancelScope<T>(
 /// try await withGracePeriod(.seconds(5)) { try await connection.finishRequests() }
 /// ```
 ///
-/// - Parameter grace: how long the body goes on undisturbed after its caller was cancelled. A body that begins in a
-///   cancelled task has that long from its beginning.
+/// - Parameters:
+///   - grace: how long the body goes on undisturbed after its caller was cancelled. A body that begins in a cancelled task
+///     has that long from its beginning.
+///   - body: what must not be torn at once.
 /// - Returns: the body's value.
 /// - Throws: what the body throws.
 /// - Note: *Cancellation:* see above. The caller meets it at its next wait after this, if the body finished. *Complexity:* as

@@ -85,7 +85,7 @@ public enum Pipe {
     /// Opens a named pipe for writing, waiting until somebody reads it.
     ///
     /// Until then open(2) answers ENXIO, and nothing tells when that changes: it is tried again, after a millisecond at first
-    /// and then twice as long each time up to a tenth of a second. Limit the wait with ``withTimeout(_:_:)``.
+    /// and then twice as long each time up to a tenth of a second. Limit the wait with ``withTimeout(_:_:)-(_,()->T)``.
     ///
     /// - Throws: ``SystemError``, for instance ENOENT, EACCES; ``NotAPipeError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.

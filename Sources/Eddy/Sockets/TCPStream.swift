@@ -185,7 +185,7 @@ public final class TCPStream: ByteStream {
     /// How long a single wait for bytes may take before the read throws ``TimeoutError``; nil is as long as it takes.
     ///
     /// It counts anew with each byte that comes: a peer that sends one byte a second is not idle. Give a whole message its time
-    /// with ``withTimeout(_:_:)``.
+    /// with ``withTimeout(_:_:)-(_,()->T)``.
     ///
     /// - Note: *Thread:* any. It holds for waits that begin afterwards. *Complexity:* a timer in the loop's heap for each wait,
     ///   no allocation and no system call.

@@ -15,11 +15,11 @@ final class TaskRecord: @unchecked Sendable {
     let core: LoopCore
     // What each wait looks at comes first: behind a field whose size only the runtime knows, every access would look its
     // offset up.
-    /// The task, as an address to compare with. Zero once it has ended: a record outlives the job that ends it (see `end`).
-    private let address = Atomic<UInt>(0)
     /// The wait that the task is parked in.
     var waiter: WaiterPointer?
-    private let cancellation: Atomic<Cancellation>
+    /// The task, as an address to compare with. Zero once it has ended: a record outlives the job that ends it (see `end`).
+    private let address = Atomic<UInt>(0)
+    private let cancellation: Atomic<UInt8>
     /// Started with `spawn` or as the main task of `run`: the end of the run cancels it and waits for it.
     let isRoot: Bool
     let name: String?
@@ -32,14 +32,12 @@ final class TaskRecord: @unchecked Sendable {
     unowned(unsafe) var previous: TaskRecord?
     private let handle = Guarded(Handle())
 
-    /// What a wait must know before it begins.
-    private enum Cancellation: UInt8, AtomicRepresentable {
-        case none
-        case cancelled
-        /// Only the runtime knows: a scope's body has no cancellation handler, and might cancel itself with an
-        /// `UnsafeCurrentTask`. Everybody else who cancels it tells the record.
-        case asksRuntime
-    }
+    // What a wait must know before it begins. Plain numbers: of an enumeration each load would check that it is one of its cases.
+    private static let notCancelled: UInt8 = 0
+    private static let isCancelled: UInt8 = 1
+    /// Only the runtime knows: a scope's body has no cancellation handler, and might cancel itself with an `UnsafeCurrentTask`.
+    /// Everybody else who cancels it tells the record.
+    private static let asksRuntime: UInt8 = 2
 
     private struct Handle {
         /// The task can be cancelled: it has not ended.
@@ -53,14 +51,14 @@ final class TaskRecord: @unchecked Sendable {
         self.name = name
         self.isRoot = isRoot
         self.scope = scope
-        cancellation = Atomic(hasHandler ? .none : .asksRuntime)
+        cancellation = Atomic(hasHandler ? Self.notCancelled : Self.asksRuntime)
     }
 
     /// Is the task cancelled? Asked by itself.
     var isCancelled: Bool {
         @inline(__always) get {
             let known = cancellation.load(ordering: .relaxed)
-            return _slowPath(known != .none) && (known == .cancelled || Task.isCancelled)
+            return _slowPath(known != Self.notCancelled) && (known == Self.isCancelled || Task.isCancelled)
         }
     }
 
@@ -80,7 +78,7 @@ final class TaskRecord: @unchecked Sendable {
     /// - Note: *Thread:* any. May be called more than once.
     @usableFromInline
     func noteCancelled() {
-        cancellation.store(.cancelled, ordering: .relaxed)
+        cancellation.store(Self.isCancelled, ordering: .relaxed)
         handle.withLock { $0.inner }?.callerWasCancelled()
         if core.isCurrent {
             core.cancelWait(of: self)

@@ -5,7 +5,7 @@ extension UnixStream {
     ///
     /// When the server's backlog is full this tries again, after 1 ms at first and then after twice as long each time, up to
     /// 100 ms: the kernel has no event that tells of room (EAGAIN, connect(2)). It does so until it succeeds: say with
-    /// ``withTimeout(_:_:)`` how long that may take.
+    /// ``withTimeout(_:_:)-(_,()->T)`` how long that may take.
     ///
     /// - Parameter path: at most ``SocketAddress/maximumUnixNameLength`` bytes.
     /// - Throws: ``SystemError``: ENOENT when there is no socket, ECONNREFUSED when nobody listens at it, EACCES when this
