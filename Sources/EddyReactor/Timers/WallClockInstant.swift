@@ -49,5 +49,11 @@ public struct WallClockInstant: InstantProtocol, Sendable, Hashable, CustomStrin
     /// How long the left instant is after the right one; negative if it is before. Saturates.
     public static func - (left: Self, right: Self) -> Duration { right.duration(to: left) }
 
-    public var description: String { "\(Duration.nanoseconds(nanosecondsSince1970)) since 1970" }
+    public var description: String {
+        // A Duration prints itself rounded to what a Double holds: microseconds, in our time.
+        let fraction = "\(nanosecondsSince1970.magnitude % 1_000_000_000)"
+        let seconds = nanosecondsSince1970.magnitude / 1_000_000_000
+        let zeros = String(repeating: "0", count: 9 - fraction.count)
+        return "\(nanosecondsSince1970 < 0 ? "-" : "")\(seconds).\(zeros)\(fraction) seconds since 1970"
+    }
 }
