@@ -58,6 +58,12 @@ public final class DelayQueue<Element: Sendable>: @unchecked Sendable {
     private var freeSlots: [Int] = []
     private var hasClosed = false
 
+    /// How many places an empty queue keeps the memory of.
+    static var keptSlots: Int { 1024 }
+
+    /// For tests: how many places there is memory for.
+    var capacity: Int { slots.capacity }
+
     /// Makes an empty queue.
     public init() {
         leader = WaitQueue(sharingLockOf: followers)
@@ -276,6 +282,11 @@ public final class DelayQueue<Element: Sendable>: @unchecked Sendable {
         let element = slots[slot].element.take()
         slots[slot].serial = 0
         freeSlots.append(slot)
+        // A queue that has held many gives their memory back when it is empty. No key of theirs matches anything any more.
+        if heap.count == 0, slots.count > Self.keptSlots {
+            slots = []
+            freeSlots = []
+        }
         return element
     }
 

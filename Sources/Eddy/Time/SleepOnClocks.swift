@@ -7,7 +7,8 @@ public import EddyReactor
 /// - Parameters:
 ///   - duration: how long at least.
 ///   - tolerance: how much longer it may be. Sleeps that have one end together with others where they can, so that the process
-///     wakes up less often: a hundred sleeps within a second that may each be a quarter of a second late end in five wake-ups.
+///     wakes up less often: a hundred sleeps within a second that may each be a quarter of a second late end in eight wake-ups
+///     or so. nil is none.
 /// - Throws: `CancellationError` when the task is cancelled before or while it sleeps; ``ShutdownError`` when the loop ends.
 /// - Note: *Cancellation:* and *Complexity:* as for ``sleep(for:)``. Never early.
 public func sleep(for duration: Duration, tolerance: Duration?) async throws {

@@ -15,15 +15,14 @@ public enum KernelClock: UInt8, Sendable, Hashable, CaseIterable {
 
     /// What the slots of its timers begin with, so that a timer's name tells its clock: the heap of CLOCK_MONOTONIC would need
     /// some thirty gigabytes to get there.
-    var firstSlot: UInt32 { self == .boottime ? 1 << 30 : 1 << 31 }
+    var firstSlot: UInt32 { self == .boottime ? Self.leastSlot : 2 * Self.leastSlot }
+
+    static let leastSlot: UInt32 = 1 << 30
 
     /// The clock of a timer, from its name; nil is CLOCK_MONOTONIC.
     init?(of timer: TimerID) {
-        switch timer.slot {
-        case ..<(1 << 30): return nil
-        case ..<(1 << 31): self = .boottime
-        default: self = .realtime
-        }
+        if timer.slot < Self.leastSlot { return nil }
+        self = timer.slot < 2 * Self.leastSlot ? .boottime : .realtime
     }
 }
 

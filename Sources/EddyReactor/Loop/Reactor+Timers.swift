@@ -26,7 +26,7 @@ extension Reactor {
         var callback: (() throws -> Void)?
         let wasPending = timers.remove(timer, callback: &callback)
         callback = nil
-        return wasPending || cancelOnOtherClock(timer)
+        return wasPending || (timer.slot >= KernelClock.leastSlot && cancelOnOtherClock(timer))
     }
 
     /// The clock of all deadlines, read now.

@@ -109,14 +109,23 @@ private struct OwnClock: Clock {
         }
     }
 
-    @Test("C2: a task that is cancelled already does not begin a sleep on another clock, and makes no timer for it")
+    @Test("C2: a task that is cancelled already does not begin a sleep, however short, and makes no timer for it")
     func aCancelledTaskDoesNotSleep() throws {
         let kernel = CountingKernel(over: VirtualTimeKernel())
         try onLoop(kernel) { loop in
-            let task = loop.spawn { try await sleep(for: .seconds(1), clock: .continuous) }
-            task.cancel()
-            #expect(await errorOf(task) is CancellationError)
+            let bodies: [@Sendable () async throws -> Void] = [
+                { try await sleep(for: .zero) }, { try await sleep(until: .now - .seconds(1)) },
+                { try await sleep(for: .zero, tolerance: .seconds(1)) },
+                { try await sleep(for: .zero, clock: .continuous) },
+                { try await sleep(untilWallClock: .now - .seconds(1)) }, { try await sleepForever() },
+            ]
+            for body in bodies {
+                let task = loop.spawn { try await body() }
+                task.cancel()
+                #expect(await errorOf(task) is CancellationError)
+            }
             #expect(kernel.count(.timerfd_create) == 1)
+            #expect(loop.statistics.reactor.timers == 0)
         }
     }
 

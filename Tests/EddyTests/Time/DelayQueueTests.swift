@@ -195,6 +195,19 @@ import Testing
         #expect(counter.live == 0)
     }
 
+    @Test("D15: a queue that has held a hundred thousand gives the memory back, and no key matches what comes after")
+    func memoryIsGivenBack() throws {
+        try onLoop(VirtualTimeKernel()) { _ in
+            let queue = DelayQueue<Int>()
+            let keys = try (0..<100_000).map { try queue.insert($0, after: .seconds($0 % 1000)) }
+            for key in keys { queue.remove(key) }
+            #expect(queue.capacity <= DelayQueue<Int>.keptSlots)
+            let after = try queue.insert(-1, after: .seconds(1))
+            #expect(keys.allSatisfy { $0 != after && queue.deadline(of: $0) == nil })
+            #expect(try await queue.next() == -1)
+        }
+    }
+
     @Test func itTellsWhatIsInIt() throws {
         let kernel = VirtualTimeKernel()
         try onLoop(kernel) { loop in
