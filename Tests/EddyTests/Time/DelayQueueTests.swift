@@ -247,6 +247,23 @@ import Testing
         }
     }
 
+    @Test("F: who comes when an element is due already does not get past who waits for it")
+    func whoComesLateStandsInLine() throws {
+        let kernel = VirtualTimeKernel()
+        try onLoop(kernel) { loop in
+            let queue = DelayQueue<Int>()
+            let first = loop.spawn { try await queue.next() }
+            try await untilParked(1)
+            for number in 1...2 { try queue.insert(number, after: .seconds(1)) }
+            await settle()
+            // Due from here on, and the loop has not looked yet.
+            kernel.advance(by: .seconds(1))
+            #expect(queue.tryNext() == nil)
+            #expect(try await queue.next() == 2)
+            #expect(try await first.value == 1)
+        }
+    }
+
     @Test("C4: a taker that is cancelled loses nothing, and the next one takes its place", arguments: [0, 1, 4])
     func aCancelledTakerLosesNothing(cancelled: Int) throws {
         try EventLoop.runLeakChecked(over: VirtualTimeKernel()) { _ in
