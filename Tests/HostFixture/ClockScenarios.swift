@@ -102,6 +102,7 @@ private func stockSleepsWithoutDescriptors() throws {
     try runCounted(over: plan) { virtual, kernel in
         let start = virtual.now
         try await Task.sleep(for: .seconds(5), clock: .continuous)
-        print("slept \(seconds(start, virtual.now)) s, timers \(kernel.count(.timerfd_create)), faults \(plan.remaining)")
+        let (slept, timers) = (seconds(start, virtual.now), kernel.count(.timerfd_create))
+        print("slept \(slept) s, timers \(timers), faults \(plan.remaining)")
     }
 }

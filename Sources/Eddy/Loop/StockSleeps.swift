@@ -39,7 +39,8 @@ struct StockSleeps {
             // No descriptor is left for the clock's timer, and a sleep that was accepted must end: on the loop's own clock then,
             // the same distance away.
             let now = deadline.clock.map { core.kernel.now(on: $0) } ?? 0
-            let left = MonotonicInstant(nanoseconds: now).duration(to: MonotonicInstant(nanoseconds: deadline.nanoseconds))
+            let left = MonotonicInstant(nanoseconds: now)
+                .duration(to: MonotonicInstant(nanoseconds: deadline.nanoseconds))
             return core.reactor.schedule(after: left, callback)
         }
     }

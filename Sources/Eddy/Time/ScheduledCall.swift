@@ -186,7 +186,7 @@ extension EventLoop {
 
     /// Calls a closure every so often and tells it which call this is.
     ///
-    /// - Note: as for ``schedule(every:missed:_:)-(_,_,()->Void)``.
+    /// - Note: as for the one whose closure is told nothing.
     public func schedule(
         every period: Duration, missed: MissedTickPolicy = .skip, _ body: @escaping @Sendable (Tick) -> Void
     ) -> ScheduledCall {

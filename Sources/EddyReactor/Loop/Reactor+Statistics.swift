@@ -37,7 +37,8 @@ extension Reactor {
         return Statistics(
             turns: counts.turns, events: counts.events, staleEvents: counts.staleEvents,
             timersFired: counts.timersFired, wakes: counts.wakes, wakeWrites: waker.writeCount,
-            timers: timers.count + countOfOtherClocks, registrations: table.count - lent.count, lentDescriptors: lent.count,
+            timers: timers.count + countOfOtherClocks,
+            registrations: table.count - lent.count, lentDescriptors: lent.count,
             registrationCapacity: table.capacity, systemCalls: calls)
     }
 

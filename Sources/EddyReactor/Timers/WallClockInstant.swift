@@ -31,7 +31,8 @@ public struct WallClockInstant: InstantProtocol, Sendable, Hashable, CustomStrin
     /// The instant a duration later; earlier, if the duration is negative. Saturates.
     public func advanced(by duration: Duration) -> WallClockInstant {
         WallClockInstant(
-            nanosecondsSince1970: MonotonicInstant(nanoseconds: nanosecondsSince1970).advanced(by: duration).nanoseconds)
+            nanosecondsSince1970: MonotonicInstant(nanoseconds: nanosecondsSince1970).advanced(by: duration).nanoseconds
+        )
     }
 
     /// How long it is to another instant, if the clock is not set meanwhile; negative if that has passed. Saturates.

@@ -52,7 +52,9 @@ import Testing
         #expect(kernel.trace.map(\.name) == Array(repeating: .epoll_wait, count: 10))
     }
 
-    @Test("D11: another clock's timerfd is set only when its earliest deadline moves earlier", arguments: KernelClock.allCases)
+    @Test(
+        "D11: another clock's timerfd is set only when its earliest deadline moves earlier",
+        arguments: KernelClock.allCases)
     func theTimerIsSetOnlyForEarlierDeadlines(clock: KernelClock) throws {
         func settings(_ delays: [Int]) throws -> Int {
             let reactor = try Reactor(backend: kernel)
@@ -85,7 +87,7 @@ import Testing
         #expect(reactor.nextDeadline != nil)
     }
 
-    @Test("D13: after a suspension, what is due on CLOCK_BOOTTIME fires once and in order, and CLOCK_MONOTONIC has not moved")
+    @Test("D13: after a suspension, what is due on CLOCK_BOOTTIME fires once, in order; CLOCK_MONOTONIC has not moved")
     func aSuspensionIsCountedOnOneClock() throws {
         var fired: [String] = []
         for hours in [7, 2, 5] {

@@ -384,7 +384,8 @@ private struct OwnClock: Clock {
                 let start = virtual.now
                 let late = Log<Duration>()
                 let tasks = (0..<100).map { _ in
-                    let deadline = start + .milliseconds(Int64.random(in: 1...1000, using: &random))
+                    let deadline =
+                        start + .milliseconds(Int64.random(in: 1...1000, using: &random))
                         + .nanoseconds(Int64.random(in: 0..<1_000_000, using: &random))
                     return loop.spawn {
                         try await sleep(until: deadline, tolerance: tolerance)

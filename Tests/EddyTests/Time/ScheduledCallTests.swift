@@ -271,7 +271,9 @@ import Testing
 
 @Suite struct RepeatedCalls {
     /// When calls came, in tenths of the period, and how many were left out before each. The body takes so many tenths.
-    private func calls(_ policy: MissedTickPolicy, count: Int, bodyTenths: Int) throws -> [(at: Int, due: Int, missed: Int)] {
+    private func calls(
+        _ policy: MissedTickPolicy, count: Int, bodyTenths: Int
+    ) throws -> [(at: Int, due: Int, missed: Int)] {
         let kernel = VirtualTimeKernel()
         return try onLoop(kernel) { loop in
             let start = kernel.now

@@ -164,7 +164,9 @@ private func delivered(
         }
     }
 
-    @Test("D8: the count of missed ticks and of delivered ones is the number of periods", arguments: 0..<20 as Range<UInt64>)
+    @Test(
+        "D8: the count of missed ticks and of delivered ones is the number of periods",
+        arguments: 0..<20 as Range<UInt64>)
     func noTickIsUncounted(seed: UInt64) throws {
         let kernel = VirtualTimeKernel()
         try onLoop(kernel) { _ in
@@ -177,7 +179,8 @@ private func delivered(
                 #expect(tick.deadline > last && tick.deadline <= kernel.now)
                 last = tick.deadline
                 if tick.number == 100 { break }
-                kernel.advance(by: .milliseconds(Int.random(in: 0..<(Bool.random(using: &random) ? 90 : 1000), using: &random)))
+                let longest = Bool.random(using: &random) ? 90 : 1000
+                kernel.advance(by: .milliseconds(Int.random(in: 0..<longest, using: &random)))
             }
         }
     }
