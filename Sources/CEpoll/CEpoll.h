@@ -153,6 +153,28 @@ static inline int64_t eddy_monotonic_now(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+// The clocks beside CLOCK_MONOTONIC: CLOCK_BOOTTIME, which goes on while the machine is suspended, and CLOCK_REALTIME, the
+// wall clock, which can be set.
+static inline clockid_t eddy_clock(int is_wall_clock) { return is_wall_clock ? CLOCK_REALTIME : CLOCK_BOOTTIME; }
+
+static inline long eddy_clock_timer_create(int is_wall_clock) {
+    EDDY_RESULT(timerfd_create(eddy_clock(is_wall_clock), TFD_NONBLOCK | TFD_CLOEXEC));
+}
+
+// As eddy_timer_set. One of the wall clock also becomes readable when that clock is set (timerfd_create(2)).
+static inline long eddy_clock_timer_set(int timer, int is_wall_clock, int64_t nanoseconds) {
+    if (nanoseconds < 1) nanoseconds = 1;
+    struct itimerspec spec = {{0, 0}, {nanoseconds / 1000000000, nanoseconds % 1000000000}};
+    int flags = TFD_TIMER_ABSTIME | (is_wall_clock ? TFD_TIMER_CANCEL_ON_SET : 0);
+    EDDY_RESULT(timerfd_settime(timer, flags, &spec, (struct itimerspec *)0));
+}
+
+static inline int64_t eddy_clock_now(int is_wall_clock) {
+    struct timespec now;
+    clock_gettime(eddy_clock(is_wall_clock), &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 // ---- descriptors -----------------------------------------------------------------------------------------------------
 
 static inline long eddy_read(int fd, void *buffer, size_t count) { EDDY_RESULT(read(fd, buffer, count)); }

@@ -89,13 +89,14 @@ final class HostExecutors: Sendable {
 
     /// `Task.sleep` hands over a job to be run after a delay. It has no way to take that back when the sleep is cancelled, so
     /// the job stays until its time comes; Eddy's `sleep` leaves nothing.
-    fileprivate func enqueue(_ job: UnownedJob, after delay: Duration) {
+    fileprivate func enqueue<C: Clock>(_ job: UnownedJob, after delay: Duration, _ tolerance: Duration?, _ clock: C) {
         if let core = LoopCore.current, core.isHost {
-            core.stockSleeps.add(job, withUnsafeCurrentTask { $0 }, after: delay, on: core)
+            let deadline = ClockDeadline(after: delay, on: clock, core.kernel).coalesced(within: tolerance)
+            core.stockSleeps.add(job, withUnsafeCurrentTask { $0 }, at: deadline, on: core)
         } else if let core = state.withLock({ $0.core }) {
             // From another thread: the loop does the rest, with a deadline counted from here. The gate never changes, so it may be
             // asked for the time.
-            let deadline = core.kernel.now().advanced(by: delay)
+            let deadline = ClockDeadline(after: delay, on: clock, core.kernel).coalesced(within: tolerance)
             core.inbox.send(.closure { core.stockSleeps.add(job, nil, at: deadline, on: core) })
         } else {
             enqueueFromElsewhere(job, .generic)
@@ -145,7 +146,7 @@ final class HostExecutors: Sendable {
         ) {
             // Both of Swift's clocks measure in Duration. A clock that does not sleeps by itself and never comes here.
             let delay = delay as? Duration ?? .zero
-            HostExecutors.shared.enqueue(UnownedJob(job), after: delay)
+            HostExecutors.shared.enqueue(UnownedJob(job), after: delay, tolerance as? Duration, clock)
         }
     }
 }

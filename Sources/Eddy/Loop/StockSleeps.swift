@@ -18,20 +18,31 @@ struct StockSleeps {
 
     var count: Int { entries.count }
 
-    mutating func add(_ job: UnownedJob, _ sleeper: UnsafeCurrentTask?, after delay: Duration, on core: LoopCore) {
-        add(job, sleeper, at: core.reactor.now.advanced(by: delay), on: core)
-    }
-
     mutating func add(
-        _ job: UnownedJob, _ sleeper: UnsafeCurrentTask?, at deadline: MonotonicInstant, on core: LoopCore
+        _ job: UnownedJob, _ sleeper: UnsafeCurrentTask?, at deadline: ClockDeadline, on core: LoopCore
     ) {
         let key = nextKey
         nextKey += 1
-        let timer = core.reactor.schedule(at: deadline) {
+        let timer = Self.schedule(deadline, on: core) {
             core.stockSleeps.entries[key] = nil
             core.ready.push(job, .generic)
         }
         entries[key] = Entry(timer: timer, job: job, sleeper: sleeper)
+    }
+
+    private static func schedule(
+        _ deadline: ClockDeadline, on core: LoopCore, _ callback: @escaping () -> Void
+    ) -> TimerID {
+        do {
+            return try core.schedule(deadline, callback)
+        } catch {
+            // No descriptor is left for the clock's timer, and a sleep that was accepted must end: on the loop's own clock then,
+            // the same distance away.
+            let now = deadline.clock.map { core.kernel.now(on: $0) } ?? 0
+            let left = MonotonicInstant(nanoseconds: now)
+                .duration(to: MonotonicInstant(nanoseconds: deadline.nanoseconds))
+            return core.reactor.schedule(after: left, callback)
+        }
     }
 
     /// Cancels the tasks that sleep, and runs the jobs that would have ended their sleeps.

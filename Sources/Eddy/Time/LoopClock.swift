@@ -16,9 +16,9 @@ public struct LoopClock: Clock {
     /// One nanosecond, the unit of a deadline. How soon the loop gets to it depends on what else it runs.
     public var minimumResolution: Duration { .nanoseconds(1) }
 
-    /// Sleeps on the loop. The tolerance is not used: one timer serves all deadlines to the nanosecond.
+    /// Sleeps on the loop. With a tolerance it ends together with others where it can: see ``sleep(until:tolerance:)``.
     public func sleep(until deadline: MonotonicInstant, tolerance: Duration? = nil) async throws {
-        try await Eddy.sleep(until: deadline)
+        try await Eddy.sleep(until: deadline, tolerance: tolerance)
     }
 }
 
@@ -35,4 +35,14 @@ extension MonotonicInstant {
     public static var now: MonotonicInstant {
         LoopCore.current?.reactor.now ?? MonotonicInstant(nanoseconds: Int64(LinuxKernel.shared.perform(.clock)))
     }
+}
+
+extension EventLoop {
+    /// The loop's time, read now.
+    ///
+    /// Not the time at which the turn began: reading CLOCK_MONOTONIC is no system call (vdso(7)), and a deadline that is counted
+    /// from a time that is already past comes early.
+    ///
+    /// - Note: *Thread:* any. asyncio's `loop.time()`.
+    public var now: LoopClock.Instant { core.kernel.now() }
 }

@@ -27,14 +27,6 @@ public func sleep(until deadline: LoopClock.Instant) async throws {
     try await core.sleep(until: deadline, #isolation)
 }
 
-/// Suspends the task until an instant of another clock, for instance `ContinuousClock`.
-///
-/// The distance is measured once, when the sleep begins.
-public func sleep<C: Clock>(until deadline: C.Instant, clock: C) async throws where C.Duration == Duration {
-    // TODO(#5): a queue on CLOCK_BOOTTIME for ContinuousClock, which goes on while the machine is suspended (trap D13).
-    try await sleep(for: clock.now.duration(to: deadline))
-}
-
 extension LoopCore {
     /// - Note: *Thread:* the loop's.
     @inline(__always)

@@ -34,6 +34,10 @@ public final class LinuxKernel: KernelBackend {
         case .timerSet(let timer, let deadline): eddy_timer_set(timer, deadline.map { max($0.nanoseconds, 0) } ?? -1)
         case .eventCreate: eddy_event_descriptor_create()
         case .clock: Int(eddy_monotonic_now())
+        case .clockTimerCreate(let clock): eddy_clock_timer_create(clock.isWallClock)
+        case .clockTimerSet(let clock, let timer, let nanoseconds):
+            eddy_clock_timer_set(timer, clock.isWallClock, nanoseconds)
+        case .clockRead(let clock): Int(eddy_clock_now(clock.isWallClock))
         case .read(let descriptor, let buffer, let count): eddy_read(descriptor, buffer, count)
         case .write(let descriptor, let buffer, let count): eddy_write(descriptor, buffer, count)
         case .receive(let descriptor, let buffer, let count, let flags): eddy_receive(descriptor, buffer, count, flags)

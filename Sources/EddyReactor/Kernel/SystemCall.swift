@@ -17,6 +17,13 @@ public enum SystemCall {
     case eventCreate
     /// `clock_gettime(2)` of CLOCK_MONOTONIC. Answers nanoseconds.
     case clock
+    /// `timerfd_create(2)`: a timer on a clock beside CLOCK_MONOTONIC, non-blocking. Answers its descriptor.
+    case clockTimerCreate(KernelClock)
+    /// `timerfd_settime(2)`: arms such a timer for an instant of its clock, in nanoseconds. One on the wall clock becomes
+    /// readable when the clock is set, too; `-ECANCELED` says that it was set meanwhile, and that the timer is armed.
+    case clockTimerSet(KernelClock, timer: Int32, nanoseconds: Int64)
+    /// `clock_gettime(2)` of a clock beside CLOCK_MONOTONIC. Answers nanoseconds.
+    case clockRead(KernelClock)
     /// `read(2)`: a descriptor, where to, and how many bytes at most. Answers how many it read; zero is the end.
     case read(Int32, UnsafeMutableRawPointer, Int)
     /// `write(2)`: a descriptor, where from, and how many bytes. Answers how many it wrote.
@@ -203,6 +210,9 @@ public enum SystemCall {
         case .timerSet: .timerfd_settime
         case .eventCreate: .eventfd
         case .clock: .clock_gettime
+        case .clockTimerCreate: .timerfd_create
+        case .clockTimerSet: .timerfd_settime
+        case .clockRead: .clock_gettime
         case .read: .read
         case .write: .write
         case .receive: .recv
@@ -244,9 +254,10 @@ public enum SystemCall {
     public var descriptor: Int32? {
         switch self {
         case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair, .open, .unlink, .changeMode,
-            .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors:
+            .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors, .clockTimerCreate, .clockRead:
             nil
         case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),
+            .clockTimerSet(_, let descriptor, _),
             .read(let descriptor, _, _), .write(let descriptor, _, _), .receive(let descriptor, _, _, _),
             .send(let descriptor, _, _), .writeVectored(let descriptor, _, _), .sendFile(let descriptor, _, _, _),
             .splice(_, let descriptor, _), .sendMessage(let descriptor, _), .receiveMessage(let descriptor, _),

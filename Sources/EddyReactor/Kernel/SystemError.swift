@@ -57,6 +57,7 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
 package enum ErrorNumber {
     package static let again = Int(EAGAIN)
     package static let interrupted = Int(EINTR)
+    package static let cancelled = Int(ECANCELED)
     package static let inProgress = Int(EINPROGRESS)
     package static let alreadyInProgress = Int(EALREADY)
     package static let isConnected = Int(EISCONN)

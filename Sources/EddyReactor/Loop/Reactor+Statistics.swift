@@ -37,7 +37,8 @@ extension Reactor {
         return Statistics(
             turns: counts.turns, events: counts.events, staleEvents: counts.staleEvents,
             timersFired: counts.timersFired, wakes: counts.wakes, wakeWrites: waker.writeCount,
-            timers: timers.count, registrations: table.count - lent.count, lentDescriptors: lent.count,
+            timers: timers.count + countOfOtherClocks,
+            registrations: table.count - lent.count, lentDescriptors: lent.count,
             registrationCapacity: table.capacity, systemCalls: calls)
     }
 
@@ -50,6 +51,7 @@ extension Reactor {
     /// For tests: checks the timer heap.
     package func checkInvariants() {
         timers.checkInvariants()
+        checkInvariantsOfOtherClocks()
     }
 
     /// For tests: makes the next registration of a free slot start at this generation.

@@ -26,21 +26,23 @@ extension Reactor {
         var callback: (() throws -> Void)?
         let wasPending = timers.remove(timer, callback: &callback)
         callback = nil
-        return wasPending
+        return wasPending || (timer.slot >= KernelClock.leastSlot && cancelOnOtherClock(timer))
     }
 
     /// The clock of all deadlines, read now.
     public var now: MonotonicInstant { kernel.now() }
 
-    /// The earliest deadline, or nil when no timer is pending.
+    /// The earliest deadline, or nil when no timer is pending. One on another clock is given as its distance from now.
     public var nextDeadline: MonotonicInstant? {
-        timers.earliest.map { MonotonicInstant(nanoseconds: $0) }
+        let earliest = timers.earliest.map { MonotonicInstant(nanoseconds: $0) }
+        guard let other = nextDeadlineOfOtherClocks else { return earliest }
+        return min(earliest ?? other, other)
     }
 
     /// Is any timer pending? A timer that is due and has not fired yet counts.
     ///
     /// - Complexity: O(1).
-    public var hasTimers: Bool { timers.count > 0 }
+    public var hasTimers: Bool { timers.count > 0 || countOfOtherClocks > 0 }
 
     /// Resumes a parked task's waiter at a deadline.
     @inline(__always)

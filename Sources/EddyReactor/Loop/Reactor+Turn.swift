@@ -33,6 +33,7 @@ extension Reactor {
             failure = SystemError(result: received, .epoll_wait, "epoll descriptor \(epoll)")
         }
         if timers.count > 0 { fireTimers(&failure) }
+        if _slowPath(hasOtherClocks) { fireOtherClocks(&failure) }
         return max(received, 0) + Int(truncatingIfNeeded: counts.timersFired &- firedBefore)
     }
 
@@ -46,6 +47,7 @@ extension Reactor {
             if earliest <= now! { return .immediate }
             if earliest < deadline { armTimer(earliest, now: now!) }
         }
+        if _slowPath(hasOtherClocks), armOtherClocks() { return .immediate }
         var timeout = PollTimeout.never
         if deadline != .max {
             let left = deadline - (now ?? kernel.now().nanoseconds)
@@ -61,8 +63,8 @@ extension Reactor {
         counts.events &+= UInt64(truncatingIfNeeded: count)
         for index in 0..<count {
             let tag = events.tag(index)
-            if _slowPath(tag >= Self.timerTag) {
-                if tag == Self.wakeTag { counts.wakes &+= 1 } else { armedDeadline = .max }
+            if _slowPath(tag >= Self.leastOwnTag) {
+                deliverOwn(tag)
                 continue
             }
             let id = RegistrationID(tag: tag)
@@ -78,6 +80,16 @@ extension Reactor {
             }
         }
         table.endBatch()
+    }
+
+    /// An event of a descriptor of the reactor's own.
+    @inline(__always)
+    private func deliverOwn(_ tag: UInt64) {
+        switch tag {
+        case Self.wakeTag: counts.wakes &+= 1
+        case Self.timerTag: armedDeadline = .max
+        default: noteOtherClock(tag)
+        }
     }
 
     /// One event of the most frequent kind: bytes came, or there is room, for tasks that wait on a descriptor of their own.
@@ -161,6 +173,7 @@ extension Reactor {
     /// - Parameter hasWork: whether the caller has something to do beside the reactor's own events and timers.
     public func prepareForForeignPoll(hasWork: Bool = false) {
         if let earliest = timers.earliest { armTimer(earliest, now: kernel.now().nanoseconds) }
+        let hasWork = hasOtherClocks && armOtherClocks() || hasWork
         isPolledOutside = !hasWork && (isPolledOutside || waker.beginSleep())
         if !isPolledOutside { waker.announceWork() }
     }

@@ -19,6 +19,8 @@
 public final class Reactor {
     static let wakeTag = UInt64.max
     static let timerTag = UInt64.max - 1
+    /// Those of the other clocks' timers, one less each: see `KernelClock.tag`.
+    static let leastOwnTag = UInt64.max - 3
     /// Timers fired in one turn at most, so that a storm of them does not keep input and output waiting.
     package static let timersPerTurn = 256
 
@@ -42,6 +44,8 @@ public final class Reactor {
         var timers = TimerQueue()
         /// The deadline that the timerfd is armed for.
         var armedDeadline = Int64.max
+        /// The timers of other clocks, once there was one.
+        var otherClocks: OtherClocks?
         /// Asleep in somebody else's poll: see ``prepareForForeignPoll(hasWork:)``.
         var isPolledOutside = false
         var counts = Counts()
@@ -128,6 +132,7 @@ public final class Reactor {
         // Freed when this returns, not while `timers` is being assigned: what a callback holds may cancel a timer then.
         var forgotten = TimerQueue()
         swap(&forgotten, &timers)
+        closeOtherClocks()
         kernel.close(epoll)
         kernel.close(timer)
     }

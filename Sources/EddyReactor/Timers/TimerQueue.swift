@@ -19,7 +19,7 @@ public struct TimerID: Hashable, Sendable {
 }
 
 /// What happens when a timer is due: a parked task's waiter is resumed, or a callback is called.
-enum TimerAction {
+package enum TimerAction {
     case resume(UInt)
     case call(() throws -> Void)
 }
@@ -34,7 +34,7 @@ enum TimerAction {
 /// Equal deadlines fire in the order in which they were inserted.
 ///
 /// - Complexity: insert and remove O(log n), both near O(1) for deadlines that mostly grow. The earliest is O(1).
-struct TimerQueue: ~Copyable {
+package struct TimerQueue: ~Copyable {
     struct Node {
         var deadline: Int64
         /// The insertion's number. Compared by difference, so it may wrap.
@@ -57,18 +57,18 @@ struct TimerQueue: ~Copyable {
     }
 
     private(set) var nodes: UnsafeMutablePointer<Node>
-    private(set) var count = 0
+    package private(set) var count = 0
     private(set) var nodeCapacity = 64
     private(set) var slots: UnsafeMutablePointer<Slot>
     private var slotCapacity = 64
     private var slotsUsed: UInt32 = 0
     private var firstFree = UInt32.max
-    var nextOrder: UInt32 = 0
+    package var nextOrder: UInt32 = 0
     /// While timers fire: no new one sorts before those that are due already, or one that re-arms itself for an instant
     /// long past would stand in front of them, waiting for the next turn, in every turn.
     var floor = Int64.min
 
-    init() {
+    package init() {
         nodes = .allocate(capacity: nodeCapacity)
         slots = .allocate(capacity: slotCapacity)
     }
@@ -81,14 +81,17 @@ struct TimerQueue: ~Copyable {
 
     /// The earliest deadline, or nil when no timer is pending.
     @inline(__always)
-    var earliest: Int64? {
+    package var earliest: Int64? {
         count == 0 ? nil : nodes[0].deadline
     }
+
+    /// The waiter of the earliest timer.
+    package var earliestWaiter: UInt? { count == 0 ? nil : slots[Int(nodes[0].slot)].waiter }
 
     // MARK: - Insert, remove
 
     @inline(__always)
-    mutating func insert(deadline: Int64, waiter: UInt) -> TimerID {
+    package mutating func insert(deadline: Int64, waiter: UInt) -> TimerID {
         insert(deadline: deadline, waiter: waiter, callback: nil)
     }
 
@@ -110,7 +113,7 @@ struct TimerQueue: ~Copyable {
     /// that must find the queue at rest.
     ///
     /// - Returns: false when it has fired or was removed before.
-    mutating func remove(_ id: TimerID, callback: inout (() throws -> Void)?) -> Bool {
+    package mutating func remove(_ id: TimerID, callback: inout (() throws -> Void)?) -> Bool {
         guard id.slot < slotsUsed, slots[Int(id.slot)].generation == id.generation else { return false }
         removeNode(at: Int(slots[Int(id.slot)].position))
         callback = slots[Int(id.slot)].callback
@@ -124,7 +127,7 @@ struct TimerQueue: ~Copyable {
 
     /// Takes out the earliest timer if it is due and was inserted before the given order: a timer that another one's firing
     /// inserted waits for the next turn, or a zero delay that re-arms itself would never let go of the thread.
-    mutating func popDue(at now: Int64, insertedBefore limit: UInt32) -> TimerAction? {
+    package mutating func popDue(at now: Int64, insertedBefore limit: UInt32) -> TimerAction? {
         // Insertion numbers wrap, so "since the limit" is the stretch from there to the next number. Everything outside
         // it is older, however long it has been pending.
         guard count > 0, nodes[0].deadline <= now, nodes[0].order &- limit >= nextOrder &- limit else { return nil }

@@ -106,7 +106,7 @@ import Testing
         }
     }
 
-    @Test func anotherClocksInstantIsMeasuredOnce() throws {
+    @Test func anInstantOfTheContinuousClockIsADistanceInVirtualTime() throws {
         let kernel = VirtualTimeKernel()
         try onLoop(kernel) { _ in
             let start = kernel.now
