@@ -7,10 +7,23 @@ extension CancelScope {
 
     /// Sets the first alarm, before anybody else knows the scope.
     func armAtBeginning() {
+        if let otherDeadline { armOtherClock(otherDeadline) }
         guard let deadline = state.withLock({ $0.deadline }) else { return }
         guard let core, core.isCurrent else { return updateAlarm() }
         let timer = core.reactor.schedule(at: deadline) { self.alarmRang() }
         state.withLock { $0.timer = timer }
+    }
+
+    private func armOtherClock(_ deadline: ClockDeadline) {
+        guard let core, core.isCurrent else { return }
+        do {
+            let timer = try core.schedule(deadline) { self.cancel(.deadline) }
+            state.withLock { $0.otherTimer = timer }
+        } catch {
+            // No descriptor is left for that clock's timer: the distance, as the loop's clock has it, is nearly always right.
+            let distance = deadline.asOfNow(core)
+            state.withLock { $0.deadline = distance }
+        }
     }
 
     /// Sets the alarm for the time that holds now.
@@ -78,17 +91,22 @@ extension CancelScope {
     ///
     /// - Returns: what the body threw.
     func endAlarm() -> (any Error)? {
-        let (timer, sleeper, failure) = state.withLock { state in
+        let (timer, otherTimer, sleeper, failure) = state.withLock { state in
             defer {
                 state.timer = nil
+                state.otherTimer = nil
                 state.sleeper = nil
             }
-            return (state.timer, state.sleeper, state.failure)
+            return (state.timer, state.otherTimer, state.sleeper, state.failure)
         }
         sleeper?.cancel()
-        if let timer, let core {
-            if core.isCurrent { core.reactor.cancel(timer) } else { core.loop.post { core.reactor.cancel(timer) } }
-        }
+        if let timer { takeBack(timer) }
+        if let otherTimer { takeBack(otherTimer) }
         return failure
+    }
+
+    private func takeBack(_ timer: TimerID) {
+        guard let core else { return }
+        if core.isCurrent { core.reactor.cancel(timer) } else { core.loop.post { core.reactor.cancel(timer) } }
     }
 }

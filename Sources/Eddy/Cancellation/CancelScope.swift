@@ -56,6 +56,8 @@ public final class CancelScope: @unchecked Sendable {
         var graceEnd: MonotonicInstant?
         /// What waits for the earlier of the two: a timer of the loop, or off any loop a task that sleeps.
         var timer: TimerID?
+        /// A timer of another clock, for ``CancelScope/otherDeadline``.
+        var otherTimer: TimerID?
         var sleeper: Task<Void, Never>?
 
         var alarm: MonotonicInstant? {
@@ -69,12 +71,15 @@ public final class CancelScope: @unchecked Sendable {
     let parent: CancelScope?
     /// The loop that the scope was opened on. The caller, which outlives the scope, holds it.
     let core: LoopCore?
+    /// A deadline on a clock that does not run with the loop's. It can't be moved.
+    let otherDeadline: ClockDeadline?
     let state: Guarded<State>
     /// What runs in the scope, while it does.
     var body: (@Sendable () async throws -> Void)?
 
-    init(_ link: Link, deadline: MonotonicInstant? = nil) {
+    init(_ link: Link, deadline: MonotonicInstant? = nil, otherDeadline: ClockDeadline? = nil) {
         self.link = link
+        self.otherDeadline = otherDeadline
         core = LoopCore.current
         parent = Self.current
         state = Guarded(State(deadline: deadline))
@@ -158,11 +163,13 @@ public final class CancelScope: @unchecked Sendable {
         deadline = now.advanced(by: remaining)
     }
 
-    /// The earliest deadline that holds in the scope: its own, or one of those around it that reach in.
+    /// The earliest deadline that holds in the scope: its own, or one of those around it that reach in. One on another clock is
+    /// given as what is left of it now.
     ///
     /// - Complexity: O(n) in the depth.
     public var effectiveDeadline: LoopClock.Instant? {
-        let own = deadline
+        var own = deadline
+        if let other = otherDeadline.flatMap({ $0.asOfNow(core) }) { own = own.map { min($0, other) } ?? other }
         guard case .follows = link, let outer = parent?.effectiveDeadline else { return own }
         return own.map { min($0, outer) } ?? outer
     }

@@ -81,12 +81,18 @@ public func withDeadline<T>(
     }
 }
 
-/// Runs a body that must finish by an instant of another clock. The distance is measured once, at the start.
+/// Runs a body that must finish by an instant of another clock.
+///
+/// On a loop the deadline is the clock's own: one of `ContinuousClock` comes as well while the machine is suspended, one of
+/// ``WallClock`` moves with that. The deadline of a clock of one's own, and any off a loop, is measured once, at the start.
+///
+/// - Throws: ``TimeoutError`` when the instant had passed and the body threw; otherwise what the body throws.
+/// - Note: as for ``withTimeout(_:_:)-(_,()->T)``.
 @inlinable
 public func withDeadline<T, C: Clock>(
     _ deadline: C.Instant, clock: C, _ body: nonisolated(nonsending) () async throws -> T
 ) async throws -> T where C.Duration == Duration {
-    let scope = CancelScope.following(after: clock.now.duration(to: deadline))
+    let scope = CancelScope.following(deadline, of: clock)
     do { return try await scope.run(#isolation, body) } catch {
         throw scope.timeoutError(nil, insteadOf: error)
     }
@@ -96,6 +102,15 @@ extension CancelScope {
     @usableFromInline
     static func following(after time: Duration) -> CancelScope {
         CancelScope(.follows, deadline: MonotonicInstant.now.advanced(by: time))
+    }
+
+    @usableFromInline
+    static func following<C: Clock>(_ deadline: C.Instant, of clock: C) -> CancelScope where C.Duration == Duration {
+        guard let core = LoopCore.current, let known = ClockDeadline(deadline, of: clock, core.kernel) else {
+            return following(after: clock.now.duration(to: deadline))
+        }
+        if known.clock == nil { return following(MonotonicInstant(nanoseconds: known.nanoseconds)) }
+        return CancelScope(.follows, otherDeadline: known)
     }
 
     /// Did the body's time end it? If its caller is cancelled as well, that is what ended it.

@@ -41,6 +41,12 @@ struct ClockDeadline: Sendable {
         return clock == WallClock.self ? .realtime : nil
     }
 
+    /// What is left of it now, as an instant of the loop's clock. Only as right as the two clocks run alike.
+    func asOfNow(_ core: LoopCore?) -> MonotonicInstant? {
+        guard let core, let clock else { return nil }
+        return core.kernel.now().advanced(by: .nanoseconds(nanoseconds - core.kernel.now(on: clock)))
+    }
+
     /// The deadline within its tolerance at which others are likely to be due, too.
     func coalesced(within tolerance: Duration?) -> ClockDeadline {
         var deadline = self

@@ -488,6 +488,40 @@ private func fail() throws { throw BodyError() }
         }
     }
 
+    @Test("D13: a deadline of the continuous clock comes while the machine is suspended")
+    func aDeadlineOfTheContinuousClock() throws {
+        let kernel = VirtualTimeKernel()
+        try onLoop(kernel) { loop in
+            let start = kernel.now
+            let error = await errorOf {
+                try await withDeadline(ContinuousClock.now + .seconds(3600), clock: .continuous) {
+                    kernel.suspend(for: .seconds(3700))
+                    try await sleep(for: .seconds(10))
+                }
+            }
+            #expect(error is TimeoutError)
+            #expect(start.duration(to: kernel.now) < .seconds(10))
+            #expect(loop.statistics.reactor.timers == 0)
+        }
+    }
+
+    @Test func aDeadlineOfTheWallClockMovesWithIt() throws {
+        let kernel = VirtualTimeKernel()
+        try onLoop(kernel) { loop in
+            let start = kernel.now
+            let error = await errorOf {
+                try await withDeadline(WallClock().now.advanced(by: .seconds(3600)), clock: WallClock()) {
+                    #expect(EventLoop.currentDeadline != nil)
+                    kernel.stepWallClock(by: .seconds(3700))
+                    try await sleep(for: .seconds(10))
+                }
+            }
+            #expect(error is TimeoutError)
+            #expect(start.duration(to: kernel.now) < .seconds(10))
+            #expect(loop.statistics.reactor.timers == 0)
+        }
+    }
+
     @Test func offAnyLoopADeadlineMayBeMoved() async throws {
         let value: Void? = try await withCancelScope(deadline: .now + .seconds(86_400)) { scope in
             scope.deadline = .now
