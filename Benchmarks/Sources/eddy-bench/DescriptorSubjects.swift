@@ -78,23 +78,24 @@ extension Subject {
     // MARK: - A stream that the loop owns
 
     private static func ping(_ count: Int, _ stream: some ByteStream) async throws {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 1)
-        defer { buffer.deallocate() }
-        let one = UnsafeRawBufferPointer(rebasing: buffer[..<1])
-        buffer[0] = 1
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 1)
+        defer { memory.deallocate() }
+        memory[0] = 1
         for _ in 0..<count {
-            try await stream.write(one)
-            let received = try await stream.read(into: buffer)
-            precondition(received == 1 && buffer[0] == 1)
+            try await stream.write(memory.bytes.extracting(first: 1))
+            var span = OutputRawSpan(buffer: memory, initializedCount: 0)
+            let received = try await stream.read(into: &span)
+            precondition(received == 1 && memory[0] == 1)
         }
     }
 
     private static func pong(_ count: Int, _ stream: some ByteStream) async throws {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 1)
-        defer { buffer.deallocate() }
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 1)
+        defer { memory.deallocate() }
         for _ in 0..<count {
-            let received = try await stream.read(into: buffer)
-            try await stream.write(UnsafeRawBufferPointer(rebasing: buffer[..<received]))
+            var span = OutputRawSpan(buffer: memory, initializedCount: 0)
+            _ = try await stream.read(into: &span)
+            try await stream.write(span.bytes)
         }
     }
 }

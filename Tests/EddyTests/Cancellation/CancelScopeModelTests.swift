@@ -101,7 +101,10 @@ import Testing
                 await settle(20)
             }
             let result = await task.result
-            if case .failure(let error) = result { log.add("task: \(type(of: error))") } else { log.add("task: finished") }
+            switch result {
+            case .success: log.add("task: finished")
+            case .failure(let error): log.add("task: \(type(of: error))")
+            }
             return log.all
         }
     }
