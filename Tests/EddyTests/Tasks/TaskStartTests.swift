@@ -79,7 +79,7 @@ import Testing
                         throw ScopeFailure(2)
                     }
                     #expect(value == 1)
-                    try await park()
+                    try await waitForever()
                 }
             }
             #expect(error as? ScopeFailure == ScopeFailure(2))
@@ -93,7 +93,7 @@ import Testing
             try await withTaskScope { scope in
                 let starter = loop.spawn {
                     try await scope.start { (_: TaskStarted<Int>) in
-                        log.add("\(type(of: (await errorOf { try await park() })!))")
+                        log.add("\(type(of: (await errorOf { try await waitForever() })!))")
                         try await withTaskCancellationShield { try await sleep(for: .seconds(3)) }
                         log.add("clean")
                         try Task.checkCancellation()
@@ -124,7 +124,7 @@ import Testing
                 try await untilParked(2)
                 started.all[0](5)
                 starter.cancel()
-                #expect(try await starter.value == 5)
+                try await expectValue(starter.value, equals: 5)
                 #expect(scope.statistics.running == 1)
                 await settle()
                 #expect(scope.statistics.running == 1)
@@ -139,7 +139,7 @@ import Testing
             try await withTaskScope { scope in
                 let starter = loop.spawn {
                     try await scope.start { started in
-                        try? await park()
+                        try? await waitForever()
                         answers.add(started(1))
                     }
                 }
@@ -156,7 +156,7 @@ import Testing
             try await withTaskScope { scope in
                 let starter = loop.spawn {
                     try await scope.start { started in
-                        try? await park()
+                        try? await waitForever()
                         started(1)
                         throw ScopeFailure(3)
                     }
@@ -173,7 +173,7 @@ import Testing
         try onLoop { loop in
             try await withTaskScope { scope in
                 let starter = loop.spawn {
-                    try? await park()
+                    try? await waitForever()
                     return try await scope.start { started in started(1) }
                 }
                 try await untilParked(1)
@@ -207,7 +207,7 @@ import Testing
                     scope.cancel()
                 }
                 let error = await errorOf {
-                    try await scope.start { (_: TaskStarted<Int>) in try await park() }
+                    try await scope.start { (_: TaskStarted<Int>) in try await waitForever() }
                 }
                 errors.add("\(type(of: error!))")
             }
@@ -282,7 +282,7 @@ import Testing
             try await withTaskScope { scope in
                 let starter = other.spawn {
                     try await scope.start { (_: TaskStarted<Int>) in
-                        log.add("\(type(of: (await errorOf { try await park() })!))")
+                        log.add("\(type(of: (await errorOf { try await waitForever() })!))")
                     }
                 }
                 try await onThread {
