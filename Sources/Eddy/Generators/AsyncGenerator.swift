@@ -20,12 +20,12 @@
 /// Each iteration begins anew, with a producer of its own.
 ///
 /// **Leaving early.** A `break` drops the iterator. The producer's task is cancelled then, and its `yield` throws `CancellationError`;
-/// but nothing waits for it before the end of the loop's run. ``withGenerator(_:_:)-(AsyncGenerator<Element,Failure>,_)`` does
+/// but nothing waits for it before the end of the loop's run. ``withGenerator(_:_:)`` does
 /// wait: use it where the producer has something to clean up.
 ///
 /// - Note: *Cancellation:* of the consumer cancels the producer; the consumer gets what that throws, or the end, when the
 ///   producer has ended. An element that was handed over before is not lost. *Thread:* the producer is a task on the consumer's
-///   loop. *Complexity:* a task for each iteration, and two switches of tasks for each element, without an allocation.
+///   loop. *Complexity:* a task for each iteration, and two switches of tasks for each element.
 public struct AsyncGenerator<Element: Sendable, Failure: Error>: AsyncSequence, Sendable {
     let name: String?
     let producer: GeneratorYield<Element>.Producer

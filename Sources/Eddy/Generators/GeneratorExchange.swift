@@ -1,12 +1,19 @@
+import EddyReactor
+
 /// Where a generator's producer and its consumer meet. One element is in it at most, and only after it was asked for.
+///
+/// As a rule there is one of each. Child tasks of a producer may yield at the same time, and several tasks may share the elements of
+/// a scoped generator: those who find that another was faster wait again.
 // SAFETY: everything but the queues is touched with their common lock held.
 @usableFromInline
 final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
     @usableFromInline let consumers = WaitQueue()
     @usableFromInline let producers: WaitQueue
     @exclusivity(unchecked) @usableFromInline var element: Element?
-    /// The consumer wants an element, and none was put in for it yet.
-    @exclusivity(unchecked) @usableFromInline var isAsked = false
+    /// How many elements are wanted and were not put in yet.
+    @exclusivity(unchecked) @usableFromInline var wanted = 0
+    /// Was anything wanted, ever?
+    @exclusivity(unchecked) private var hasBegun = false
     /// The consumer will never ask again.
     @exclusivity(unchecked) @usableFromInline var isClosed = false
     /// The producer has ended, and with which error.
@@ -24,24 +31,24 @@ final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
     /// - Throws: `CancellationError` when the consumer has stopped, or the producer's task was cancelled; ``ShutdownError``.
     @inlinable
     func yield(_ element: Element) async throws {
-        // Nobody else yields, as a rule, and the element was asked for. Where a producer's children yield at the same time, those that
-        // come too late look again after each demand.
+        // As a rule the element was asked for, and this is the only one.
         var put = PutAttempt()
         producers.withLock { self.put(element, &put) }
         while put.result == .early {
-            switch try producers.enter(#isolation, unless: { isClosed || isAsked }) {
+            switch try producers.enter(#isolation, unless: { isClosed || wanted > 0 && self.element == nil }) {
             case .passes: break
             case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
-            case .undecided: try await producers.waitPatiently(#isolation) { isClosed || isAsked }
+            case .undecided:
+                try await producers.waitPatiently(#isolation) { isClosed || wanted > 0 && self.element == nil }
             }
             producers.withLock { self.put(element, &put) }
         }
         put.consumer?.resume()
         if put.result == .closed { throw CancellationError() }
-        switch try producers.enter(#isolation, unless: { isClosed || isAsked }) {
+        switch try producers.enter(#isolation, unless: { isClosed || wanted > 0 }) {
         case .passes: break
         case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
-        case .undecided: try await producers.waitPatiently(#isolation) { isClosed || isAsked }
+        case .undecided: try await producers.waitPatiently(#isolation) { isClosed || wanted > 0 }
         }
         var hasStopped = false
         producers.withLock { hasStopped = isClosed }
@@ -63,9 +70,9 @@ final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
     @inlinable
     func put(_ element: Element, _ attempt: inout PutAttempt) {
         if isClosed { return attempt.result = .closed }
-        guard isAsked else { return }
+        guard wanted > 0, self.element == nil else { return }
         self.element = element
-        isAsked = false
+        wanted -= 1
         attempt.result = .put
         attempt.consumer = consumers.takeFirst()
     }
@@ -81,22 +88,43 @@ final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
     // MARK: - The consumer's side
 
     /// Asks for an element.
+    ///
+    /// - Returns: whether it is the first: the producer has to be started.
     @usableFromInline
-    func ask() {
-        producers.resumeAll { isAsked = true }
+    func ask() -> Bool {
+        var isFirst = false
+        producers.resumeAll {
+            wanted += 1
+            isFirst = !hasBegun
+            hasBegun = true
+        }
+        return isFirst
     }
 
-    /// Takes the element, or what the producer ended with: an error once, then nil.
+    /// What came of an attempt to take an element out.
     @usableFromInline
-    func take() throws -> Element? {
-        var taken: Element?
-        var error: (any Error)?
+    struct TakeAttempt {
+        @usableFromInline var element: Element?
+        @usableFromInline var error: (any Error)?
+        /// There is an element, or there will never be one.
+        @usableFromInline var isOver = false
+
+        @inlinable
+        init() {}
+    }
+
+    /// Takes the element, or what the producer ended with: an error once, then nothing.
+    @usableFromInline
+    func take(_ attempt: inout TakeAttempt) {
+        var isMoreWanted = false
         consumers.withLock {
-            taken = element.take()
-            if taken == nil { error = failure.take() }
+            attempt.element = element.take()
+            if attempt.element == nil, hasEnded { attempt.error = failure.take() }
+            attempt.isOver = attempt.element != nil || hasEnded
+            isMoreWanted = attempt.element != nil && wanted > 0
         }
-        if let error { throw error }
-        return taken
+        // Another consumer has asked meanwhile, and the place for its element was not free.
+        if isMoreWanted { producers.resumeAll {} }
     }
 
     /// Nothing is asked for any more: the producer's `yield` throws.
@@ -107,41 +135,55 @@ final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
 
 /// A consumer's end of a generator. When it goes away, the producer is cancelled.
 @usableFromInline
-final class GeneratorSession<Element: Sendable> {
+final class GeneratorSession<Element: Sendable>: Sendable {
+    private struct State {
+        var task: Task<Void, any Error>?
+        var isStopped = false
+    }
+
     @usableFromInline let exchange = GeneratorExchange<Element>()
-    private let start: (GeneratorExchange<Element>) -> Task<Void, any Error>
-    @usableFromInline var hasStarted = false
-    private var task: Task<Void, any Error>?
-    private var isStopped = false
+    private let name: String?
+    private let isScoped: Bool
+    private let producer: GeneratorYield<Element>.Producer
+    private let state = Guarded(State())
 
     /// - Parameters:
     ///   - isScoped: somebody awaits the producer's end. Otherwise the end of the loop's run does.
     init(_ name: String?, isScoped: Bool, _ producer: @escaping GeneratorYield<Element>.Producer) {
-        start = { exchange in
-            let run: @Sendable () async -> Void = {
-                do {
-                    try await producer(GeneratorYield(exchange))
-                    exchange.end(nil)
-                } catch {
-                    exchange.end(error)
-                }
-            }
-            let loop = EventLoop.current
-            if let loop, !isScoped { return loop.spawn(name: name) { await run() } }
-            return startTask(on: loop, name: name) { try await covered(name) { await run() } }
-        }
+        self.name = name
+        self.isScoped = isScoped
+        self.producer = producer
     }
 
     deinit {
         stop()
     }
 
+    /// Starts the producer. Its task knows the exchange, and not this.
     @usableFromInline
     func begin() {
-        hasStarted = true
         // Elements that were kept beyond their scope: there are none.
-        if isStopped { return exchange.end(nil) }
-        task = start(exchange)
+        if state.withLock({ $0.isStopped }) { return exchange.end(nil) }
+        let run: @Sendable () async -> Void = { [exchange, producer] in
+            do {
+                try await producer(GeneratorYield(exchange))
+                exchange.end(nil)
+            } catch {
+                exchange.end(error)
+            }
+        }
+        let loop = EventLoop.current
+        let task =
+            if let loop, !isScoped {
+                loop.spawn(name: name) { await run() }
+            } else {
+                startTask(on: loop, name: name) { [name] in try await covered(name) { await run() } }
+            }
+        let isLate = state.withLock { state in
+            state.task = task
+            return state.isStopped
+        }
+        if isLate { task.cancel() }
     }
 
     /// The next element; nil after the last.
@@ -149,30 +191,37 @@ final class GeneratorSession<Element: Sendable> {
     /// - Throws: what the producer throws, and nothing else.
     @inlinable
     func next() async throws -> Element? {
-        exchange.ask()
-        if !hasStarted { begin() }
-        do {
-            let exchange = exchange
-            switch try exchange.consumers.enter(
-                #isolation, unless: { exchange.element != nil || exchange.hasEnded })
-            {
-            case .passes: break
-            case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
-            case .undecided:
-                try await exchange.consumers.waitPatiently(#isolation) {
-                    exchange.element != nil || exchange.hasEnded
+        let exchange = exchange
+        if exchange.ask() { begin() }
+        var attempt = GeneratorExchange<Element>.TakeAttempt()
+        repeat {
+            do {
+                switch try exchange.consumers.enter(
+                    #isolation, unless: { exchange.element != nil || exchange.hasEnded })
+                {
+                case .passes: break
+                case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
+                case .undecided:
+                    try await exchange.consumers.waitPatiently(#isolation) {
+                        exchange.element != nil || exchange.hasEnded
+                    }
                 }
+            } catch {
+                // The consumer was cancelled, or its loop has ended: so is the producer, and what that makes of it is the answer.
+                await stopAndWait()
             }
-        } catch {
-            // The consumer was cancelled, or its loop has ended: so is the producer, and what that makes of it is the answer.
-            await stopAndWait()
-        }
-        return try exchange.take()
+            exchange.take(&attempt)
+        } while !attempt.isOver
+        if let error = attempt.error { throw error }
+        return attempt.element
     }
 
     /// The producer is cancelled.
     private func stop() {
-        isStopped = true
+        let task = state.withLock { state in
+            state.isStopped = true
+            return state.task
+        }
         exchange.close()
         task?.cancel()
     }
@@ -182,7 +231,7 @@ final class GeneratorSession<Element: Sendable> {
     func stopAndWait() async {
         stop()
         // Not a wait of ours: the consumer may be cancelled.
-        _ = await task?.result
+        _ = await state.withLock { $0.task }?.result
     }
 
     /// Ends the producer.
@@ -190,9 +239,9 @@ final class GeneratorSession<Element: Sendable> {
     /// - Throws: what the producer throws, if nobody has seen it yet, and unless it is the cancellation.
     func finish() async throws {
         await stopAndWait()
-        do {
-            // An element that nobody has asked for is not in it; one that was not taken may be.
-            while try exchange.take() != nil {}
-        } catch is CancellationError {}
+        var attempt = GeneratorExchange<Element>.TakeAttempt()
+        // One that was handed over to nobody may still be in it.
+        repeat { exchange.take(&attempt) } while attempt.element != nil
+        if let error = attempt.error, !(error is CancellationError) { throw error }
     }
 }

@@ -52,8 +52,10 @@ public func withGenerator<Element: Sendable, Value>(
     try await withGenerator(AsyncGenerator(name: name, producer), body)
 }
 
-/// The elements of one run of a producer: see ``withGenerator(_:_:)-(AsyncGenerator<Element,Failure>,_)``.
-public struct GeneratorElements<Element: Sendable, Failure: Error>: AsyncSequence {
+/// The elements of one run of a producer: see ``withGenerator(_:_:)``.
+///
+/// Several tasks may share them: each element goes to one. The cancellation of any of these tasks ends the producer.
+public struct GeneratorElements<Element: Sendable, Failure: Error>: AsyncSequence, Sendable {
     private let session: GeneratorSession<Element>
 
     init(_ session: GeneratorSession<Element>) {

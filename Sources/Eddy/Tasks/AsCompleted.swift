@@ -29,13 +29,7 @@ public func withResultsAsCompleted<T: Sendable, Value>(
 ) async throws -> Value {
     let results = ResultQueue<T>(operations.count)
     return try await withTaskSet { tasks in
-        for (index, operation) in operations.enumerated() {
-            tasks.start {
-                let result: Result<T, any Error>
-                do { result = .success(try await covered { try await operation() }) } catch { result = .failure(error) }
-                results.add(CompletedOperation(index: index, result: result))
-            }
-        }
+        for (index, operation) in operations.enumerated() { results.start(operation, index, in: tasks) }
         return try await body(CompletedOperations(results.channel))
     }
 }
@@ -89,7 +83,7 @@ public struct CompletedOperations<Value: Sendable>: AsyncSequence, Sendable {
 }
 
 /// Results that have come, and how many are still to come.
-private final class ResultQueue<T: Sendable>: Sendable {
+final class ResultQueue<T: Sendable>: Sendable {
     let channel: Channel<CompletedOperation<T>>
     private let missing: Guarded<Int>
 
@@ -99,7 +93,16 @@ private final class ResultQueue<T: Sendable>: Sendable {
         if count == 0 { channel.close() }
     }
 
-    func add(_ operation: CompletedOperation<T>) {
+    /// Starts an operation whose result is going to be one of these.
+    func start(_ operation: @escaping @Sendable () async throws -> T, _ index: Int, in tasks: TaskSet) {
+        tasks.start {
+            let result: Result<T, any Error>
+            do { result = .success(try await covered { try await operation() }) } catch { result = .failure(error) }
+            self.add(CompletedOperation(index: index, result: result))
+        }
+    }
+
+    private func add(_ operation: CompletedOperation<T>) {
         // There is room for all, and it is closed by the last.
         _ = try? channel.trySend(operation)
         let isLast = missing.withLock { missing in
@@ -107,44 +110,5 @@ private final class ResultQueue<T: Sendable>: Sendable {
             return missing == 0
         }
         if isLast { channel.close() }
-    }
-}
-
-/// Runs operations at the same time and returns what the first to succeed returns. The others are cancelled, and have ended when
-/// this returns.
-///
-/// ```swift
-/// let answer = try await firstSuccess({ try await ask(primary) }, { try await ask(secondary) })
-/// ```
-///
-/// ``race(_:)`` ends with the first operation that ends, also with an error; this one goes on while one of them may succeed. tokio's
-/// `select_ok`.
-///
-/// - Throws: when all have failed a ``MultiError`` with the errors, in the order of the operations; `CancellationError` when the
-///   caller was cancelled.
-/// - Precondition: there is at least one operation.
-/// - Note: *Cancellation:* reaches every operation.
-public func firstSuccess<T: Sendable>(_ operations: (@Sendable () async throws -> T)...) async throws -> T {
-    try await firstSuccess(of: operations)
-}
-
-/// Runs an array of operations at the same time and returns what the first to succeed returns.
-///
-/// - Throws: as ``firstSuccess(_:)``.
-/// - Precondition: there is at least one operation.
-/// - Note: as for ``firstSuccess(_:)``.
-public func firstSuccess<T: Sendable>(of operations: [@Sendable () async throws -> T]) async throws -> T {
-    expectUsage(!operations.isEmpty, "there is no success without an operation: give firstSuccess at least one")
-    return try await withResultsAsCompleted(operations) { results in
-        var failures: [(index: Int, error: any Error)] = []
-        for try await completed in results {
-            switch completed.result {
-            case .success(let value): return value
-            case .failure(let error): failures.append((completed.index, error))
-            }
-        }
-        try Task.checkCancellation()
-        failures.sort { $0.index < $1.index }
-        throw MultiError(failures.map { .init(task: "operation \($0.index + 1)", error: $0.error) })
     }
 }

@@ -100,8 +100,10 @@ final class TaskSet: Sendable {
     func cancelAll() {
         // Cancelling runs handlers, which may end tasks: never under the lock.
         let tasks = state.withLock { state in
-            state.isCancelled = true
             var tasks: [any StartedTask] = []
+            // Once is enough, and a thousand tasks that fail when they are cancelled do not look through the list a thousand times.
+            if state.isCancelled { return tasks }
+            state.isCancelled = true
             var member = state.first
             while let each = member {
                 if let task = each.task { tasks.append(task) }

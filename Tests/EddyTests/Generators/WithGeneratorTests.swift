@@ -153,6 +153,35 @@ import Testing
         loop.close()
     }
 
+    @Test func severalTasksMayShareTheElements() throws {
+        try onLoop { loop in
+            let seen = Log<Int>()
+            try await withGenerator(of: Int.self) { yield in
+                for number in 0..<100 {
+                    if number % 10 == 0 { try await sleep(for: .zero) }
+                    try await yield(number)
+                }
+            } _: { numbers in
+                _ = try await gatherAll(
+                    (0..<3).map { _ in { @Sendable in for try await number in numbers { seen.add(number) } } })
+            }
+            #expect(seen.all.sorted() == Array(0..<100))
+            #expect(loop.statistics.waiters == 0)
+        }
+    }
+
+    @Test func sharedByThreadsEachElementIsSeenOnce() async throws {
+        let count = wantsLongRounds ? 1_000_000 : 10_000
+        let sum = Counter()
+        try await withGenerator(of: Int.self) { yield in
+            for number in 0..<count { try await yield(number) }
+        } _: { numbers in
+            _ = try await gatherAll(
+                (0..<3).map { _ in { @Sendable in for try await number in numbers { sum.add(number) } } })
+        }
+        #expect(sum.value == count * (count - 1) / 2)
+    }
+
     @Test func offAnyLoopItWorksToo() async throws {
         let ended = Counter()
         for _ in 0..<(wantsLongRounds ? 100_000 : 500) {

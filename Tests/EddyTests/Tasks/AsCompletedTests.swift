@@ -192,4 +192,43 @@ private func delayed(_ seconds: [Int]) -> [@Sendable () async throws -> Int] {
             #expect(await errorOf(task) is CancellationError)
         }
     }
+
+    @Test func withADelayOneAfterTheOtherHasItsChance() throws {
+        let kernel = VirtualTimeKernel()
+        try onLoop(kernel) { loop in
+            let start = kernel.now
+            let begun = Log<String>()
+            func attempt(_ number: Int, _ seconds: Int, fails: Bool) -> @Sendable () async throws -> Int {
+                {
+                    begun.add("\(number) at \(start.duration(to: kernel.now).components.seconds)")
+                    try await sleep(for: .seconds(seconds))
+                    if fails { throw ScopeFailure(number) }
+                    return number
+                }
+            }
+            let winner = try await firstSuccess(
+                of: [
+                    // It fails before its time is over, and the next one starts at once.
+                    attempt(0, 1, fails: true), attempt(1, 100, fails: false), attempt(2, 12, fails: false),
+                    attempt(3, 100, fails: false), attempt(4, 1, fails: false),
+                ], startingEvery: .seconds(10))
+            #expect(winner == 2)
+            #expect(begun.all == ["0 at 0", "1 at 1", "2 at 11", "3 at 21"])
+            #expect(start.duration(to: kernel.now) == .seconds(23))
+            #expect(loop.statistics.reactor.timers == 0)
+        }
+    }
+
+    @Test func withADelayAllMayFail() throws {
+        try onLoop(VirtualTimeKernel()) { _ in
+            let operations = (0..<4).map { number -> @Sendable () async throws -> Int in
+                {
+                    try await sleep(for: .seconds(15))
+                    throw ScopeFailure(number)
+                }
+            }
+            let error = await errorOf { try await firstSuccess(of: operations, startingEvery: .seconds(10)) }
+            #expect((error as? MultiError)?.errors as? [ScopeFailure] == (0..<4).map(ScopeFailure.init))
+        }
+    }
 }

@@ -100,6 +100,26 @@ import Testing
         }
     }
 
+    @Test func manyTasksThatFailTogetherCostWhatTheyAre() throws {
+        // If each failure looked through all tasks this would take minutes.
+        let count = wantsLongRounds ? 1_000_000 : 50_000
+        try onLoop { _ in
+            let error = await errorOf {
+                try await withTaskScope(errors: .collect) { scope in
+                    for number in 0..<count {
+                        try scope.start {
+                            try? await waitForever()
+                            throw ScopeFailure(number)
+                        }
+                    }
+                    await settle()
+                    throw ScopeFailure(-1)
+                }
+            }
+            #expect((error as? MultiError)?.failures.count == count + 1)
+        }
+    }
+
     @Test func aTaskThatIsCancelledAloneHasNotFailed() throws {
         try onLoop(VirtualTimeKernel()) { _ in
             let value = try await withTaskScope { scope in
