@@ -2,7 +2,7 @@
 /// this returns. trio's `as_safe_channel`, Python's `aclosing`.
 ///
 /// ```swift
-/// try await withGenerator(rows(of: query)) { rows in
+/// let wanted = try await withGenerator(rows(of: query)) { rows -> Row? in
 ///     for try await row in rows where row.isWanted { return row }
 ///     return nil
 /// }

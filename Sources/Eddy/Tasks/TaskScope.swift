@@ -15,7 +15,7 @@ public enum TaskScopeErrors: Sendable, Hashable {
 /// try await withTaskScope { scope in
 ///     let port = try await scope.start(name: "server") { started in
 ///         let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-///         started(listener.localAddress.port!)
+///         started(listener.localAddress.port)
 ///         try await listener.serve { connection in try await connection.write("hello\n") }
 ///     }
 ///     try scope.start(name: "client") { print(try await greeting(from: port)) }
@@ -114,7 +114,7 @@ public final class TaskScope: Sendable {
     /// ```swift
     /// let port = try await scope.start(name: "server") { started in
     ///     let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-    ///     started(listener.localAddress.port!)
+    ///     started(listener.localAddress.port)
     ///     try await listener.serve { … }
     /// }
     /// ```

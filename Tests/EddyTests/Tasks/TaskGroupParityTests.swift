@@ -152,6 +152,57 @@ import Testing
         }
     }
 
+    @Test func twoTasksThatFailInOneTurnAreBothCollected() throws {
+        try onLoop { _ in
+            let error = await errorOf {
+                try await withTaskScope(errors: .collect) { scope in
+                    for number in 1...2 { try scope.start { throw ScopeFailure(number) } }
+                }
+            }
+            #expect((error as? MultiError)?.errors as? [ScopeFailure] == [ScopeFailure(1), ScopeFailure(2)])
+        }
+    }
+
+    @Test func tasksTakeTurns() throws {
+        try onLoop { _ in
+            let log = Log<Int>()
+            try await withTaskScope { scope in
+                for _ in 0..<2 {
+                    try scope.start {
+                        for turn in 0..<3 {
+                            log.add(turn)
+                            await EventLoop.yield()
+                        }
+                    }
+                }
+            }
+            #expect(log.all == [0, 0, 1, 1, 2, 2])
+        }
+    }
+
+    @Test func cancellingReachesTheScopesInsideTasks() throws {
+        try onLoop { loop in
+            let cancelled = Log<Int>()
+            try await withTaskScope { scope in
+                for worker in 0..<2 {
+                    try scope.start {
+                        try await withTaskScope { inner in
+                            for leaf in 0..<2 {
+                                try inner.start {
+                                    do { try await waitForever() } catch { cancelled.add(worker * 2 + leaf) }
+                                }
+                            }
+                        }
+                    }
+                }
+                try await untilParked(6)
+                scope.cancel()
+            }
+            #expect(cancelled.all.sorted() == [0, 1, 2, 3])
+            #expect(loop.statistics.tasks == 1)
+        }
+    }
+
     @Test func aFailingTaskWakesABodyThatWaitsInAnInnerScope() throws {
         try onLoop { _ in
             let error = await errorOf {
