@@ -28,6 +28,7 @@ public final class EventLoop: Sendable {
     let serialExecutor: LoopSerialExecutor
     let closing = ClosedLoopDrain()
     let shutdown: ShutdownState
+    let unhandledErrors = UnhandledErrors()
     let running = Atomic<Bool>(false)
     /// Does the loop host the process? For other threads; the core has its own.
     let isHosting = Atomic<Bool>(false)

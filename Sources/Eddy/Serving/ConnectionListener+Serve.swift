@@ -40,7 +40,7 @@ extension ConnectionListener {
         expectUsage(maxConnections > 0, "a server needs at least one connection: maxConnections is \(maxConnections)")
         let loop = EventLoop.current
         let places = ConnectionPlaces(maxConnections)
-        let scope = ConnectionScope(on: loop)
+        let connections = TaskSet(on: loop)
         let shutdownHook = loop?.shutdown.onBegin {
             self.close()
             places.close()
@@ -48,7 +48,7 @@ extension ConnectionListener {
         defer { if let shutdownHook { loop?.shutdown.remove(shutdownHook) } }
         let failure: (any Error)?
         do {
-            try await accept(into: scope, places, onError, handler)
+            try await accept(into: connections, places, onError, handler)
             failure = nil
         } catch is CancellationError where loop?.shutdown.hasBegun == true {
             // The end of the grace period cancels the main task. On another loop's thread that may be seen before the closing.
@@ -57,13 +57,13 @@ extension ConnectionListener {
             failure = error
         }
         close()
-        try await drain(scope, failure, grace, loop?.shutdown)
+        try await drain(connections, failure, grace, loop?.shutdown)
         if let failure { throw failure }
     }
 
     /// Accepts until the listener is closed.
     private func accept(
-        into scope: ConnectionScope, _ places: ConnectionPlaces, _ onError: @escaping @Sendable (any Error) -> Void,
+        into connections: TaskSet, _ places: ConnectionPlaces, _ onError: @escaping @Sendable (any Error) -> Void,
         _ handler: @escaping @Sendable (Connection) async throws -> Void
     ) async throws {
         var backOff = AcceptBackOff()
@@ -74,7 +74,7 @@ extension ConnectionListener {
             } catch is ClosedError {
                 return
             }
-            scope.start {
+            connections.start {
                 defer {
                     connection.close()
                     places.giveBack()
@@ -90,7 +90,7 @@ extension ConnectionListener {
 
     /// Waits for the connections: all of them, or for the grace period, and then for those that were cancelled.
     private func drain(
-        _ scope: ConnectionScope, _ failure: (any Error)?, _ grace: Duration?, _ shutdown: ShutdownState?
+        _ connections: TaskSet, _ failure: (any Error)?, _ grace: Duration?, _ shutdown: ShutdownState?
     ) async throws {
         let isCancelled = Task.isCancelled
         do {
@@ -98,21 +98,21 @@ extension ConnectionListener {
                 // Every wait of a cancelled task throws: the grace period needs a shield.
                 if isCancelled, grace > .zero {
                     try await withTaskCancellationShield {
-                        try await withTimeout(grace) { try await scope.waitUntilEmpty() }
+                        try await withTimeout(grace) { try await connections.waitUntilEmpty() }
                     }
                 } else if grace > .zero {
-                    try await withTimeout(grace) { try await scope.waitUntilEmpty() }
+                    try await withTimeout(grace) { try await connections.waitUntilEmpty() }
                 }
             } else if failure == nil {
                 // Somebody has closed the listener, and that is no reason to end connections.
-                try await scope.waitUntilEmpty()
+                try await connections.waitUntilEmpty()
             }
         } catch {
             // Time is over, or the task was cancelled meanwhile: the rest is cancelled, too.
         }
-        scope.cancelAll()
+        connections.cancelAll()
         // The loop's own end is the only thing that ends this wait: its tasks find every wait refused, and end.
-        do { try await withTaskCancellationShield { try await scope.waitUntilEmpty() } } catch is ShutdownError {}
+        do { try await withTaskCancellationShield { try await connections.waitUntilEmpty() } } catch is ShutdownError {}
         // The end of a shutdown's grace period cancels the main task as well. That is the shutdown doing what it should.
         if failure == nil, shutdown?.hasBegun != true { try Task.checkCancellation() }
     }

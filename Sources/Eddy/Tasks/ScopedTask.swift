@@ -1,0 +1,67 @@
+/// A task that is cancelled when its handle goes away. tokio's `AbortOnDropHandle`.
+///
+/// ```swift
+/// func measure() async throws -> Report {
+///     let sampler = ScopedTask(loop.spawn { try await sampleForever() })
+///     return try await work()
+///     // However this function is left: the sampler is cancelled here.
+/// }
+/// ```
+///
+/// It can't be copied: one handle decides about the task. The cancellation is not awaited; where that matters use
+/// ``withTaskScope(errors:_:)``, or await ``value`` before.
+///
+/// - Note: *Thread:* any.
+public struct ScopedTask<Success: Sendable, Failure: Error>: ~Copyable, Sendable {
+    /// nil once it was given up.
+    private var task: Task<Success, Failure>?
+
+    /// Takes a task over.
+    public init(_ task: Task<Success, Failure>) {
+        self.task = task
+    }
+
+    deinit {
+        task?.cancel()
+    }
+
+    /// Cancels the task now.
+    public func cancel() {
+        task?.cancel()
+    }
+
+    /// Was the task cancelled?
+    public var isCancelled: Bool { task!.isCancelled }
+
+    /// How the task ends: waits for it.
+    ///
+    /// - Note: *Cancellation:* of the caller does not end the wait, as for `Task.result`.
+    public var result: Result<Success, Failure> {
+        get async { await task!.result }
+    }
+
+    /// Gives the task up: it goes on without the handle.
+    ///
+    /// - Returns: the task.
+    @discardableResult
+    public consuming func detach() -> Task<Success, Failure> {
+        task.take()!
+    }
+}
+
+extension ScopedTask where Failure == any Error {
+    /// What the task returns: waits for it.
+    ///
+    /// - Throws: what the task throws.
+    /// - Note: *Cancellation:* of the caller does not end the wait, as for `Task.value`.
+    public var value: Success {
+        get async throws { try await result.get() }
+    }
+}
+
+extension ScopedTask where Failure == Never {
+    /// What the task returns: waits for it.
+    public var value: Success {
+        get async { await result.get() }
+    }
+}
