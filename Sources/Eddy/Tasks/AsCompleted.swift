@@ -95,9 +95,10 @@ final class ResultQueue<T: Sendable>: Sendable {
 
     /// Starts an operation whose result is going to be one of these.
     func start(_ operation: @escaping @Sendable () async throws -> T, _ index: Int, in tasks: TaskSet) {
+        let scope = CancelScope.current
         tasks.start {
             let result: Result<T, any Error>
-            do { result = .success(try await covered { try await operation() }) } catch { result = .failure(error) }
+            do { result = .success(try await covered(in: scope) { try await operation() }) } catch { result = .failure(error) }
             self.add(CompletedOperation(index: index, result: result))
         }
     }

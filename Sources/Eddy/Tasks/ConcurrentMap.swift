@@ -65,10 +65,11 @@ where Elements.Element: Sendable {
         limit: Int, _ body: @escaping @Sendable (Int, Element) async throws -> Void
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
+            let scope = CancelScope.current
             var count = 0
             while count < limit, let first = take() {
                 count += 1
-                group.addTask { try await covered { try await self.work(from: first, body) } }
+                group.addTask { try await covered(in: scope) { try await self.work(from: first, body) } }
             }
             // Not waitForAll(), which throws the first error only when all have ended.
             while try await group.next() != nil {}

@@ -30,28 +30,19 @@ public enum TaskScopeErrors: Sendable, Hashable {
 ///
 /// - Parameters:
 ///   - errors: which errors are thrown.
-///   - body: gets the scope. It runs under the caller's isolation, in a child task, so that it can be cancelled.
+///   - body: gets the scope. It runs under the caller's isolation, as a task of its own, so that it can be cancelled.
 /// - Returns: what the body returns, when it and all tasks have ended.
 /// - Throws: the first error, or all as a ``MultiError``; `CancellationError` when the caller was cancelled before all had ended.
 /// - Note: *Cancellation:* reaches the body and every task; this returns when they have ended. ``TaskScope/cancel()`` is no error:
 ///   a body without a value, which that has cancelled, ends the scope quietly. *Thread:* tasks run on the caller's loop.
-///   *Complexity:* a child task for the body, and a task each.
+///   *Complexity:* a task for the body, and one for each.
 @discardableResult
 public func withTaskScope<T>(
     errors: TaskScopeErrors = .first,
     _ body: nonisolated(nonsending) (TaskScope) async throws -> T
 ) async throws -> T {
     let scope = TaskScope(on: EventLoop.current, errors)
-    // The value goes past the task group rather than through it, as in `withTimeout`.
-    // SAFETY: nonisolated(unsafe): the body never runs at the same time as its caller, which waits for it under the same
-    // isolation.
-    nonisolated(unsafe) let body = body
-    nonisolated(unsafe) var value: T?
-    let isolation = #isolation
-    try await scope.run {
-        try await run(isolatedTo: isolation) { value = try await body(scope) }
-    }
-    if let value { return value }
+    if let value = try await scope.run(#isolation, { try await body(scope) }) { return value }
     // The scope was cancelled from inside, and that has ended the body.
     guard let nothing = () as? T else { throw CancellationError() }
     return nothing
@@ -61,9 +52,7 @@ public func withTaskScope<T>(
 ///
 /// - Note: *Thread:* any task may use it, on any loop or none; what it starts runs on the loop of the scope.
 public final class TaskScope: Sendable {
-    // SAFETY: the body's task is only cancelled, which any thread may do; the value keeps its memory alive.
-    private struct State: @unchecked Sendable {
-        var body: UnsafeCurrentTask?
+    private struct State {
         var failures: [MultiError.Failure] = []
         var failureCount = 0
         /// The scope was cancelled, by ``TaskScope/cancel()`` or by a failure.
@@ -75,6 +64,8 @@ public final class TaskScope: Sendable {
     private let tasks: TaskSet
     private let errors: TaskScopeErrors
     private let state = Guarded(State())
+    /// What the body runs in, so that it can be cancelled.
+    private let bodyScope = CancelScope.following(nil)
 
     init(on loop: EventLoop?, _ errors: TaskScopeErrors) {
         tasks = TaskSet(on: loop)
@@ -99,7 +90,7 @@ public final class TaskScope: Sendable {
     ) throws -> Task<T, any Error> {
         let task = tasks.start(name: name) {
             do {
-                return try await covered(name) { try await body() }
+                return try await covered(name, in: self.bodyScope.parent) { try await body() }
             } catch {
                 self.noteFailure(MultiError.Failure(task: name, error: error))
                 throw error
@@ -137,7 +128,7 @@ public final class TaskScope: Sendable {
         let handshake = StartHandshake<Value>()
         let task = tasks.start(name: name) {
             do {
-                try await covered(name) { try await body(TaskStarted(handshake)) }
+                try await covered(name, in: self.bodyScope.parent) { try await body(TaskStarted(handshake)) }
                 _ = handshake.end(TaskNotStartedError(task: name))
             } catch {
                 if !handshake.end(error) { self.noteFailure(MultiError.Failure(task: name, error: error)) }
@@ -157,12 +148,9 @@ public final class TaskScope: Sendable {
     ///
     /// - Note: *Thread:* any. Cancelling twice is fine.
     public func cancel() {
-        let body = state.withLock { state in
-            state.isCancelled = true
-            return state
-        }.body
+        state.withLock { $0.isCancelled = true }
         tasks.cancelAll()
-        body?.cancel()
+        bodyScope.cancel()
     }
 
     /// Cancels every task, and those that are started later, but not the body: for one that has what it wanted.
@@ -209,20 +197,14 @@ public final class TaskScope: Sendable {
     }
 
     /// Runs the body, and returns when everything has ended.
-    fileprivate func run(_ body: @Sendable () async throws -> Void) async throws {
+    ///
+    /// - Returns: nil when the body gave up because the scope was cancelled from inside.
+    fileprivate func run<T>(
+        _ isolation: (any Actor)?, _ body: nonisolated(nonsending) () async throws -> T
+    ) async throws -> T? {
+        var value: T?
         let interruption = await withTaskCancellationHandler {
-            await withoutActuallyEscaping(body) { body in
-                await withTaskGroup(of: Void.self) { group in
-                    @Sendable func runBody() async { await self.runBody(body) }
-                    // At once, and told where to go on: see `withTimeout`.
-                    if let loop = tasks.loop, !loop.isHosting.load(ordering: .acquiring) {
-                        group.addImmediateTask(executorPreference: loop) { await runBody() }
-                    } else {
-                        group.addImmediateTask { await runBody() }
-                    }
-                    await group.next()
-                }
-            }
+            do { value = try await bodyScope.run(isolation, body) } catch { noteEndOfBody(error) }
             return await tasks.drain()
         } onCancel: {
             tasks.cancelAll()
@@ -232,26 +214,15 @@ public final class TaskScope: Sendable {
         if let interruption { throw interruption }
         // A cancellation from inside is no error; the caller's is.
         if end.bodyGaveUp, Task.isCancelled || !end.isCancelled { throw CancellationError() }
+        return value
     }
 
-    private func runBody(_ body: @Sendable () async throws -> Void) async {
-        let isLate = withUnsafeCurrentTask { task in
-            state.withLock { state in
-                state.body = task
-                return state.isCancelled
-            }
+    private func noteEndOfBody(_ error: any Error) {
+        if error is CancellationError, bodyScope.isCancelled || bodyScope.callerIsCancelled {
+            state.withLock { $0.bodyGaveUp = true }
+        } else {
+            noteFailure(MultiError.Failure(task: "body", error: error))
         }
-        if isLate { withUnsafeCurrentTask { $0?.cancel() } }
-        do {
-            try await covered { try await body() }
-        } catch {
-            if error is CancellationError, Task.isCancelled {
-                state.withLock { $0.bodyGaveUp = true }
-            } else {
-                noteFailure(MultiError.Failure(task: "body", error: error))
-            }
-        }
-        state.withLock { $0.body = nil }
     }
 }
 
