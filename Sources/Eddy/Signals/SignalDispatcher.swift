@@ -1,0 +1,214 @@
+import EddyReactor
+import Synchronization
+
+/// Somebody who wants signals.
+final class SignalSubscriber: Sendable {
+    /// For whom.
+    enum Purpose: Sendable {
+        /// The program asked for them.
+        case program
+        /// A run on the main thread ends at them. It takes no signal away from somebody else, and the second one ends the process.
+        ///
+        /// - yields: whether it leaves to the program what that asks for itself.
+        case run(yields: Bool)
+    }
+
+    let signals: [Signal]
+    let purpose: Purpose
+    let deliver: @Sendable (ReceivedSignal) -> Void
+
+    init(_ signals: [Signal], _ purpose: Purpose, _ deliver: @escaping @Sendable (ReceivedSignal) -> Void) {
+        self.signals = signals
+        self.purpose = purpose
+        self.deliver = deliver
+    }
+
+    var isProgram: Bool {
+        if case .program = purpose { true } else { false }
+    }
+
+    var yields: Bool {
+        if case .run(let yields) = purpose { yields } else { false }
+    }
+}
+
+/// The process's signals, and who gets them.
+///
+/// The first who wants a signal has a handler installed, the last one has what was there before put back. The handler only counts,
+/// and wakes the loops; whichever of them looks first hands on what came to everybody, on all loops.
+///
+/// - Note: *Thread:* any.
+final class SignalDispatcher: Sendable {
+    static let shared = SignalDispatcher()
+
+    private struct State {
+        var subscribers: [Int32: [SignalSubscriber]] = [:]
+        var former: [Int32: ProcessSignals.FormerAction] = [:]
+        var isPrepared = false
+        /// Sequences that tasks off any loop wait for.
+        var threadUsers = 0
+        var threadIsThere = false
+    }
+
+    private let state = Guarded(State())
+
+    // MARK: - Who wants what
+
+    /// From here on, what comes of its signals is handed to a subscriber.
+    func add(_ subscriber: SignalSubscriber) {
+        for signal in subscriber.signals {
+            expectUsage(
+                signal.isReceivable,
+                "\(signal) can't be received: the kernel keeps it to itself, or it tells of a fault that would only happen again")
+        }
+        // What came before is not for it.
+        drain()
+        state.withLock { state in
+            if !state.isPrepared {
+                SignalTable.prepare()
+                state.isPrepared = true
+            }
+            for signal in subscriber.signals where install(signal.rawValue, for: subscriber, &state) {
+                state.subscribers[signal.rawValue, default: []].append(subscriber)
+                noteEnds(signal.rawValue, state)
+            }
+        }
+        LoopCore.current?.watchedSignals?.unblock(subscriber.signals)
+    }
+
+    /// - Returns: false when the signal is somebody else's, and stays that.
+    private func install(_ number: Int32, for subscriber: SignalSubscriber, _ state: inout State) -> Bool {
+        if let former = state.former[number] { return subscriber.isProgram || former.wasDefault }
+        SignalTable.reset(number)
+        let former = ProcessSignals.install(
+            number, onlyOverDefault: !subscriber.isProgram, SignalTable.handler)
+        state.former[number] = former
+        return former != nil
+    }
+
+    /// A subscriber wants no more. What it is being handed by another thread just now may still arrive.
+    func remove(_ subscriber: SignalSubscriber) {
+        state.withLock { state in
+            for signal in subscriber.signals {
+                let number = signal.rawValue
+                state.subscribers[number]?.removeAll { $0 === subscriber }
+                noteEnds(number, state)
+                guard state.subscribers[number]?.isEmpty == true, let former = state.former.removeValue(forKey: number)
+                else { continue }
+                state.subscribers[number] = nil
+                // First the mask, so that one that comes in between stays pending where it did before.
+                LoopCore.current?.watchedSignals?.block(signal)
+                ProcessSignals.restore(number, former)
+            }
+        }
+    }
+
+    private func noteEnds(_ number: Int32, _ state: State) {
+        let all = state.subscribers[number] ?? []
+        let hasProgram = all.contains { $0.isProgram }
+        SignalTable.setEndsProcess(number, all.contains { !$0.isProgram && !($0.yields && hasProgram) })
+    }
+
+    /// The signals that anybody wants.
+    var signals: [Signal] { state.withLock { $0.subscribers.keys.map { Signal(rawValue: $0) } } }
+
+    // MARK: - Handing on
+
+    /// Hands on what has come.
+    ///
+    /// - Note: *Thread:* any. Not in a handler.
+    func drain() {
+        guard SignalTable.takePending() else { return }
+        for number in SignalTable.signals.dropFirst() {
+            // Taken before the list is looked at: whoever was added after it came may get it, too, and nobody who was there before
+            // misses it.
+            guard let received = SignalTable.take(Int32(number)) else { continue }
+            let all = state.withLock { $0.subscribers[Int32(number)] ?? [] }
+            let hasProgram = all.contains { $0.isProgram }
+            // Resumes tasks, and so never under the lock.
+            for subscriber in all where !(subscriber.yields && hasProgram) { subscriber.deliver(received) }
+        }
+    }
+
+    // MARK: - Tasks off any loop
+
+    /// A task off any loop begins to wait: a thread looks in its place.
+    func beginThreadUse() {
+        let starts = state.withLock { state in
+            state.threadUsers += 1
+            defer { state.threadIsThere = true }
+            return !state.threadIsThere
+        }
+        guard starts else { return }
+        ProcessSignals.Semaphore.create()
+        SignalTable.hasThread.store(true, ordering: .sequentiallyConsistent)
+        let result = DetachedThread.start("eddy-signals") {
+            while true {
+                ProcessSignals.Semaphore.wait()
+                SignalDispatcher.shared.drain()
+            }
+        }
+        expectUsage(result == 0, "no thread can be started to wait for signals: wait on an event loop, or see `ulimit -u`")
+    }
+}
+
+extension LoopCore {
+    /// The loop's part in the process's signals, if it has one.
+    var watchedSignals: LoopSignals? { signals }
+
+    /// Takes part in the process's signals until the end of the run.
+    ///
+    /// - Note: *Thread:* the loop's.
+    func watchSignals() -> LoopSignals { signals ?? resource(LoopSignals.self) }
+}
+
+/// A loop's part in the process's signals: it is woken when one comes, and its thread takes them.
+///
+/// - Note: *Thread:* the loop's.
+final class LoopSignals: LoopResource {
+    private let place: Int?
+    private let thread = ThreadSlot.identifier
+    /// Signals that this thread blocked before.
+    private var unblocked: Set<Signal> = []
+    private var handlers: [SignalHandler] = []
+
+    init(on core: LoopCore) {
+        place = SignalTable.add(core.reactor.waker)
+        core.signals = self
+        unblock(SignalDispatcher.shared.signals)
+        // One that came before the loop was there to be woken.
+        SignalDispatcher.shared.drain()
+    }
+
+    /// The loop was woken: was it by a signal?
+    func check() {
+        SignalDispatcher.shared.drain()
+    }
+
+    /// A process may have been started with signals blocked. They are taken here then.
+    func unblock(_ signals: [Signal]) {
+        for signal in signals where ProcessSignals.setBlocked(signal.rawValue, false) { unblocked.insert(signal) }
+    }
+
+    /// Nobody wants it any more.
+    func block(_ signal: Signal) {
+        guard unblocked.contains(signal), thread == ThreadSlot.identifier else { return }
+        unblocked.remove(signal)
+        ProcessSignals.setBlocked(signal.rawValue, true)
+    }
+
+    /// Does the program expect to be called when a signal comes? Then a loop with nothing else to do is not deadlocked.
+    var hasHandlers: Bool { handlers.contains { !$0.isCancelled } }
+
+    func keep(_ handler: SignalHandler) {
+        handlers.removeAll { $0.isCancelled }
+        handlers.append(handler)
+    }
+
+    func giveBack(on core: LoopCore) {
+        for handler in handlers { handler.cancel() }
+        for signal in unblocked { block(signal) }
+        core.signals = nil
+        if let place { SignalTable.removeWaker(at: place) }
+    }
+}
