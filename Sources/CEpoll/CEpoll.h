@@ -628,6 +628,10 @@ static inline int32_t eddy_signal_set_blocked(int signal, int32_t is_blocked) {
     return sigismember(&former, signal) == 1;
 }
 
+// SIGRTMIN and SIGRTMAX are calls in glibc.
+static inline int32_t eddy_first_real_time_signal(void) { return SIGRTMIN; }
+static inline int32_t eddy_last_real_time_signal(void) { return SIGRTMAX; }
+
 // A thread waits here for signals; a handler may post (sem_post(3) is async-signal-safe).
 __attribute__((weak)) sem_t eddy_signal_semaphore_storage;
 static inline void eddy_signal_semaphore_create(void) { sem_init(&eddy_signal_semaphore_storage, 0, 0); }
@@ -777,6 +781,8 @@ static inline long eddy_signal_process_descriptor(int fd, int signal) {
 #endif
 }
 static inline long eddy_kill(int32_t process, int signal) { EDDY_RESULT(kill(process, signal)); }
+extern char **environ;
+static inline char **eddy_environment(void) { return environ; }
 // A pipe whose ends block, as programs expect of their standard streams.
 static inline long eddy_blocking_pipe(int32_t ends[2]) { EDDY_RESULT(pipe2(ends, O_CLOEXEC)); }
 

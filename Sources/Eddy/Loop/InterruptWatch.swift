@@ -22,10 +22,11 @@ final class InterruptWatch: @unchecked Sendable {
             isActive.compareExchange(expected: false, desired: true, ordering: .sequentiallyConsistent).exchanged
         else { return nil }
         let watch = InterruptWatch()
+        weak let reference = watch
         let loop = core.loop
         // Any loop may hand it on, so it is brought to this one.
         let subscriber = SignalSubscriber(wanted.map { Signal(rawValue: $0) }, .run(yields: yields)) {
-            [weak watch] _ in loop.post { watch?.onSignal?() }
+            _ in loop.post { reference?.onSignal?() }
         }
         SignalTable.resetEnding()
         SignalDispatcher.shared.add(subscriber)

@@ -1,3 +1,5 @@
+import EddyReactor
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -55,28 +57,27 @@ public struct Signal: RawRepresentable, Hashable, Sendable, Comparable, CustomSt
     ///
     /// - Precondition: no larger than SIGRTMAX.
     public static func realTime(_ offset: Int32) -> Signal {
-        let first = SIGRTMIN
+        let numbers = ProcessSignals.realTime
         expectUsage(
-            offset >= 0 && first + offset <= SIGRTMAX,
-            "there are real-time signals 0 to \(SIGRTMAX - first), and no number \(offset)")
-        return Signal(rawValue: first + offset)
+            0..<Int32(numbers.count) ~= offset,
+            "there are real-time signals 0 to \(numbers.count - 1), and no number \(offset)")
+        return Signal(rawValue: numbers.lowerBound + offset)
     }
 
     /// May a program receive it? Not SIGKILL and SIGSTOP, which the kernel keeps to itself; nor those of faults, SIGSEGV and its like:
     /// the instruction that failed would fail again, for ever.
     public var isReceivable: Bool {
         let refused = [SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS]
-        guard rawValue > 0, rawValue <= SIGRTMAX, !refused.contains(rawValue) else { return false }
-        // Between the standard and the real-time ones are two that the C library uses (nptl(7)).
-        return rawValue < 32 || rawValue >= SIGRTMIN
+        // Between the standard and the real-time ones are two or three that the C library uses (nptl(7)).
+        return 1...31 ~= rawValue && !refused.contains(rawValue) || ProcessSignals.realTime.contains(rawValue)
     }
 
     public static func < (left: Signal, right: Signal) -> Bool { left.rawValue < right.rawValue }
 
     public var description: String {
         if let name = Self.names[rawValue] { return name }
-        let first = SIGRTMIN
-        return rawValue >= first && rawValue <= SIGRTMAX ? "SIGRTMIN+\(rawValue - first)" : "signal \(rawValue)"
+        let realTime = ProcessSignals.realTime
+        return realTime.contains(rawValue) ? "SIGRTMIN+\(rawValue - realTime.lowerBound)" : "signal \(rawValue)"
     }
 
     private static let names: [Int32: String] = [

@@ -73,6 +73,8 @@ public enum ProcessReference: Sendable, Hashable {
 public enum ExitWait: Sendable {
     /// Looks, and if it has ended, lets it go.
     case reap
+    /// Looks, and leaves it: its number stays its own.
+    case look
     /// Waits for its end, and leaves it: its number stays its own.
     case blockWithoutReaping
     /// Waits for its end, and lets it go.
@@ -98,8 +100,8 @@ extension LinuxKernel {
             case .identifier(let identifier): (identifier, 0)
             }
         return eddy_wait_process(
-            identifier, isDescriptor, wait == .reap ? 0 : 1, wait == .blockWithoutReaping ? 1 : 0, &exit.pointee.code,
-            &exit.pointee.status)
+            identifier, isDescriptor, wait == .block || wait == .blockWithoutReaping ? 1 : 0,
+            wait == .look || wait == .blockWithoutReaping ? 1 : 0, &exit.pointee.code, &exit.pointee.status)
     }
 }
 
@@ -120,15 +122,15 @@ extension Kernel {
         return request.perform()
     }
 
-    /// Looks what became of a child, without waiting.
+    /// Looks what became of a child.
     ///
     /// - Returns: zero, `-EAGAIN` while it runs, or another `-errno`.
-    package func reap(_ process: ProcessReference, _ exit: inout RawExit) -> Int {
+    package func waitForExit(_ process: ProcessReference, _ exit: inout RawExit, _ wait: ExitWait) -> Int {
         retrying {
             count(.waitid)
             return withUnsafeMutablePointer(to: &exit) {
-                if let backend { return backend.perform(.waitForExit(process, $0, .reap)) }
-                return LinuxKernel.wait(process, $0, .reap)
+                if let backend { return backend.perform(.waitForExit(process, $0, wait)) }
+                return LinuxKernel.wait(process, $0, wait)
             }
         }
     }
@@ -144,5 +146,21 @@ extension Kernel {
         count(.kill)
         if let backend { return backend.perform(.kill(process, signal)) }
         return eddy_kill(process, signal)
+    }
+}
+
+/// The environment of this process.
+package enum ProcessEnvironment {
+    /// `NAME=value` each.
+    ///
+    /// - Note: *Thread:* any, as long as no other one changes it: see setenv(3).
+    package static var entries: [String] {
+        var entries: [String] = []
+        guard var next = eddy_environment() else { return entries }
+        while let entry = next.pointee {
+            entries.append(String(cString: entry))
+            next += 1
+        }
+        return entries
     }
 }

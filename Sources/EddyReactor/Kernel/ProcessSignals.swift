@@ -43,6 +43,9 @@ package enum ProcessSignals {
         eddy_signal_set_blocked(signal, isBlocked ? 1 : 0) != 0
     }
 
+    /// SIGRTMIN to SIGRTMAX.
+    package static var realTime: ClosedRange<Int32> { eddy_first_real_time_signal()...eddy_last_real_time_signal() }
+
     /// The semaphore at which a thread waits for signals.
     package enum Semaphore {
         package static func create() { eddy_signal_semaphore_create() }
