@@ -633,7 +633,7 @@ static inline int32_t eddy_first_real_time_signal(void) { return SIGRTMIN; }
 static inline int32_t eddy_last_real_time_signal(void) { return SIGRTMAX; }
 
 // A thread waits here for signals; a handler may post (sem_post(3) is async-signal-safe).
-__attribute__((weak)) sem_t eddy_signal_semaphore_storage;
+__attribute__((weak)) sem_t eddy_signal_semaphore_storage = {{0}};
 static inline void eddy_signal_semaphore_create(void) { sem_init(&eddy_signal_semaphore_storage, 0, 0); }
 static inline void eddy_signal_semaphore_post(void) { sem_post(&eddy_signal_semaphore_storage); }
 static inline void eddy_signal_semaphore_wait(void) {

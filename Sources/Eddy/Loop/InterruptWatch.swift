@@ -31,7 +31,7 @@ final class InterruptWatch: @unchecked Sendable {
         SignalTable.resetEnding()
         SignalDispatcher.shared.add(subscriber)
         watch.subscriber.withLock { $0 = subscriber }
-        _ = core.watchSignals()
+        core.watchSignals()
         return watch
     }
 

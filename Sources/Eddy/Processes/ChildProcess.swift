@@ -22,7 +22,7 @@ final class ChildProcess: @unchecked Sendable {
     private struct State {
         /// -1 where the kernel has none, and after the end.
         var descriptor: Int32
-        var result: Swift.Result<ExitStatus, SystemError>?
+        var result: Swift.Result<Subprocess.ExitStatus, SystemError>?
     }
 
     /// - Parameter descriptor: the process's, or -1.
@@ -86,7 +86,7 @@ final class ChildProcess: @unchecked Sendable {
     }
 
     /// - Returns: nil while it runs.
-    private func wait(_ wait: ExitWait) -> Swift.Result<ExitStatus, SystemError>? {
+    private func wait(_ wait: ExitWait) -> Swift.Result<Subprocess.ExitStatus, SystemError>? {
         state.withLock { state in
             var exit = RawExit()
             var answer = -ErrorNumber.invalidArgument
@@ -96,9 +96,9 @@ final class ChildProcess: @unchecked Sendable {
                 answer = core.kernel.waitForExit(.identifier(identifier), &exit, wait)
             }
             if answer == -ErrorNumber.again { return nil }
-            let result: Swift.Result<ExitStatus, SystemError> =
+            let result: Swift.Result<Subprocess.ExitStatus, SystemError> =
                 answer >= 0
-                ? .success(ExitStatus(exit))
+                ? .success(Subprocess.ExitStatus(exit))
                 : .failure(
                     SystemError(
                         result: answer, .waitid,
@@ -123,7 +123,7 @@ final class ChildProcess: @unchecked Sendable {
     /// Waits for the end.
     ///
     /// - Note: *Thread:* any.
-    func exited() async throws -> ExitStatus {
+    func exited() async throws -> Subprocess.ExitStatus {
         try await waitForAnotherThread { try await hasEnded.wait() }
         return try state.withLock { $0.result! }.get()
     }
@@ -131,7 +131,7 @@ final class ChildProcess: @unchecked Sendable {
     /// How it ended; nil while it runs.
     ///
     /// - Note: *Thread:* any.
-    var status: ExitStatus? { state.withLock { try? $0.result?.get() } }
+    var status: Subprocess.ExitStatus? { state.withLock { try? $0.result?.get() } }
 
     // MARK: - Signals
 

@@ -73,7 +73,7 @@ final class SignalDispatcher: Sendable {
                 noteEnds(signal.rawValue, state)
             }
         }
-        LoopCore.current?.watchedSignals?.unblock(subscriber.signals)
+        LoopCore.current?.watchSignals()?.unblock(subscriber.signals)
     }
 
     /// - Returns: false when the signal is somebody else's, and stays that.
@@ -97,7 +97,7 @@ final class SignalDispatcher: Sendable {
                 else { continue }
                 state.subscribers[number] = nil
                 // First the mask, so that one that comes in between stays pending where it did before.
-                LoopCore.current?.watchedSignals?.block(signal)
+                LoopCore.current?.signals?.block(signal)
                 ProcessSignals.restore(number, former)
             }
         }
@@ -153,13 +153,17 @@ final class SignalDispatcher: Sendable {
 }
 
 extension LoopCore {
-    /// The loop's part in the process's signals, if it has one.
-    var watchedSignals: LoopSignals? { signals }
-
     /// Takes part in the process's signals until the end of the run.
     ///
+    /// - Returns: nil when the loop has ended.
     /// - Note: *Thread:* the loop's.
-    func watchSignals() -> LoopSignals { signals ?? resource(LoopSignals.self) }
+    @discardableResult
+    func watchSignals() -> LoopSignals? {
+        if let signals { return signals }
+        // Nobody would give it back.
+        if phase == .shutDown || phase == .closed { return nil }
+        return resource(LoopSignals.self)
+    }
 }
 
 /// A loop's part in the process's signals: it is woken when one comes, and its thread takes them.

@@ -54,11 +54,7 @@ extension EventLoop {
     ) -> SignalHandler {
         let handler = SignalHandler()
         handler.begin(signal, on: self, body)
-        if core.isCurrent {
-            core.watchSignals().keep(handler)
-        } else {
-            post { self.core.watchSignals().keep(handler) }
-        }
+        if core.isCurrent { core.keep(handler) } else { post { self.core.keep(handler) } }
         return handler
     }
 
@@ -69,5 +65,12 @@ extension EventLoop {
     @discardableResult
     public func onSignal(_ signal: Signal, _ body: @escaping @Sendable () -> Void) -> SignalHandler {
         onSignal(signal) { (_: ReceivedSignal) in body() }
+    }
+}
+
+extension LoopCore {
+    /// Keeps a handler until the end of the run; one of a loop that has ended is cancelled.
+    fileprivate func keep(_ handler: SignalHandler) {
+        if let signals = watchSignals() { signals.keep(handler) } else { handler.cancel() }
     }
 }

@@ -53,6 +53,8 @@ public struct Signals: AsyncSequence, Sendable {
     }
 
     /// Takes a signal that has come already, without waiting; nil when there is none.
+    ///
+    /// One that another loop is just handing on may come a moment later.
     public func tryNext() -> ReceivedSignal? { subscription.take() }
 
     /// What has come and was not taken yet.
@@ -112,7 +114,7 @@ private final class SignalSubscription: Sendable {
         while true {
             if let received = take() { return received }
             if let core = LoopCore.current {
-                _ = core.watchSignals()
+                core.watchSignals()
             } else {
                 SignalDispatcher.shared.beginThreadUse()
             }
