@@ -24,9 +24,9 @@ final class InterruptWatch: @unchecked Sendable {
         let watch = InterruptWatch()
         weak let reference = watch
         let loop = core.loop
-        // Any loop may hand it on, so it is brought to this one.
+        // Any loop may tell it, so it is brought to this one.
         let subscriber = SignalSubscriber(wanted.map { Signal(rawValue: $0) }, .run(yields: yields)) {
-            _ in loop.post { reference?.onSignal?() }
+            subscriber in loop.post { if subscriber.take() != nil { reference?.onSignal?() } }
         }
         SignalTable.resetEnding()
         SignalDispatcher.shared.add(subscriber)

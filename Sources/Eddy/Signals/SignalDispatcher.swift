@@ -1,7 +1,9 @@
 import EddyReactor
 import Synchronization
 
-/// Somebody who wants signals.
+/// Somebody who wants signals, and how many of them it has had.
+///
+/// What it has not had yet is the difference to the handler's count: nothing is handed over that could be lost on the way.
 final class SignalSubscriber: Sendable {
     /// For whom.
     enum Purpose: Sendable {
@@ -15,12 +17,20 @@ final class SignalSubscriber: Sendable {
 
     let signals: [Signal]
     let purpose: Purpose
-    let deliver: @Sendable (ReceivedSignal) -> Void
+    /// Called when one may have come, on any thread.
+    let notify: @Sendable (SignalSubscriber) -> Void
+    private let seen: Guarded<[UInt32]>
 
-    init(_ signals: [Signal], _ purpose: Purpose, _ deliver: @escaping @Sendable (ReceivedSignal) -> Void) {
+    init(_ signals: [Signal], _ purpose: Purpose, _ notify: @escaping @Sendable (SignalSubscriber) -> Void) {
+        for signal in signals {
+            expectUsage(
+                signal.isReceivable,
+                "\(signal) can't be received: the kernel keeps it to itself, or it tells of a fault that would only happen again")
+        }
         self.signals = signals
         self.purpose = purpose
-        self.deliver = deliver
+        self.notify = notify
+        seen = Guarded(signals.map { SignalTable.count($0.rawValue) })
     }
 
     var isProgram: Bool {
@@ -30,12 +40,40 @@ final class SignalSubscriber: Sendable {
     var yields: Bool {
         if case .run(let yields) = purpose { yields } else { false }
     }
+
+    /// The signal that came first, of those that it has not had.
+    ///
+    /// - Note: *Thread:* any. *Complexity:* O(n) in the number of its signals.
+    func take() -> ReceivedSignal? {
+        seen.withLock { seen in
+            let pending = signals.indices.filter { SignalTable.count(signals[$0].rawValue) != seen[$0] }
+            let first = pending.min { SignalTable.arrival(signals[$0].rawValue) < SignalTable.arrival(signals[$1].rawValue) }
+            guard let first else { return nil }
+            let number = signals[first].rawValue
+            let count = SignalTable.count(number)
+            defer { seen[first] = count }
+            return ReceivedSignal(
+                signal: signals[first], count: Int(count &- seen[first]), sender: SignalTable.sender(number))
+        }
+    }
+
+    /// How many different signals it has not had.
+    var pending: Int {
+        seen.withLock { seen in
+            signals.indices.count { SignalTable.count(signals[$0].rawValue) != seen[$0] }
+        }
+    }
+
+    /// It wants nothing of what came so far.
+    func skip() {
+        seen.withLock { $0 = signals.map { SignalTable.count($0.rawValue) } }
+    }
 }
 
 /// The process's signals, and who gets them.
 ///
 /// The first who wants a signal has a handler installed, the last one has what was there before put back. The handler only counts,
-/// and wakes the loops; whichever of them looks first hands on what came to everybody, on all loops.
+/// and wakes the loops; whichever of them looks first tells everybody, on all loops.
 ///
 /// - Note: *Thread:* any.
 final class SignalDispatcher: Sendable {
@@ -44,9 +82,9 @@ final class SignalDispatcher: Sendable {
     private struct State {
         var subscribers: [Int32: [SignalSubscriber]] = [:]
         var former: [Int32: ProcessSignals.FormerAction] = [:]
+        /// The counts that everybody was told of.
+        var told: [Int32: UInt32] = [:]
         var isPrepared = false
-        /// Sequences that tasks off any loop wait for.
-        var threadUsers = 0
         var threadIsThere = false
     }
 
@@ -54,15 +92,8 @@ final class SignalDispatcher: Sendable {
 
     // MARK: - Who wants what
 
-    /// From here on, what comes of its signals is handed to a subscriber.
+    /// From here on a subscriber's signals are counted, and it is told of them.
     func add(_ subscriber: SignalSubscriber) {
-        for signal in subscriber.signals {
-            expectUsage(
-                signal.isReceivable,
-                "\(signal) can't be received: the kernel keeps it to itself, or it tells of a fault that would only happen again")
-        }
-        // What came before is not for it.
-        drain()
         state.withLock { state in
             if !state.isPrepared {
                 SignalTable.prepare()
@@ -79,14 +110,13 @@ final class SignalDispatcher: Sendable {
     /// - Returns: false when the signal is somebody else's, and stays that.
     private func install(_ number: Int32, for subscriber: SignalSubscriber, _ state: inout State) -> Bool {
         if let former = state.former[number] { return subscriber.isProgram || former.wasDefault }
-        SignalTable.reset(number)
         let former = ProcessSignals.install(
             number, onlyOverDefault: !subscriber.isProgram, SignalTable.handler)
         state.former[number] = former
         return former != nil
     }
 
-    /// A subscriber wants no more. What it is being handed by another thread just now may still arrive.
+    /// A subscriber wants no more. It may still be told once, by another thread.
     func remove(_ subscriber: SignalSubscriber) {
         state.withLock { state in
             for signal in subscriber.signals {
@@ -112,22 +142,31 @@ final class SignalDispatcher: Sendable {
     /// The signals that anybody wants.
     var signals: [Signal] { state.withLock { $0.subscribers.keys.map { Signal(rawValue: $0) } } }
 
-    // MARK: - Handing on
+    // MARK: - Telling
 
-    /// Hands on what has come.
+    /// Tells everybody whose signals have come.
     ///
     /// - Note: *Thread:* any. Not in a handler.
-    func drain() {
+    func tell() {
         guard SignalTable.takePending() else { return }
-        for number in SignalTable.signals.dropFirst() {
-            // Taken before the list is looked at: whoever was added after it came may get it, too, and nobody who was there before
-            // misses it.
-            guard let received = SignalTable.take(Int32(number)) else { continue }
-            let all = state.withLock { $0.subscribers[Int32(number)] ?? [] }
-            let hasProgram = all.contains { $0.isProgram }
-            // Resumes tasks, and so never under the lock.
-            for subscriber in all where !(subscriber.yields && hasProgram) { subscriber.deliver(received) }
+        let (all, left) = state.withLock { state in
+            var all: [SignalSubscriber] = []
+            var left: [SignalSubscriber] = []
+            for (number, subscribers) in state.subscribers {
+                let count = SignalTable.count(number)
+                guard state.told[number] != count else { continue }
+                state.told[number] = count
+                let hasProgram = subscribers.contains { $0.isProgram }
+                for subscriber in subscribers {
+                    if subscriber.yields && hasProgram { left.append(subscriber) } else { all.append(subscriber) }
+                }
+            }
+            return (all, left)
         }
+        // What the program sees to itself is not the run's, later on, either.
+        for subscriber in left { subscriber.skip() }
+        // Resumes tasks, and so never under the lock.
+        for subscriber in all { subscriber.notify(subscriber) }
     }
 
     // MARK: - Tasks off any loop
@@ -135,7 +174,6 @@ final class SignalDispatcher: Sendable {
     /// A task off any loop begins to wait: a thread looks in its place.
     func beginThreadUse() {
         let starts = state.withLock { state in
-            state.threadUsers += 1
             defer { state.threadIsThere = true }
             return !state.threadIsThere
         }
@@ -145,7 +183,7 @@ final class SignalDispatcher: Sendable {
         let result = DetachedThread.start("eddy-signals") {
             while true {
                 ProcessSignals.Semaphore.wait()
-                SignalDispatcher.shared.drain()
+                SignalDispatcher.shared.tell()
             }
         }
         expectUsage(result == 0, "no thread can be started to wait for signals: wait on an event loop, or see `ulimit -u`")
@@ -181,12 +219,12 @@ final class LoopSignals: LoopResource {
         core.signals = self
         unblock(SignalDispatcher.shared.signals)
         // One that came before the loop was there to be woken.
-        SignalDispatcher.shared.drain()
+        SignalDispatcher.shared.tell()
     }
 
     /// The loop was woken: was it by a signal?
     func check() {
-        SignalDispatcher.shared.drain()
+        SignalDispatcher.shared.tell()
     }
 
     /// A process may have been started with signals blocked. They are taken here then.

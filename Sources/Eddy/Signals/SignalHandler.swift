@@ -24,8 +24,10 @@ public final class SignalHandler: Sendable {
         _ signal: Signal, on loop: EventLoop, _ body: @escaping @Sendable (ReceivedSignal) -> Void
     ) {
         // Weak: a handler does not keep its loop alive.
-        let subscriber = SignalSubscriber([signal], .program) { [weak loop, self] received in
-            loop?.post { if !self.isCancelled { body(received) } }
+        let subscriber = SignalSubscriber([signal], .program) { [weak loop, self] subscriber in
+            loop?.post {
+                while !self.isCancelled, let received = subscriber.take() { body(received) }
+            }
         }
         self.subscriber.withLock { $0 = subscriber }
         SignalDispatcher.shared.add(subscriber)

@@ -13,7 +13,11 @@ import Musl
 /// one step, in memory that is never freed (signal-safety(7)).
 enum SignalTable {
     struct Cell: ~Copyable {
+        /// How often it came since the process began. It only grows, and wraps around: whoever wants the signal knows how many of
+        /// them it has had.
         let count = Atomic<UInt32>(0)
+        /// The latest one's place among all signals.
+        let arrival = Atomic<UInt64>(0)
         /// The latest sender: the process and the user in one word.
         let sender = Atomic<UInt64>(0)
         /// Does the second one end the process, whatever the program is doing?
@@ -43,6 +47,8 @@ enum SignalTable {
         return wakers
     }()
 
+    /// How many signals came.
+    private static let arrivals = Atomic<UInt64>(0)
     /// Has anything come since the last look?
     private static let isPending = Atomic<Bool>(false)
     /// Handlers that run now, on whatever thread.
@@ -63,6 +69,8 @@ enum SignalTable {
         let cell = cells + Int(number)
         cell.pointee.sender.store(
             UInt64(UInt32(bitPattern: process)) << 32 | UInt64(user), ordering: .sequentiallyConsistent)
+        let arrival = arrivals.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
+        cell.pointee.arrival.store(arrival, ordering: .sequentiallyConsistent)
         cell.pointee.count.wrappingAdd(1, ordering: .sequentiallyConsistent)
         isPending.store(true, ordering: .sequentiallyConsistent)
         if cell.pointee.endsProcess.load(ordering: .sequentiallyConsistent),
@@ -87,21 +95,21 @@ enum SignalTable {
 
     // MARK: - Outside
 
-    /// What came of one signal since the last look; nil when nothing did.
-    static func take(_ number: Int32) -> ReceivedSignal? {
-        let cell = cells + Int(number)
-        let count = cell.pointee.count.exchange(0, ordering: .sequentiallyConsistent)
-        guard count > 0 else { return nil }
-        let word = cell.pointee.sender.load(ordering: .sequentiallyConsistent)
-        let process = Int32(truncatingIfNeeded: word >> 32)
-        let sender = process == 0
-            ? nil : ReceivedSignal.Sender(process: process, user: UInt32(truncatingIfNeeded: word))
-        return ReceivedSignal(signal: Signal(rawValue: number), count: Int(count), sender: sender)
+    /// How often a signal came since the process began.
+    static func count(_ number: Int32) -> UInt32 {
+        (cells + Int(number)).pointee.count.load(ordering: .sequentiallyConsistent)
     }
 
-    /// Forgets what came of a signal before anybody wanted it.
-    static func reset(_ number: Int32) {
-        (cells + Int(number)).pointee.count.store(0, ordering: .sequentiallyConsistent)
+    /// The latest one's place among all signals.
+    static func arrival(_ number: Int32) -> UInt64 {
+        (cells + Int(number)).pointee.arrival.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// Who sent the latest one.
+    static func sender(_ number: Int32) -> ReceivedSignal.Sender? {
+        let word = (cells + Int(number)).pointee.sender.load(ordering: .sequentiallyConsistent)
+        let process = Int32(truncatingIfNeeded: word >> 32)
+        return process == 0 ? nil : ReceivedSignal.Sender(process: process, user: UInt32(truncatingIfNeeded: word))
     }
 
     /// - Returns: whether anything has come since this was asked last.

@@ -53,8 +53,6 @@ public struct Signals: AsyncSequence, Sendable {
     }
 
     /// Takes a signal that has come already, without waiting; nil when there is none.
-    ///
-    /// One that another loop is just handing on may come a moment later.
     public func tryNext() -> ReceivedSignal? { subscription.take() }
 
     /// What has come and was not taken yet.
@@ -89,13 +87,14 @@ public struct Signals: AsyncSequence, Sendable {
 
 /// What a `Signals` and its iterators hold together: as long as it is there, signals are received.
 private final class SignalSubscription: Sendable {
-    private let inbox: SignalInbox
+    private let queue: WaitQueue
     private let subscriber: SignalSubscriber
 
     init(_ signals: [Signal]) {
-        let inbox = SignalInbox()
-        self.inbox = inbox
-        subscriber = SignalSubscriber(signals, .program) { inbox.put($0) }
+        let queue = WaitQueue()
+        self.queue = queue
+        // Everybody: one that is resumed may have been cancelled, or its loop may end, and another one must look.
+        subscriber = SignalSubscriber(signals, .program) { _ in queue.resumeAll {} }
         SignalDispatcher.shared.add(subscriber)
     }
 
@@ -103,61 +102,22 @@ private final class SignalSubscription: Sendable {
         SignalDispatcher.shared.remove(subscriber)
     }
 
-    var statistics: Signals.Statistics { inbox.statistics }
-
-    func take() -> ReceivedSignal? {
-        SignalDispatcher.shared.drain()
-        return inbox.take()
+    var statistics: Signals.Statistics {
+        var isAwaited = false
+        queue.withLock { isAwaited = queue.isAwaited }
+        return Signals.Statistics(pending: subscriber.pending, isAwaited: isAwaited)
     }
+
+    func take() -> ReceivedSignal? { subscriber.take() }
 
     func next() async throws -> ReceivedSignal {
         while true {
             if let received = take() { return received }
-            if let core = LoopCore.current {
-                core.watchSignals()
-            } else {
-                SignalDispatcher.shared.beginThreadUse()
+            // What comes from here on wakes this loop, or the thread. What came before is seen by the condition.
+            if let core = LoopCore.current { core.watchSignals() } else { SignalDispatcher.shared.beginThreadUse() }
+            try await waitForAnotherThread {
+                try await queue.wait(#isolation) { subscriber.pending > 0 }
             }
-            // What comes from here on wakes this loop, or the thread. What has come before is seen by the condition.
-            SignalDispatcher.shared.drain()
-            try await waitForAnotherThread { try await inbox.wait() }
         }
-    }
-}
-
-/// Signals that have come for one subscriber: one entry each, so that it is bounded.
-// SAFETY: `pending` is touched with the queue's lock held.
-private final class SignalInbox: @unchecked Sendable {
-    private let queue = WaitQueue()
-    private var pending: [Signal: ReceivedSignal] = [:]
-    /// In the order in which they came.
-    private var order: [Signal] = []
-
-    func put(_ received: ReceivedSignal) {
-        // Everybody: one that is resumed may have been cancelled, or its loop may end, and another one must look.
-        queue.resumeAll {
-            let former = pending[received.signal]
-            if former == nil { order.append(received.signal) }
-            pending[received.signal] = ReceivedSignal(
-                signal: received.signal, count: received.count + (former?.count ?? 0), sender: received.sender)
-        }
-    }
-
-    func take() -> ReceivedSignal? {
-        var taken: ReceivedSignal?
-        queue.withLock {
-            if !order.isEmpty { taken = pending.removeValue(forKey: order.removeFirst()) }
-        }
-        return taken
-    }
-
-    func wait() async throws {
-        try await queue.wait(#isolation) { !order.isEmpty }
-    }
-
-    var statistics: Signals.Statistics {
-        var result = Signals.Statistics(pending: 0, isAwaited: false)
-        queue.withLock { result = Signals.Statistics(pending: pending.count, isAwaited: queue.isAwaited) }
-        return result
     }
 }

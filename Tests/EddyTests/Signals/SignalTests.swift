@@ -183,7 +183,7 @@ import Testing
             }
             try await untilParked(1)
             raise(SIGUSR1)
-            SignalDispatcher.shared.drain()
+            SignalDispatcher.shared.tell()
             waiting.cancel()
             #expect(try await waiting.value == .userDefined1)
         }
@@ -289,7 +289,7 @@ import Testing
             let others = Signals([.hangUp])
             let handler = loop.onSignal(.hangUp) { log.add(1) }
             raise(SIGHUP)
-            SignalDispatcher.shared.drain()
+            SignalDispatcher.shared.tell()
             // The call is on the ready queue by now.
             handler.cancel()
             await settle(100)
