@@ -19,7 +19,14 @@ final class SignalSubscriber: Sendable {
     let purpose: Purpose
     /// Called when one may have come, on any thread.
     let notify: @Sendable (SignalSubscriber) -> Void
-    private let seen: Guarded<[UInt32]>
+    private let had: Guarded<[Had]>
+
+    /// What it has had of one signal.
+    private struct Had {
+        var count: UInt32
+        /// Another one was taken while this one was there.
+        var isPassedOver = false
+    }
 
     init(_ signals: [Signal], _ purpose: Purpose, _ notify: @escaping @Sendable (SignalSubscriber) -> Void) {
         for signal in signals {
@@ -30,7 +37,7 @@ final class SignalSubscriber: Sendable {
         self.signals = signals
         self.purpose = purpose
         self.notify = notify
-        seen = Guarded(signals.map { SignalTable.count($0.rawValue) })
+        had = Guarded(signals.map { Had(count: SignalTable.count($0.rawValue)) })
     }
 
     var isProgram: Bool {
@@ -41,32 +48,39 @@ final class SignalSubscriber: Sendable {
         if case .run(let yields) = purpose { yields } else { false }
     }
 
-    /// The signal that came first, of those that it has not had.
+    /// The signal that came first, of those that it has not had. One that keeps coming is not passed over twice.
     ///
     /// - Note: *Thread:* any. *Complexity:* O(n) in the number of its signals.
     func take() -> ReceivedSignal? {
-        seen.withLock { seen in
-            let pending = signals.indices.filter { SignalTable.count(signals[$0].rawValue) != seen[$0] }
-            let first = pending.min { SignalTable.arrival(signals[$0].rawValue) < SignalTable.arrival(signals[$1].rawValue) }
-            guard let first else { return nil }
-            let number = signals[first].rawValue
-            let count = SignalTable.count(number)
-            defer { seen[first] = count }
+        had.withLock { had in
+            var next: (index: Int, isPassedOver: Bool, arrival: UInt64)?
+            for index in signals.indices where SignalTable.count(signals[index].rawValue) != had[index].count {
+                let arrival = SignalTable.arrival(signals[index].rawValue)
+                let isPassedOver = had[index].isPassedOver
+                had[index].isPassedOver = true
+                if let next, (isPassedOver ? 0 : 1, arrival) >= (next.isPassedOver ? 0 : 1, next.arrival) { continue }
+                next = (index, isPassedOver, arrival)
+            }
+            guard let next else { return nil }
+            let signal = signals[next.index]
+            let former = had[next.index].count
+            let count = SignalTable.count(signal.rawValue)
+            had[next.index] = Had(count: count)
             return ReceivedSignal(
-                signal: signals[first], count: Int(count &- seen[first]), sender: SignalTable.sender(number))
+                signal: signal, count: Int(count &- former), sender: SignalTable.sender(signal.rawValue))
         }
     }
 
     /// How many different signals it has not had.
     var pending: Int {
-        seen.withLock { seen in
-            signals.indices.count { SignalTable.count(signals[$0].rawValue) != seen[$0] }
+        had.withLock { had in
+            signals.indices.count { SignalTable.count(signals[$0].rawValue) != had[$0].count }
         }
     }
 
     /// It wants nothing of what came so far.
     func skip() {
-        seen.withLock { $0 = signals.map { SignalTable.count($0.rawValue) } }
+        had.withLock { $0 = signals.map { Had(count: SignalTable.count($0.rawValue)) } }
     }
 }
 

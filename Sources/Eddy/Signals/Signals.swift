@@ -115,8 +115,14 @@ private final class SignalSubscription: Sendable {
             if let received = take() { return received }
             // What comes from here on wakes this loop, or the thread. What came before is seen by the condition.
             if let core = LoopCore.current { core.watchSignals() } else { SignalDispatcher.shared.beginThreadUse() }
-            try await waitForAnotherThread {
-                try await queue.wait(#isolation) { subscriber.pending > 0 }
+            do {
+                try await waitForAnotherThread {
+                    try await queue.wait(#isolation) { subscriber.pending > 0 }
+                }
+            } catch {
+                // One that came first wins, although nobody has told this task yet.
+                if let received = take() { return received }
+                throw error
             }
         }
     }
