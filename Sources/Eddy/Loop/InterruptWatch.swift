@@ -1,11 +1,11 @@
 import EddyReactor
 import Synchronization
 
-/// Ctrl-C and its like, while a run on the main thread lasts: the first cancels the main task or begins the shutdown, the second
-/// ends the process, even one that is busy.
+/// Ctrl-C and its like, while a run on the main thread lasts: the first cancels the main task or begins the shutdown,
+/// the second ends the process, even one that is busy.
 ///
-/// A signal that somebody else handles or ignores is left alone, and without a policy one that the program itself receives is left to
-/// the program.
+/// A signal that somebody else handles or ignores is left alone, and without a policy one that the program itself
+/// receives is left to the program.
 // SAFETY: `onSignal` is touched on the loop's thread only.
 final class InterruptWatch: @unchecked Sendable {
     private static let isActive = Atomic<Bool>(false)

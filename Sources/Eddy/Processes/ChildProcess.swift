@@ -2,10 +2,10 @@ import EddyReactor
 
 /// A child process, from its start until it is reaped: its end is seen through its descriptor, in epoll.
 ///
-/// It is reaped exactly once, by this object. Until then its number is its own, and a signal can't reach a stranger; so signals
-/// are sent, and the child is reaped, under one lock.
-// SAFETY: `registration`, `killTimer`, `isEnding` and `readers` are touched on the loop's thread only; the rest is immutable or
-// guarded.
+/// It is reaped exactly once, by this object. Until then its number is its own, and a signal can't reach a stranger; so
+/// signals are sent, and the child is reaped, under one lock.
+// SAFETY: `registration`, `killTimer`, `isEnding` and `readers` are touched on the loop's thread only; the rest is
+// immutable or guarded.
 final class ChildProcess: @unchecked Sendable {
     let loop: EventLoop
     let identifier: Int32
@@ -43,8 +43,8 @@ final class ChildProcess: @unchecked Sendable {
         core.reactor.onReadable(registration) { self.look() }
     }
 
-    /// Before Linux 5.3 a descriptor of a process can't be watched, or there is none: a thread waits in its place. Not one of the
-    /// pool's, for it may wait for days.
+    /// Before Linux 5.3 a descriptor of a process can't be watched, or there is none: a thread waits in its place. Not
+    /// one of the pool's, for it may wait for days.
     private func watchByThread() {
         let (kernel, identifier, loop) = (core.kernel.forOtherThreads, identifier, loop)
         let result = DetachedThread.start("eddy-child") {
@@ -102,7 +102,8 @@ final class ChildProcess: @unchecked Sendable {
                 : .failure(
                     SystemError(
                         result: answer, .waitid,
-                        "process \(identifier): how it ended is not known. Somebody else has waited for it, or SIGCHLD is ignored"))
+                        "process \(identifier): how it ended is not known. Somebody else has waited for it, or SIGCHLD is ignored"
+                    ))
             if wait == .reap { state.result = result }
             return result
         }
@@ -184,7 +185,9 @@ final class ChildProcess: @unchecked Sendable {
         let (kernel, identifier) = (core.kernel.forOtherThreads, identifier)
         _ = DetachedThread.start("eddy-child") {
             var exit = RawExit()
-            _ = withUnsafeMutablePointer(to: &exit) { kernel.perform(.waitForExit(.identifier(identifier), $0, .block)) }
+            _ = withUnsafeMutablePointer(to: &exit) {
+                kernel.perform(.waitForExit(.identifier(identifier), $0, .block))
+            }
         }
     }
 }

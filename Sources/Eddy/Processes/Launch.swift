@@ -22,7 +22,8 @@ struct Launch: Sendable {
     ///
     /// It blocks the loop until the child is another program, as long as execve(2) takes to read the file's first page.
     ///
-    /// - Throws: ``SubprocessStartError``; ``SubprocessArgumentError``; ``SystemError`` when descriptors run out. Nothing is left then.
+    /// - Throws: ``SubprocessStartError``; ``SubprocessArgumentError``; ``SystemError`` when descriptors run out.
+    ///   Nothing is left then.
     /// - Note: *Thread:* the loop's.
     func start(on core: LoopCore) throws -> Subprocess {
         _ = try core.checkpoint()
@@ -88,7 +89,9 @@ struct Launch: Sendable {
             }
         }
         for (name, value) in environment.changes {
-            guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "=")) else { throw SubprocessArgumentError(text: name) }
+            guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "=")) else {
+                throw SubprocessArgumentError(text: name)
+            }
             try check([name, value ?? ""])
             variables[name] = value
         }
@@ -100,7 +103,9 @@ struct Launch: Sendable {
         guard !executable.utf8.contains(UInt8(ascii: "/")) else { return ([], [executable]) }
         let path = variables["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
         // An empty part is the working directory (execvp(3)).
-        let directories = path.split(separator: ":", omittingEmptySubsequences: false).map { $0.isEmpty ? "." : String($0) }
+        let directories = path.split(separator: ":", omittingEmptySubsequences: false).map {
+            $0.isEmpty ? "." : String($0)
+        }
         // Nothing is called nothing.
         return (directories, executable.isEmpty ? [""] : directories.map { "\($0)/\(executable)" })
     }

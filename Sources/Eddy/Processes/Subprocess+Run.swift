@@ -31,21 +31,27 @@ extension Subprocess {
 
     /// Runs a process to its end, and collects what it writes.
     ///
-    /// It returns when the process has ended and its output is read: one that it has left in the background, and that still has its
-    /// pipes, is not waited for. A code other than zero is no error: see ``Result/requireSuccess()``.
+    /// It returns when the process has ended and its output is read: one that it has left in the background, and that
+    /// still has its pipes, is not waited for. A code other than zero is no error: see ``Result/requireSuccess()``.
     ///
     /// ```swift
     /// let sorted = try await Subprocess.run("sort", input: .text("b\na\n"))
     /// ```
     ///
     /// - Parameters:
+    ///   - executable: a path, or a name that is looked for in the `PATH` of the process's environment.
+    ///   - arguments: what follows the program's name. There is no shell, and nothing is expanded or need be quoted.
+    ///   - environment: its variables.
+    ///   - workingDirectory: nil is this process's.
+    ///   - processGroup: whom Ctrl-C, and an early end, reaches.
     ///   - input: what it reads. One that does not read all of it is fine.
     ///   - output: its standard output; collected if it is a pipe.
     ///   - error: its standard error; collected if it is a pipe.
     ///   - atMost: how many bytes of each stream are collected at most.
-    ///   - others: as for ``withProcess(_:arguments:environment:workingDirectory:processGroup:input:output:error:terminationGrace:outputGrace:_:)``.
-    /// - Throws: ``SubprocessStartError``; ``SubprocessArgumentError``; ``SubprocessOverrunError``; ``SystemError``; `CancellationError`;
-    ///   ``EventLoopError/noLoop`` off any loop.
+    ///   - terminationGrace: how long it has between SIGTERM and SIGKILL when it is ended early.
+    ///   - outputGrace: how long reading waits for more when the process has ended, and others still have its pipe.
+    /// - Throws: ``SubprocessStartError``; ``SubprocessArgumentError``; ``SubprocessOverrunError``; ``SystemError``;
+    ///   `CancellationError`; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* ends the process, as the end of a scope does.
     public static func run(
         _ executable: String, arguments: [String] = [], environment: Environment = .inherited,
@@ -89,7 +95,9 @@ extension Subprocess {
             if collectsError {
                 missing += 1
                 group.addTask {
-                    try await covered { .error(try await self.collect(self.standardError, .standardError, atMost: limit)) }
+                    try await covered {
+                        .error(try await self.collect(self.standardError, .standardError, atMost: limit))
+                    }
                 }
             }
             if let input {
@@ -125,7 +133,9 @@ extension Subprocess {
             // It has read what it wanted.
         } catch let error as PartialWriteError {
             // As above, or cancelled because everything else is over.
-            if let error = error.underlyingError as? SystemError, error.code != Int32(ErrorNumber.brokenPipe) { throw error }
+            if let error = error.underlyingError as? SystemError, error.code != Int32(ErrorNumber.brokenPipe) {
+                throw error
+            }
         } catch is CancellationError {}
     }
 
@@ -142,8 +152,8 @@ extension Subprocess {
                 throw SubprocessOverrunError(executable: executable, stream: stream, limit: limit, prefix: bytes)
             }
             bytes += chunk
-            // What the process itself had written before its end is no more than a pipe holds; the rest is written by others, and may
-            // never end.
+            // What the process itself had written before its end is no more than a pipe holds; the rest is written by
+            // others, and may never end.
             if child.hasEnded.isSet { afterEnd += chunk.count }
             if afterEnd > 65_536, reader.isOverdue { return bytes }
         }

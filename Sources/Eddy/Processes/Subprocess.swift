@@ -14,11 +14,12 @@ import EddyReactor
 /// }
 /// ```
 ///
-/// A process never outlives its scope: when the body ends before it does, or the task is cancelled, it gets SIGTERM, and SIGKILL after
-/// a grace period; it is reaped in any case, so that no zombie stays.
+/// A process never outlives its scope: when the body ends before it does, or the task is cancelled, it gets SIGTERM,
+/// and SIGKILL after a grace period; it is reaped in any case, so that no zombie stays.
 ///
-/// The child has its standard streams and no other descriptor, no blocked signal, and no handler. Its end comes through a
-/// descriptor of the process in epoll (pidfd_open(2)), not through SIGCHLD: that stays whoever's it is, as long as it is not ignored.
+/// The child has its standard streams and no other descriptor, no blocked signal, and no handler. Its end comes through
+/// a descriptor of the process in epoll (pidfd_open(2)), not through SIGCHLD: that stays whoever's it is, as long as it
+/// is not ignored.
 ///
 /// asyncio's `create_subprocess_exec`, trio's `run_process`, tokio's `process::Command`.
 ///
@@ -72,11 +73,12 @@ public final class Subprocess: Sendable {
 
     /// Starts a process for the length of a body, and ends it with the body.
     ///
-    /// Wait for ``exited()`` in the body, if the process is to end by itself: one that still runs when the body returns is ended.
+    /// Wait for ``exited()`` in the body, if the process is to end by itself: one that still runs when the body returns
+    /// is ended.
     ///
     /// - Parameters:
-    ///   - executable: a path, or a name that is looked for in the `PATH` of the process's environment. A relative path is looked for
-    ///     from its working directory.
+    ///   - executable: a path, or a name that is looked for in the `PATH` of the process's environment. A relative path
+    ///     is looked for from its working directory.
     ///   - arguments: what follows the program's name. There is no shell, and nothing is expanded or need be quoted.
     ///   - environment: its variables.
     ///   - workingDirectory: nil is this process's.
@@ -88,10 +90,10 @@ public final class Subprocess: Sendable {
     ///   - outputGrace: how long reading waits for more when the process has ended, and others still have its pipe.
     ///   - body: what is done with it.
     /// - Returns: the body's value.
-    /// - Throws: what the body throws; ``SubprocessStartError``; ``SubprocessArgumentError``; ``SystemError``; `CancellationError`;
-    ///   ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* reaches the body; then the process is ended as above, and nothing cuts that short. *Complexity:* starting
-    ///   blocks the loop until the program is loaded, some half a millisecond.
+    /// - Throws: what the body throws; ``SubprocessStartError``; ``SubprocessArgumentError``; ``SystemError``;
+    ///   `CancellationError`; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* reaches the body; then the process is ended as above, and nothing cuts that short.
+    ///   *Complexity:* starting blocks the loop until the program is loaded, some half a millisecond.
     public static func withProcess<T>(
         _ executable: String, arguments: [String] = [], environment: Environment = .inherited,
         workingDirectory: String? = nil, processGroup: ProcessGroup = .inherited, input: Redirection = .null,
@@ -99,7 +101,8 @@ public final class Subprocess: Sendable {
         outputGrace: Duration = .milliseconds(100), _ body: nonisolated(nonsending) (Subprocess) async throws -> T
     ) async throws -> T {
         expectUsage(
-            input.kind != .output && output.kind != .output, ".standardOutput is for the standard error of a process only")
+            input.kind != .output && output.kind != .output,
+            ".standardOutput is for the standard error of a process only")
         let launch = Launch(
             executable: executable, arguments: arguments, environment: environment,
             workingDirectory: workingDirectory, processGroup: processGroup, input: input, output: output, error: error,
@@ -140,8 +143,8 @@ public final class Subprocess: Sendable {
     /// Several tasks may wait, and later ones find the status at once. Its output may still be in the pipes.
     ///
     /// - Returns: how it ended.
-    /// - Throws: `CancellationError`; ``ShutdownError``; ``SystemError``: ECHILD when SIGCHLD is ignored in this process, or somebody
-    ///   else waits for its children, so that nobody knows.
+    /// - Throws: `CancellationError`; ``ShutdownError``; ``SystemError``: ECHILD when SIGCHLD is ignored in this
+    ///   process, or somebody else waits for its children, so that nobody knows.
     /// - Note: *Cancellation:* ends the wait; the process goes on until its scope ends.
     @discardableResult
     public func exited() async throws -> ExitStatus {
@@ -159,7 +162,8 @@ public final class Subprocess: Sendable {
     public func send(_ signal: Signal, toGroup: Bool = false) throws {
         expectUsage(
             !toGroup || child.hasOwnGroup,
-            "'\(executable)' is in the group of this process, which would be sent the signal, too: start it with processGroup: .own")
+            "'\(executable)' is in the group of this process, which would be sent the signal, too: start it with processGroup: .own"
+        )
         let result = child.send(signal, toGroup: toGroup)
         if result < 0 {
             throw SystemError(result: result, .kill, "\(signal) to process \(identifier), '\(executable)'")

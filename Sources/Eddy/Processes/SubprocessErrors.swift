@@ -42,7 +42,8 @@ public struct SubprocessStartError: Error, Hashable, Sendable, CustomStringConve
     }
 }
 
-/// A text that was to be handed to a process has a NUL in it, or a variable's name has an equals sign: the kernel can't take either.
+/// A text that was to be handed to a process has a NUL in it, or a variable's name has an equals sign: the kernel can't
+/// take either.
 public struct SubprocessArgumentError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The text.
     public let text: String

@@ -13,7 +13,8 @@ extension Subprocess {
         /// This process's.
         public static let inherited = Environment(base: .inherited, changes: [:])
 
-        /// These variables and no others. Without a `PATH`, programs are looked for in `/usr/local/bin`, `/usr/bin` and `/bin`.
+        /// These variables and no others. Without a `PATH`, programs are looked for in `/usr/local/bin`, `/usr/bin` and
+        /// `/bin`.
         public static func replaced(_ variables: [String: String]) -> Environment {
             Environment(base: .empty, changes: variables.mapValues { $0 })
         }
@@ -28,8 +29,8 @@ extension Subprocess {
     public enum ProcessGroup: Sendable, Hashable {
         /// In this process's group: Ctrl-C at the terminal reaches it, too. An early end reaches the process alone.
         case inherited
-        /// In a group of its own (setpgid(2)), with the processes that it starts: Ctrl-C does not reach it, and an early end reaches all
-        /// of the group.
+        /// In a group of its own (setpgid(2)), with the processes that it starts: Ctrl-C does not reach it, and an
+        /// early end reaches all of the group.
         case own
         /// In a session of its own (setsid(2)), without a terminal; otherwise as ``own``.
         case session
@@ -53,13 +54,13 @@ extension Subprocess {
         /// For the standard error only: where the standard output goes, as the shell's `2>&1`.
         public static let standardOutput = Redirection(kind: .output)
 
-        /// A descriptor of this process: a file, a socket, another process's pipe. It stays the caller's, who may close it afterwards.
-        /// Programs expect one that blocks (without O_NONBLOCK).
+        /// A descriptor of this process: a file, a socket, another process's pipe. It stays the caller's, who may close
+        /// it afterwards. Programs expect one that blocks (without O_NONBLOCK).
         public static func descriptor(_ number: Int32) -> Redirection { Redirection(kind: .descriptor(number)) }
     }
 
-    /// What ``run(_:arguments:environment:workingDirectory:processGroup:input:output:error:atMost:terminationGrace:)`` gives a process
-    /// to read.
+    /// What ``run(_:arguments:environment:workingDirectory:processGroup:input:output:error:atMost:terminationGrace:outputGrace:)``
+    /// gives a process to read.
     public struct Input: Sendable, Hashable {
         let redirection: Redirection
         let bytes: [UInt8]

@@ -4,9 +4,9 @@ import Synchronization
 extension Subprocess {
     /// What a process writes, as a stream.
     ///
-    /// It ends when every process that has the pipe has closed it; or, after the process itself has ended, when what it had written is
-    /// read and nothing came for a short while: one that it has left in the background may keep the pipe for hours. As long as that
-    /// one goes on writing, reading goes on.
+    /// It ends when every process that has the pipe has closed it; or, after the process itself has ended, when what it
+    /// had written is read and nothing came for a short while: one that it has left in the background may keep the pipe
+    /// for hours. As long as that one goes on writing, reading goes on.
     ///
     /// - Note: *Thread:* any, as for ``PipeReader``.
     public final class OutputReader: ByteReader, Closable {

@@ -64,8 +64,8 @@ public struct Signal: RawRepresentable, Hashable, Sendable, Comparable, CustomSt
         return Signal(rawValue: numbers.lowerBound + offset)
     }
 
-    /// May a program receive it? Not SIGKILL and SIGSTOP, which the kernel keeps to itself; nor those of faults, SIGSEGV and its like:
-    /// the instruction that failed would fail again, for ever.
+    /// May a program receive it? Not SIGKILL and SIGSTOP, which the kernel keeps to itself; nor those of faults,
+    /// SIGSEGV and its like: the instruction that failed would fail again, for ever.
     public var isReceivable: Bool {
         let refused = [SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS]
         // Between the standard and the real-time ones are two or three that the C library uses (nptl(7)).
@@ -81,7 +81,8 @@ public struct Signal: RawRepresentable, Hashable, Sendable, Comparable, CustomSt
     }
 
     private static let names: [Int32: String] = [
-        SIGHUP: "SIGHUP", SIGINT: "SIGINT", SIGQUIT: "SIGQUIT", SIGILL: "SIGILL", SIGTRAP: "SIGTRAP", SIGABRT: "SIGABRT",
+        SIGHUP: "SIGHUP", SIGINT: "SIGINT", SIGQUIT: "SIGQUIT", SIGILL: "SIGILL", SIGTRAP: "SIGTRAP",
+        SIGABRT: "SIGABRT",
         SIGBUS: "SIGBUS", SIGFPE: "SIGFPE", SIGKILL: "SIGKILL", SIGUSR1: "SIGUSR1", SIGSEGV: "SIGSEGV",
         SIGUSR2: "SIGUSR2", SIGPIPE: "SIGPIPE", SIGALRM: "SIGALRM", SIGTERM: "SIGTERM", SIGCHLD: "SIGCHLD",
         SIGCONT: "SIGCONT", SIGSTOP: "SIGSTOP", SIGTSTP: "SIGTSTP", SIGTTIN: "SIGTTIN", SIGTTOU: "SIGTTOU",
@@ -102,8 +103,8 @@ public struct ReceivedSignal: Hashable, Sendable, CustomStringConvertible {
 
     /// Which one.
     public let signal: Signal
-    /// How often it came since the last look: at least once. The kernel itself keeps only one of each standard signal that has not
-    /// been delivered yet (signal(7)), so ten that were sent may be one here.
+    /// How often it came since the last look: at least once. The kernel itself keeps only one of each standard signal
+    /// that has not been delivered yet (signal(7)), so ten that were sent may be one here.
     public let count: Int
     /// Who sent it; nil when the kernel did, for a key of the terminal or a timer.
     public let sender: Sender?

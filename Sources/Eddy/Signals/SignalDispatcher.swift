@@ -3,13 +3,15 @@ import Synchronization
 
 /// Somebody who wants signals, and how many of them it has had.
 ///
-/// What it has not had yet is the difference to the handler's count: nothing is handed over that could be lost on the way.
+/// What it has not had yet is the difference to the handler's count: nothing is handed over that could be lost on the
+/// way.
 final class SignalSubscriber: Sendable {
     /// For whom.
     enum Purpose: Sendable {
         /// The program asked for them.
         case program
-        /// A run on the main thread ends at them. It takes no signal away from somebody else, and the second one ends the process.
+        /// A run on the main thread ends at them. It takes no signal away from somebody else, and the second one ends
+        /// the process.
         ///
         /// - yields: whether it leaves to the program what that asks for itself.
         case run(yields: Bool)
@@ -32,7 +34,8 @@ final class SignalSubscriber: Sendable {
         for signal in signals {
             expectUsage(
                 signal.isReceivable,
-                "\(signal) can't be received: the kernel keeps it to itself, or it tells of a fault that would only happen again")
+                "\(signal) can't be received: the kernel keeps it to itself, or it tells of a fault that would only happen again"
+            )
         }
         self.signals = signals
         self.purpose = purpose
@@ -86,8 +89,8 @@ final class SignalSubscriber: Sendable {
 
 /// The process's signals, and who gets them.
 ///
-/// The first who wants a signal has a handler installed, the last one has what was there before put back. The handler only counts,
-/// and wakes the loops; whichever of them looks first tells everybody, on all loops.
+/// The first who wants a signal has a handler installed, the last one has what was there before put back. The handler
+/// only counts, and wakes the loops; whichever of them looks first tells everybody, on all loops.
 ///
 /// - Note: *Thread:* any.
 final class SignalDispatcher: Sendable {
@@ -200,7 +203,8 @@ final class SignalDispatcher: Sendable {
                 SignalDispatcher.shared.tell()
             }
         }
-        expectUsage(result == 0, "no thread can be started to wait for signals: wait on an event loop, or see `ulimit -u`")
+        expectUsage(
+            result == 0, "no thread can be started to wait for signals: wait on an event loop, or see `ulimit -u`")
     }
 }
 

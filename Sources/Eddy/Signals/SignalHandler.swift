@@ -13,7 +13,8 @@ public final class SignalHandler: Sendable {
 
     /// The closure is not called any more. Cancelling twice is fine.
     ///
-    /// - Note: *Thread:* any. On the loop's own thread this holds from here on; on another one a call that has begun goes on.
+    /// - Note: *Thread:* any. On the loop's own thread this holds from here on; on another one a call that has begun
+    ///   goes on.
     public func cancel() {
         cancelled.store(true, ordering: .releasing)
         // Taken out under the lock, let go outside: the closure may hold anything.
@@ -42,8 +43,9 @@ extension EventLoop {
     /// defer { reload.cancel() }
     /// ```
     ///
-    /// asyncio's `loop.add_signal_handler`; several handlers of one signal are all called, none replaces another. While the program
-    /// handles a signal itself, that one does not cancel the main task (``Configuration/cancellingSignals``).
+    /// asyncio's `loop.add_signal_handler`; several handlers of one signal are all called, none replaces another. While
+    /// the program handles a signal itself, that one does not cancel the main task
+    /// (``Configuration/cancellingSignals``).
     ///
     /// - Parameters:
     ///   - signal: one that can be received: see ``Signal/isReceivable``.

@@ -9,12 +9,12 @@ import Musl
 
 /// What the signal handler writes and the loops read: how often each signal came, and whom to wake.
 ///
-/// A handler may interrupt any code on any thread, also code that holds a lock. So everything here is a word that is changed in
-/// one step, in memory that is never freed (signal-safety(7)).
+/// A handler may interrupt any code on any thread, also code that holds a lock. So everything here is a word that is
+/// changed in one step, in memory that is never freed (signal-safety(7)).
 enum SignalTable {
     struct Cell: ~Copyable {
-        /// How often it came since the process began. It only grows, and wraps around: whoever wants the signal knows how many of
-        /// them it has had.
+        /// How often it came since the process began. It only grows, and wraps around: whoever wants the signal knows
+        /// how many of them it has had.
         let count = Atomic<UInt32>(0)
         /// The latest one's place among all signals.
         let arrival = Atomic<UInt64>(0)

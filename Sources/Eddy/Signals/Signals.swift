@@ -10,16 +10,18 @@ import Synchronization
 /// }
 /// ```
 ///
-/// They are received from when this is made until it and its iterators are gone: nothing that comes between two elements is lost, nor
-/// what comes before the first is asked for. A signal that comes again before it was taken is one element, with a
-/// ``ReceivedSignal/count``. Meanwhile its default action, and whatever handled it before, does not happen; that is put back when
-/// nobody receives it any more.
+/// They are received from when this is made until it and its iterators are gone: nothing that comes between two
+/// elements is lost, nor what comes before the first is asked for. A signal that comes again before it was taken is one
+/// element, with a ``ReceivedSignal/count``. Meanwhile its default action, and whatever handled it before, does not
+/// happen; that is put back when nobody receives it any more.
 ///
-/// Each `Signals` gets every signal, however many there are, on whatever loops. Tasks that iterate over the same one share its elements.
+/// Each `Signals` gets every signal, however many there are, on whatever loops. Tasks that iterate over the same one
+/// share its elements.
 ///
 /// trio's `open_signal_receiver`, tokio's `signal::unix::Signal`.
 ///
-/// - Note: *Thread:* any, and off any loop. *Cancellation:* ends the sequence, with nil; what has come stays for the next who asks.
+/// - Note: *Thread:* any, and off any loop. *Cancellation:* ends the sequence, with nil; what has come stays for the
+///   next who asks.
 public struct Signals: AsyncSequence, Sendable {
     public typealias Element = ReceivedSignal
     public typealias Failure = Never

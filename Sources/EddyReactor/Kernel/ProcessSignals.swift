@@ -1,7 +1,7 @@
 import CEpoll
 
-/// What the process does when a signal comes, and which of its threads take signals. Not made through the gate: a signal's action
-/// belongs to the process, not to a loop.
+/// What the process does when a signal comes, and which of its threads take signals. Not made through the gate: a
+/// signal's action belongs to the process, not to a loop.
 package enum ProcessSignals {
     /// What a handler is told: the signal, its `si_code`, and the process and user that sent it, zero where nobody did.
     package typealias Handler = @convention(c) (Int32, Int32, Int32, UInt32) -> Void

@@ -34,7 +34,8 @@ import Testing
 
     @Test func theErrorIsAStreamOfItsOwn() throws {
         try onLoop { _ async throws in
-            try await Subprocess.withProcess("sh", arguments: ["-c", "echo out; echo err >&2"], error: .pipe) { process async throws in
+            try await Subprocess.withProcess("sh", arguments: ["-c", "echo out; echo err >&2"], error: .pipe) {
+                process async throws in
                 #expect(try await process.standardError.read(atMost: 10) == Array("err\n".utf8))
                 #expect(try await process.standardOutput.read(atMost: 10) == Array("out\n".utf8))
                 try await process.exited()
@@ -75,7 +76,10 @@ import Testing
         try onLoop { loop in
             let holder = DescriptorPair.pipe()
             // The grandchild's number goes past the pipe that is waited on.
-            try await Subprocess.withProcess("sh", arguments: ["-c", "sleep 60 & echo $! >&2; read x"], input: .pipe, error: .descriptor(holder.second)) { process async throws in
+            try await Subprocess.withProcess(
+                "sh", arguments: ["-c", "sleep 60 & echo $! >&2; read x"], input: .pipe,
+                error: .descriptor(holder.second)
+            ) { process async throws in
                 let reading = loop.spawn { try await process.standardOutput.read(atMost: 10) }
                 try await untilParked(1)
                 process.standardInput.close()
@@ -170,7 +174,8 @@ import Testing
         try onLoop { _ async throws in
             let path = UnusedPath()
             let child = try await Subprocess.withProcess(
-                "sh", arguments: ["-c", "trap 'echo clean > \(path.path); exit 7' TERM; echo ready; read x"], input: .pipe
+                "sh", arguments: ["-c", "trap 'echo clean > \(path.path); exit 7' TERM; echo ready; read x"],
+                input: .pipe
             ) { process async throws in
                 #expect(try await process.standardOutput.read(atMost: 10) == Array("ready\n".utf8))
                 return process.child
@@ -182,7 +187,9 @@ import Testing
 
     @Test func withoutAGracePeriodItIsKilledAtOnce() throws {
         try onLoop { _ async throws in
-            let child = try await Subprocess.withProcess("sleep", arguments: ["60"], terminationGrace: .zero) { $0.child }
+            let child = try await Subprocess.withProcess("sleep", arguments: ["60"], terminationGrace: .zero) {
+                $0.child
+            }
             #expect(child.status == .signaled(.kill, coreDumped: false))
         }
     }
@@ -207,7 +214,8 @@ import Testing
 
     @Test func aSignalToTheGroupNeedsAGroup() throws {
         try onLoop { _ async throws in
-            try await Subprocess.withProcess("sh", arguments: ["-c", "sleep 60"], processGroup: .own) { process async throws in
+            try await Subprocess.withProcess("sh", arguments: ["-c", "sleep 60"], processGroup: .own) {
+                process async throws in
                 try process.send(.kill, toGroup: true)
                 #expect(try await process.exited() == .signaled(.kill, coreDumped: false))
             }

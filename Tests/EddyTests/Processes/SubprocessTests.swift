@@ -125,7 +125,8 @@ import Testing
                 } as? SubprocessStartError)
             #expect(error.code == ENOENT && error.step == .program)
             #expect(
-                "\(error)" == "'eddy-no-such-program' can't be started: no directory of PATH has it (/usr/bin:/bin). Give its path, or "
+                "\(error)"
+                    == "'eddy-no-such-program' can't be started: no directory of PATH has it (/usr/bin:/bin). Give its path, or "
                     + "another PATH")
             let path = await errorOf { try await Subprocess.run("/no/such/program", input: .text("x")) }
             #expect("\(path!)".hasPrefix("'/no/such/program' can't be started: ENOENT"))
@@ -242,7 +243,8 @@ import Testing
 
     @Test func childStreamsBlockAsProgramsExpect() throws {
         try onLoop { _ async throws in
-            let flags = try await Subprocess.run("sh", arguments: ["-c", "cat /proc/self/fdinfo/0 /proc/self/fdinfo/1"], input: .text(""))
+            let flags = try await Subprocess.run(
+                "sh", arguments: ["-c", "cat /proc/self/fdinfo/0 /proc/self/fdinfo/1"], input: .text(""))
             for line in flags.standardOutputText.split(separator: "\n") where line.hasPrefix("flags:") {
                 let value = try #require(Int32(line.split(separator: "\t")[1], radix: 8))
                 #expect(value & O_NONBLOCK == 0)
@@ -293,7 +295,7 @@ import Testing
         }
     }
 
-    @Test func aProcessCostsSixCallsAndWhatItsStreamsNeed() throws {
+    @Test func aFinishedProcessIsReapedOnceAndSentNothing() throws {
         let kernel = CountingKernel()
         try onLoop(kernel) { _ async throws in
             _ = try await Subprocess.run("true", output: .null, error: .null)
@@ -315,7 +317,10 @@ import Testing
                 switch random.next() % 4 {
                 case 0: commands.append(("exit \(code)", [], .exited(code), 0))
                 case 1: commands.append(("cat; exit \(code)", patterned(size), .exited(code), size))
-                case 2: commands.append(("head -c \(size) /dev/zero; kill -TERM $$", [], .signaled(.terminate, coreDumped: false), size))
+                case 2:
+                    commands.append(
+                        ("head -c \(size) /dev/zero; kill -TERM $$", [], .signaled(.terminate, coreDumped: false), size)
+                    )
                 // Cancelled at some point of its life.
                 default: commands.append(("cat; sleep 60", patterned(size), nil, 0))
                 }
@@ -334,7 +339,9 @@ import Testing
                             return
                         }
                         let result = try await run()
-                        #expect(result.status == status && result.standardOutput.count == output, "seed \(seed), \(command)")
+                        #expect(
+                            result.status == status && result.standardOutput.count == output, "seed \(seed), \(command)"
+                        )
                     }
                 }
                 try await group.waitForAll()

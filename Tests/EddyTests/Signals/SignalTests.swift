@@ -8,7 +8,8 @@ import Testing
 
 /// Signals belong to the process, so these tests take turns, and no other suite has loops that wait for any.
 @Suite(.serialized) struct SignalTests {
-    /// A signal that was sent to the process may be delivered on another thread when its test is over, and would end the process then.
+    /// A signal that was sent to the process may be delivered on another thread when its test is over, and would end
+    /// the process then.
     private static let keeper = Signals([.userDefined1])
 
     init() {
@@ -457,10 +458,12 @@ import Testing
         let number = Signal.realTime(2).rawValue
         try await offPool { loop async throws in
             // Each is delivered to the thread that raises it before `raise` returns, so none is merged by the kernel.
-            let threads = (0..<2).map { _ in TestThread {
+            let threads = (0..<2).map { _ in
+                TestThread {
                     ProcessSignals.setBlocked(number, false)
                     for _ in 0..<rounds { raise(number) }
-                } }
+                }
+            }
             var sum = 0
             var iterator = signals.makeAsyncIterator()
             while sum < 2 * rounds, let received = await iterator.next() { sum += received.count }
