@@ -22,6 +22,7 @@ let examples: [Target] = [
     "port-scan",
     "line-client",
     "redis-ping",
+    "run-commands",
     "reactor-echo",
     "embedded-poll",
 ].map { name in

@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -586,31 +588,230 @@ static inline int32_t eddy_monitor_wait(struct eddy_monitor *monitor, int64_t de
 
 // ---- signals ---------------------------------------------------------------------------------------------------------
 
-// Installs a handler, but only in place of the default action. Answers 1 when it did.
-static inline int32_t eddy_signal_install(int signal, void (*handler)(int)) {
-    struct sigaction current, replacement;
-    if (sigaction(signal, (struct sigaction *)0, &current) != 0) return 0;
-    if ((current.sa_flags & SA_SIGINFO) || current.sa_handler != SIG_DFL) return 0;
-    memset(&replacement, 0, sizeof replacement);
-    replacement.sa_handler = handler;
-    replacement.sa_flags = SA_RESTART;
-    sigemptyset(&replacement.sa_mask);
-    return sigaction(signal, &replacement, (struct sigaction *)0) == 0;
+// What a handler is told: the signal, si_code, and the process and user that sent it, zero where nobody did (sigaction(2)).
+typedef void (*eddy_signal_callback)(int32_t signal, int32_t code, int32_t process, uint32_t user);
+__attribute__((weak)) eddy_signal_callback eddy_signal_callback_storage = 0;
+
+__attribute__((noinline, unused)) static void eddy_signal_handle(int signal, siginfo_t *information, void *context) {
+    (void)context;
+    // The interrupted code may be between a call and its look at errno.
+    int interrupted = errno;
+    int code = information->si_code;
+    // SI_USER, SI_QUEUE, SI_TKILL and a child's changes name a process; other codes keep other things in that place.
+    int is_sent = code == SI_USER || code == SI_QUEUE || code == -6 || (signal == SIGCHLD && code > 0);
+    eddy_signal_callback_storage(
+        signal, code, is_sent ? (int32_t)information->si_pid : 0, is_sent ? (uint32_t)information->si_uid : 0);
+    errno = interrupted;
 }
 
-static inline void eddy_signal_restore(int signal) {
+// Installs a handler. Answers the former action, for eddy_signal_restore, or null when the kernel refuses, or when only the
+// default action may be replaced and there is another one.
+static inline void *eddy_signal_install(int signal, eddy_signal_callback callback, int32_t only_default) {
+    struct sigaction current, replacement;
+    if (sigaction(signal, (struct sigaction *)0, &current) != 0) return 0;
+    if (only_default && ((current.sa_flags & SA_SIGINFO) || current.sa_handler != SIG_DFL)) return 0;
+    struct sigaction *former = (struct sigaction *)malloc(sizeof *former);
+    *former = current;
+    eddy_signal_callback_storage = callback;
+    memset(&replacement, 0, sizeof replacement);
+    replacement.sa_sigaction = eddy_signal_handle;
+    replacement.sa_flags = SA_SIGINFO | SA_RESTART;
+    // One handler at a time on a thread: none of them has to expect another one half way.
+    sigfillset(&replacement.sa_mask);
+    if (sigaction(signal, &replacement, (struct sigaction *)0) != 0) {
+        free(former);
+        return 0;
+    }
+    return former;
+}
+static inline int32_t eddy_signal_was_default(const void *former) {
+    const struct sigaction *action = (const struct sigaction *)former;
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL;
+}
+// Puts a former action back, unless somebody has installed another one meanwhile. Frees it.
+static inline void eddy_signal_restore(int signal, void *former) {
+    struct sigaction current;
+    if (sigaction(signal, (struct sigaction *)0, &current) == 0 && (current.sa_flags & SA_SIGINFO) &&
+        current.sa_sigaction == eddy_signal_handle)
+        sigaction(signal, (const struct sigaction *)former, (struct sigaction *)0);
+    free(former);
+}
+// Gives a signal its default action, now. Async-signal-safe: used inside the handler, at whose end it takes effect.
+static inline void eddy_signal_default(int signal) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
     sigemptyset(&action.sa_mask);
     sigaction(signal, &action, (struct sigaction *)0);
-}
-
-// Gives a signal its default action, now. Async-signal-safe: used inside the handler.
-static inline void eddy_signal_default(int signal) {
-    eddy_signal_restore(signal);
     raise(signal);
 }
+// Blocks or unblocks a signal in the running thread. Answers whether it was blocked before.
+static inline int32_t eddy_signal_set_blocked(int signal, int32_t is_blocked) {
+    sigset_t set, former;
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    pthread_sigmask(is_blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, &former);
+    return sigismember(&former, signal) == 1;
+}
 
+// SIGRTMIN and SIGRTMAX are calls in glibc.
+static inline int32_t eddy_first_real_time_signal(void) { return SIGRTMIN; }
+static inline int32_t eddy_last_real_time_signal(void) { return SIGRTMAX; }
+
+// A thread waits here for signals; a handler may post (sem_post(3) is async-signal-safe).
+__attribute__((weak)) sem_t eddy_signal_semaphore_storage = {{0}};
+static inline void eddy_signal_semaphore_create(void) { sem_init(&eddy_signal_semaphore_storage, 0, 0); }
+static inline void eddy_signal_semaphore_post(void) { sem_post(&eddy_signal_semaphore_storage); }
+static inline void eddy_signal_semaphore_wait(void) {
+    while (sem_wait(&eddy_signal_semaphore_storage) != 0 && errno == EINTR) {}
+}
+
+// ---- processes -------------------------------------------------------------------------------------------------------
+
+// How a child is started, and what became of that.
+struct eddy_spawn {
+    // Tried in this order; null at the end.
+    const char *const *paths;
+    char *const *arguments;
+    char *const *environment;
+    // Null: the parent's.
+    const char *directory;
+    // What becomes descriptor 0, 1 and 2; -1 leaves one as it is.
+    int32_t descriptors[3];
+    // -1: the parent's process group; 0: one of its own; otherwise the group to join.
+    int32_t group;
+    int32_t begins_session;
+    // Answers: a descriptor of the process, or -1 where the kernel has none; what failed (1 descriptors, 2 group or session,
+    // 3 directory, 4 the program), and its error number.
+    int32_t process_descriptor;
+    int32_t failed_step;
+    int32_t error;
+};
+
+// The child, until it is another program. It shares the parent's memory, and the parent's thread waits meanwhile (CLONE_VM and
+// CLONE_VFORK, clone(2)): so only system calls, made past the C library, whose locks and records (and the sanitizers') are the
+// parent's. Descriptors and signal actions are its own.
+//
+// Not instrumented: it never returns, and a sanitizer would keep its frame in the books of the parent's thread.
+__attribute__((noinline, unused, disable_sanitizer_instrumentation)) static int eddy_spawn_child(void *argument) {
+    struct eddy_spawn *spawn = (struct eddy_spawn *)argument;
+    uint64_t no_signals = 0;
+    int sources[3];
+    // A signal must not run a handler of the parent's in the parent's memory. Ignored ones stay ignored, as execve(2) has it, but
+    // for SIGPIPE: a program that expects it, as `yes` in `yes | head`, would write for ever.
+    for (int signal = 1; signal <= 64; signal++) {
+        // The kernel's struct, whose first word is the handler; all zero is the default.
+        unsigned long action[8] = {0}, standard[8] = {0};
+        if (syscall(SYS_rt_sigaction, signal, (void *)0, action, sizeof no_signals) != 0) continue;
+        if (action[0] == (unsigned long)SIG_DFL || (action[0] == (unsigned long)SIG_IGN && signal != SIGPIPE)) continue;
+        syscall(SYS_rt_sigaction, signal, standard, (void *)0, sizeof no_signals);
+    }
+    spawn->failed_step = 1;
+    for (int index = 0; index < 3; index++) {
+        sources[index] = spawn->descriptors[index];
+        // Out of the way of what is put there next.
+        if (sources[index] < 0 || sources[index] > 2 || sources[index] == index) continue;
+        sources[index] = (int)syscall(SYS_fcntl, sources[index], F_DUPFD_CLOEXEC, 3);
+        if (sources[index] < 0) goto failed;
+    }
+    for (int index = 0; index < 3; index++) {
+        if (sources[index] < 0) continue;
+        long result = sources[index] == index ? syscall(SYS_fcntl, index, F_SETFD, 0)
+                                              : syscall(SYS_dup3, sources[index], index, 0);
+        if (result < 0) goto failed;
+    }
+#ifdef SYS_close_range
+    // What others have opened without close-on-exec. Before Linux 5.9 they are inherited.
+    syscall(SYS_close_range, 3u, ~0u, 0u);
+#endif
+    spawn->failed_step = 2;
+    if (spawn->begins_session && syscall(SYS_setsid) < 0) goto failed;
+    if (!spawn->begins_session && spawn->group >= 0 && syscall(SYS_setpgid, 0, spawn->group) < 0) goto failed;
+    spawn->failed_step = 3;
+    if (spawn->directory && syscall(SYS_chdir, spawn->directory) < 0) goto failed;
+    spawn->failed_step = 4;
+    // The mask is inherited by the program, which expects none.
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, (void *)0, sizeof no_signals);
+    // As execvp(3): a place without it is passed over, and one that may not be used is remembered.
+    int denied = 0;
+    for (const char *const *path = spawn->paths; *path; path++) {
+        syscall(SYS_execve, *path, spawn->arguments, spawn->environment);
+        if (errno == EACCES) denied = 1;
+        else if (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG) goto failed;
+    }
+    errno = denied ? EACCES : errno ? errno : ENOENT;
+failed:
+    spawn->error = errno;
+    syscall(SYS_exit_group, 127);
+    return 127;
+}
+
+// By its other name, which ThreadSanitizer does not replace: its own takes every clone for a fork with a memory of its own.
+#ifdef __GLIBC__
+extern int __clone(int (*)(void *), void *, int, void *, ...);
+#define EDDY_CLONE __clone
+#else
+extern int clone(int (*)(void *), void *, int, void *, ...);
+#define EDDY_CLONE clone
+#endif
+
+// Starts a child process. Answers its number, or -errno.
+static inline long eddy_spawn_process(struct eddy_spawn *spawn) {
+    // As glibc's posix_spawn does it, with a descriptor of the process from the start (CLONE_PIDFD, Linux 5.2), and with the step that
+    // failed.
+    static const size_t stack_size = 64 * 1024;
+    char *stack = (char *)malloc(stack_size);
+    if (!stack) return -ENOMEM;
+    spawn->process_descriptor = -1;
+    spawn->failed_step = 0;
+    spawn->error = 0;
+    sigset_t all, former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    char *top = (char *)((uintptr_t)(stack + stack_size) & ~(uintptr_t)15);
+    // CLONE_VM | CLONE_VFORK | CLONE_PIDFD: their names hide behind _GNU_SOURCE.
+    int child = EDDY_CLONE(eddy_spawn_child, top, 0x100 | 0x4000 | 0x1000 | SIGCHLD, spawn, &spawn->process_descriptor);
+    long result = child < 0 ? -(long)errno : child;
+    if (child >= 0 && spawn->error != 0) {
+        // It has ended already.
+        while (waitpid(child, (int *)0, 0) < 0 && errno == EINTR) {}
+        if (spawn->process_descriptor >= 0) close(spawn->process_descriptor);
+        spawn->process_descriptor = -1;
+        result = -(long)spawn->error;
+    }
+    pthread_sigmask(SIG_SETMASK, &former, (sigset_t *)0);
+    free(stack);
+    return result;
+}
+
+// waitid(2) for the end of a child, named by descriptor or by number. Answers -EAGAIN while it runs, unless it waits.
+static inline long eddy_wait_process(
+    int id, int32_t is_descriptor, int32_t waits, int32_t keeps, int32_t *code, int32_t *status) {
+    siginfo_t information;
+    memset(&information, 0, sizeof information);
+    int flags = WEXITED | (waits ? 0 : WNOHANG) | (keeps ? WNOWAIT : 0);
+    // P_PIDFD is 3 (Linux 5.4), P_PID is 1.
+    long result = syscall(SYS_waitid, is_descriptor ? 3 : 1, id, &information, flags, (void *)0);
+    if (result < 0) return -(long)errno;
+    if (information.si_pid == 0) return -EAGAIN;
+    *code = information.si_code;
+    *status = information.si_status;
+    return 0;
+}
+static inline long eddy_signal_process_descriptor(int fd, int signal) {
+#ifdef SYS_pidfd_send_signal
+    EDDY_RESULT(syscall(SYS_pidfd_send_signal, fd, signal, (void *)0, 0));
+#else
+    (void)fd, (void)signal;
+    return -ENOSYS;
+#endif
+}
+static inline long eddy_kill(int32_t process, int signal) { EDDY_RESULT(kill(process, signal)); }
+extern char **environ;
+static inline char **eddy_environment(void) { return environ; }
+// A pipe whose ends block, as programs expect of their standard streams.
+static inline long eddy_blocking_pipe(int32_t ends[2]) { EDDY_RESULT(pipe2(ends, O_CLOEXEC)); }
+
+#undef EDDY_CLONE
 #undef EDDY_RESULT
 #undef EDDY_RESULT_WITHOUT_SIGPIPE

@@ -12,6 +12,7 @@ struct HostFixture {
         guard
             let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name]
                 ?? clockScenarios[name]
+                ?? signalScenarios[name]
         else {
             print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
             exit(64)

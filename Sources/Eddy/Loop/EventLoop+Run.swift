@@ -131,12 +131,12 @@ extension LoopCore {
         if loop.configuration.sharedShutdown == nil { loop.shutdown.reset() }
         let main = MainTask<T>()
         let policy = loop.configuration.shutdown
-        let signals = InterruptWatch.begin(self, policy?.signals ?? loop.configuration.cancellingSignals)
+        let signals = InterruptWatch.begin(
+            self, policy?.signals ?? loop.configuration.cancellingSignals, yields: policy == nil)
         let mainQueue = MainQueueWatch.begin(self)
         defer {
             mainQueue?.end()
             signals?.end()
-            self.signals = nil
         }
         let handle = loop.spawn(name: name ?? "main") {
             let result: Result<T, any Error>
@@ -151,7 +151,6 @@ extension LoopCore {
             graceTimer = reactor.schedule(after: policy.grace) { handle.cancel() }
         }
         defer { if let graceTimer { reactor.cancel(graceTimer) } }
-        self.signals = signals
 
         // Asked between running jobs and blocking: the job that has just ended may have been the main task's last.
         do {

@@ -42,7 +42,8 @@ public final class EventLoop: Sendable {
         /// How long the end of a run waits for cancelled tasks that are still alive.
         public var gracePeriod: Duration = .seconds(5)
         /// The signals that cancel the main task; a second one ends the process. They are taken over only by a run on the
-        /// main thread, and only where nobody else has installed a handler.
+        /// main thread, and only where nobody else has installed a handler; those that the program receives itself, with
+        /// ``Signals`` or ``EventLoop/onSignal(_:_:)-(_,()->Void)``, are left to it.
         public var cancellingSignals: [Int32] = [2]
         /// A graceful shutdown on signals, in place of ``cancellingSignals``; nil is none.
         public var shutdown: ShutdownPolicy?

@@ -1,59 +1,43 @@
 import EddyReactor
 import Synchronization
 
-/// Ctrl-C and its like, while a run on the main thread lasts: the first cancels the main task or begins the shutdown, the second
-/// ends the process.
+/// Ctrl-C and its like, while a run on the main thread lasts: the first cancels the main task or begins the shutdown,
+/// the second ends the process, even one that is busy.
 ///
-/// The handler does what a signal handler may do and no more: it counts, and wakes the loop (signal-safety(7)). A signal that
-/// somebody else handles or ignores is left alone.
-final class InterruptWatch {
-    private static let received = Atomic<Int>(0)
-    private static let waker = Atomic<UInt>(0)
+/// A signal that somebody else handles or ignores is left alone, and without a policy one that the program itself
+/// receives is left to the program.
+// SAFETY: `onSignal` is touched on the loop's thread only.
+final class InterruptWatch: @unchecked Sendable {
+    private static let isActive = Atomic<Bool>(false)
 
-    private let signals: [Int32]
-    private let wakerReference: Unmanaged<Waker>
-    private var delivered = 0
+    private let subscriber = Guarded<SignalSubscriber?>(nil)
     var onSignal: (() -> Void)?
 
-    private init(_ signals: [Int32], _ waker: Waker) {
-        self.signals = signals
-        wakerReference = Unmanaged.passRetained(waker)
-    }
+    private init() {}
 
+    /// - Parameter yields: whether signals that the program receives itself are left to it.
     /// - Returns: nil off the main thread, when another run watches already, or when there is no signal to take over.
-    static func begin(_ core: LoopCore, _ wanted: [Int32]) -> InterruptWatch? {
-        guard ThreadSlot.isMain, !wanted.isEmpty, !HostExecutors.isTestProcess else { return nil }
-        let reference = Unmanaged.passUnretained(core.reactor.waker)
-        let address = UInt(bitPattern: reference.toOpaque())
-        guard waker.compareExchange(expected: 0, desired: address, ordering: .sequentiallyConsistent).exchanged else {
-            return nil
+    static func begin(_ core: LoopCore, _ wanted: [Int32], yields: Bool) -> InterruptWatch? {
+        guard ThreadSlot.isMain, !wanted.isEmpty, !HostExecutors.isTestProcess,
+            isActive.compareExchange(expected: false, desired: true, ordering: .sequentiallyConsistent).exchanged
+        else { return nil }
+        let watch = InterruptWatch()
+        weak let reference = watch
+        let loop = core.loop
+        // Any loop may tell it, so it is brought to this one.
+        let subscriber = SignalSubscriber(wanted.map { Signal(rawValue: $0) }, .run(yields: yields)) {
+            subscriber in loop.post { if subscriber.take() != nil { reference?.onSignal?() } }
         }
-        received.store(0, ordering: .sequentiallyConsistent)
-        let installed = wanted.filter { signal in
-            ProcessSignals.install(signal) { number in
-                if InterruptWatch.received.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue > 0 {
-                    ProcessSignals.performDefault(number)
-                } else if let waker = UnsafeRawPointer(
-                    bitPattern: InterruptWatch.waker.load(ordering: .sequentiallyConsistent))
-                {
-                    Unmanaged<Waker>.fromOpaque(waker)._withUnsafeGuaranteedRef { $0.wake() }
-                }
-            }
-        }
-        return InterruptWatch(installed, core.reactor.waker)
-    }
-
-    /// The loop was woken: was it by a signal?
-    func check() {
-        guard Self.received.load(ordering: .sequentiallyConsistent) > delivered else { return }
-        delivered += 1
-        onSignal?()
+        SignalTable.resetEnding()
+        SignalDispatcher.shared.add(subscriber)
+        watch.subscriber.withLock { $0 = subscriber }
+        core.watchSignals()
+        return watch
     }
 
     func end() {
-        for signal in signals { ProcessSignals.restore(signal) }
-        Self.waker.store(0, ordering: .sequentiallyConsistent)
-        wakerReference.release()
+        if let subscriber = subscriber.withLock({ $0.take() }) { SignalDispatcher.shared.remove(subscriber) }
         onSignal = nil
+        Self.isActive.store(false, ordering: .sequentiallyConsistent)
     }
 }

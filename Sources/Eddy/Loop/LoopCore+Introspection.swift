@@ -34,11 +34,11 @@ extension LoopCore {
         }
     }
 
-    /// Neither a timer nor a descriptor is waited for, nor a thread of ours.
+    /// Neither a timer nor a descriptor is waited for, nor a thread of ours, nor a signal.
     @inline(__always)
     var mayBeDeadlocked: Bool {
         descriptorWaits == 0 && outsideWaits == 0 && !reactor.hasTimers
-            && (isHost || loop.configuration.isStalled != nil)
+            && (isHost || loop.configuration.isStalled != nil) && signals?.hasHandlers != true
     }
 
     /// The error for a loop that can never be woken again, or nil when it can.

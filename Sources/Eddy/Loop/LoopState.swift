@@ -48,7 +48,7 @@ struct LoopState: ~Copyable {
     /// Is the loop the executor of the whole process?
     var isHost = false
     var stockSleeps = StockSleeps()
-    var signals: InterruptWatch?
+    var signals: LoopSignals?
     var resources = LoopResources()
 
     /// open → ending (tasks are being cancelled) → shutDown (every wait throws) → open again, or closed for good.
@@ -218,7 +218,7 @@ extension LoopCore {
         }
     }
 
-    var signals: InterruptWatch? {
+    var signals: LoopSignals? {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.signals) { UnsafePointer($0) } }
         @inline(__always) nonmutating unsafeMutableAddress {
             withUnsafeMutablePointer(to: &state.pointee.signals) { $0 }

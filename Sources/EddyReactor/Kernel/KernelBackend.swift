@@ -83,6 +83,11 @@ public final class LinuxKernel: KernelBackend {
         case .setOption(let descriptor, let level, let name, let value, let length):
             eddy_set_option(descriptor, level, name, value, length)
         case .availableProcessors: eddy_available_processors()
+        case .blockingPipe(let ends): eddy_blocking_pipe(ends)
+        case .spawn(let request): request.pointee.perform()
+        case .waitForExit(let process, let exit, let wait): Self.wait(process, exit, wait)
+        case .signalProcess(let descriptor, let signal): eddy_signal_process_descriptor(descriptor, signal)
+        case .kill(let process, let signal): eddy_kill(process, signal)
         }
     }
 

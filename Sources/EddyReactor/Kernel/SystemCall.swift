@@ -107,6 +107,16 @@ public enum SystemCall {
     case setOption(Int32, level: Int32, name: Int32, UnsafeRawPointer, UInt32)
     /// `sched_getaffinity(2)`: answers how many processors the calling thread may use.
     case availableProcessors
+    /// `pipe2(2)`: fills in two descriptors that block, the reader's first.
+    case blockingPipe(UnsafeMutablePointer<Int32>)
+    /// `clone(2)` and `execve(2)`: starts a child process. Answers its number; the request is told more.
+    case spawn(UnsafeMutablePointer<SpawnRequest>)
+    /// `waitid(2)`: what became of a child. Answers `-EAGAIN` while it runs.
+    case waitForExit(ProcessReference, UnsafeMutablePointer<RawExit>, ExitWait)
+    /// `pidfd_send_signal(2)`: a process's descriptor, and the signal.
+    case signalProcess(Int32, Int32)
+    /// `kill(2)`: a process's number, or that of a group with a minus, and the signal.
+    case kill(Int32, Int32)
 
     /// The call's name as the manual pages have it.
     public enum Name: Int, Sendable, CaseIterable, Hashable {
@@ -198,6 +208,14 @@ public enum SystemCall {
         case setsockopt
         /// `sched_getaffinity(2)`: tells which processors a thread may use.
         case sched_getaffinity
+        /// `clone(2)`: starts a process. Also stands for what it does until it is another program.
+        case clone
+        /// `waitid(2)`: tells what became of a child.
+        case waitid
+        /// `pidfd_send_signal(2)`: sends a signal to a process that a descriptor names.
+        case pidfd_send_signal
+        /// `kill(2)`: sends a signal to a process or a group.
+        case kill
     }
 
     /// The call's name.
@@ -247,6 +265,11 @@ public enum SystemCall {
         case .getOption: .getsockopt
         case .setOption: .setsockopt
         case .availableProcessors: .sched_getaffinity
+        case .blockingPipe: .pipe2
+        case .spawn: .clone
+        case .waitForExit: .waitid
+        case .signalProcess: .pidfd_send_signal
+        case .kill: .kill
         }
     }
 
@@ -254,7 +277,8 @@ public enum SystemCall {
     public var descriptor: Int32? {
         switch self {
         case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair, .open, .unlink, .changeMode,
-            .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors, .clockTimerCreate, .clockRead:
+            .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors, .clockTimerCreate, .clockRead, .blockingPipe,
+            .spawn, .waitForExit, .kill:
             nil
         case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),
             .clockTimerSet(_, let descriptor, _),
@@ -269,7 +293,8 @@ public enum SystemCall {
             .bind(let descriptor, _, _),
             .listen(let descriptor, _), .accept(let descriptor, _, _), .connect(let descriptor, _, _),
             .shutdown(let descriptor, _), .socketName(let descriptor, _, _), .peerName(let descriptor, _, _),
-            .getOption(let descriptor, _, _, _, _), .setOption(let descriptor, _, _, _, _):
+            .getOption(let descriptor, _, _, _, _), .setOption(let descriptor, _, _, _, _),
+            .signalProcess(let descriptor, _):
             descriptor
         }
     }

@@ -49,7 +49,8 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         EISDIR: "EISDIR", ENAMETOOLONG: "ENAMETOOLONG", ENETRESET: "ENETRESET", ENODEV: "ENODEV",
         ENOPROTOOPT: "ENOPROTOOPT", ENOTDIR: "ENOTDIR", ENOTEMPTY: "ENOTEMPTY", ENOTTY: "ENOTTY", ENXIO: "ENXIO",
         EOPNOTSUPP: "EOPNOTSUPP", EPROTONOSUPPORT: "EPROTONOSUPPORT", EPROTOTYPE: "EPROTOTYPE", EROFS: "EROFS",
-        ESPIPE: "ESPIPE", ETOOMANYREFS: "ETOOMANYREFS", ETXTBSY: "ETXTBSY",
+        ESPIPE: "ESPIPE", ETOOMANYREFS: "ETOOMANYREFS", ETXTBSY: "ETXTBSY", ECHILD: "ECHILD", ENOEXEC: "ENOEXEC",
+        ESRCH: "ESRCH", E2BIG: "E2BIG",
     ]
 }
 
@@ -91,6 +92,11 @@ package enum ErrorNumber {
     package static let wrongProtocolType = Int(EPROTOTYPE)
     package static let noDeviceOrAddress = Int(ENXIO)
     package static let noSystemCall = Int(ENOSYS)
+    package static let noChild = Int(ECHILD)
+    package static let noProcess = Int(ESRCH)
+    package static let notExecutable = Int(ENOEXEC)
+    package static let isDirectory = Int(EISDIR)
+    package static let notDirectory = Int(ENOTDIR)
     package static let inputOutput = Int(EIO)
     package static let accessDenied = Int(EACCES)
 }

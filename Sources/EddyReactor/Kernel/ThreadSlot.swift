@@ -47,22 +47,3 @@ package enum DispatchMainQueue {
 package enum ProcessThreads {
     package static var count: Int { Int(eddy_thread_count()) }
 }
-
-/// Signals, as far as a run takes them over.
-package enum ProcessSignals {
-    /// Installs a handler in place of the default action.
-    ///
-    /// - Returns: false when somebody else handles or ignores the signal; nothing is changed then.
-    package static func install(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) -> Bool {
-        eddy_signal_install(signal, handler) != 0
-    }
-
-    package static func restore(_ signal: Int32) {
-        eddy_signal_restore(signal)
-    }
-
-    /// Gives a signal its default action now. Async-signal-safe.
-    package static func performDefault(_ signal: Int32) {
-        eddy_signal_default(signal)
-    }
-}

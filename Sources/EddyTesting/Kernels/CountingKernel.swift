@@ -86,8 +86,10 @@ public final class CountingKernel: KernelBackend {
         switch call {
         case .epollCreate, .timerCreate, .clockTimerCreate, .eventCreate, .socket, .accept, .open, .duplicate:
             open.insert(Int32(result))
-        case .pipe(let ends), .socketPair(let ends, _):
+        case .pipe(let ends), .socketPair(let ends, _), .blockingPipe(let ends):
             open.formUnion([ends[0], ends[1]])
+        case .spawn(let request):
+            if request.pointee.processDescriptor >= 0 { open.insert(request.pointee.processDescriptor) }
         case .receiveMessage(_, let header):
             open.formUnion(header.pointee.receivedDescriptors)
         default:

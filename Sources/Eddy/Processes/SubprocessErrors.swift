@@ -1,0 +1,93 @@
+public import EddyReactor
+
+/// A process could not be started.
+public struct SubprocessStartError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The program, as it was asked for.
+    public let executable: String
+    /// The error number, `errno(3)`.
+    public let code: Int32
+    /// What failed; nil when there is no process at all (clone(2)).
+    public let step: SpawnRequest.Step?
+    /// The directories in which the program was looked for; empty when it was given with a path.
+    public let searched: [String]
+    /// The working directory that was asked for.
+    public let workingDirectory: String?
+
+    public var description: String {
+        "'\(executable)' can't be started: \(reason)"
+    }
+
+    private var reason: String {
+        let error = SystemError.text(of: code)
+        switch (step, Int(code)) {
+        case (.program, ErrorNumber.noEntry) where !searched.isEmpty:
+            return "no directory of PATH has it (\(searched.joined(separator: ":"))). Give its path, or another PATH"
+        case (.program, ErrorNumber.noEntry):
+            return "\(error). If the file is there, the interpreter that its first line names is missing, or its loader"
+        case (.program, ErrorNumber.accessDenied):
+            return "\(error). The file must be executable (chmod +x), and its directories searchable"
+        case (.program, ErrorNumber.notExecutable):
+            return "\(error). It is no program of this machine; a script needs a first line such as #!/bin/sh"
+        case (.directory, _):
+            return "\(error): its working directory '\(workingDirectory ?? "")'"
+        case (.descriptors, _):
+            return "\(error): one of the descriptors it was given is not open"
+        case (.group, _):
+            return "\(error): its process group or session"
+        case (nil, ErrorNumber.again):
+            return "\(error): see `ulimit -u` and the control group's pids.max"
+        default:
+            return error
+        }
+    }
+}
+
+/// A text that was to be handed to a process has a NUL in it, or a variable's name has an equals sign: the kernel can't
+/// take either.
+public struct SubprocessArgumentError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The text.
+    public let text: String
+
+    public var description: String {
+        "\(text.debugDescription) can't be handed to a process: arguments, paths and variables have no NUL, and a variable's name is "
+            + "not empty and has no '='"
+    }
+}
+
+/// A process wrote more than was asked for. It was ended.
+public struct SubprocessOverrunError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// One of a process's output streams.
+    public enum Stream: String, Hashable, Sendable {
+        /// Descriptor 1.
+        case standardOutput = "standard output"
+        /// Descriptor 2.
+        case standardError = "standard error"
+    }
+
+    /// The program.
+    public let executable: String
+    /// Which stream.
+    public let stream: Stream
+    /// How many bytes were asked for at most.
+    public let limit: Int
+    /// Those bytes.
+    public let prefix: [UInt8]
+
+    public var description: String {
+        "'\(executable)' wrote more than \(limit) bytes to its \(stream.rawValue), and was ended. Allow more with atMost:, or read them "
+            + "as they come, in Subprocess.withProcess"
+    }
+}
+
+/// A process that had to succeed did not: see ``Subprocess/Result/requireSuccess()``.
+public struct SubprocessFailedError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The program.
+    public let executable: String
+    /// What it was and what it said.
+    public let result: Subprocess.Result
+
+    public var description: String {
+        let lines = result.standardErrorText.split(whereSeparator: \.isNewline)
+        return "'\(executable)' \(result.status)\(lines.last.map { ": \($0)" } ?? "")"
+    }
+}
