@@ -1,6 +1,6 @@
 import EddyReactor
 
-/// How a task says that it is ready: see ``TaskScope/start(name:_:)-(_,(TaskStarted<Value>)->Void)``. trio's `task_status`.
+/// How a task says that it is ready: see ``TaskScope``. trio's `task_status`.
 public struct TaskStarted<Value: Sendable>: Sendable {
     private let handshake: StartHandshake<Value>
 
