@@ -26,7 +26,6 @@ extension TaskStarted where Value == Void {
     public func callAsFunction() -> Bool {
         handshake.start(())
     }
-
 }
 
 /// A task that its starter waited for has ended without saying that it was ready.
