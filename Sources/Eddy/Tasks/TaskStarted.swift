@@ -1,6 +1,6 @@
 import EddyReactor
 
-/// How a task says that it is ready: see ``TaskScope/start(name:_:)-(_,(TaskStarted<Value>)->Void)``. trio's `task_status`.
+/// How a task says that it is ready: see ``TaskScope``. trio's `task_status`.
 public struct TaskStarted<Value: Sendable>: Sendable {
     private let handshake: StartHandshake<Value>
 
@@ -26,7 +26,6 @@ extension TaskStarted where Value == Void {
     public func callAsFunction() -> Bool {
         handshake.start(())
     }
-
 }
 
 /// A task that its starter waited for has ended without saying that it was ready.
