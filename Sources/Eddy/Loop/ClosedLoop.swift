@@ -23,6 +23,7 @@ extension LoopCore {
         withThread {
             if !shutDownWaits() { reportEndlessWork() }
             giveResourcesBack()
+            loop.storage.removeAll()
             phase = .closed
             inbox.close()
             reactor.close()
