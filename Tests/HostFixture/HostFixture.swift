@@ -9,7 +9,9 @@ import Glibc
 struct HostFixture {
     static func main() {
         let name = CommandLine.arguments.dropFirst().first ?? ""
-        guard let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name] else {
+        guard
+            let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name] ?? runnerScenarios[name]
+        else {
             print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
             exit(64)
         }

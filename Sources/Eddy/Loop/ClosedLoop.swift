@@ -24,6 +24,8 @@ extension LoopCore {
             if !shutDownWaits() { reportEndlessWork() }
             giveResourcesBack()
             loop.storage.removeAll()
+            // What those have made ready when they went away.
+            shutDownWaits()
             phase = .closed
             inbox.close()
             reactor.close()
