@@ -34,7 +34,7 @@ extension EventLoop {
 
     static func expectNoRunAround() {
         // A child that was forked inside a run is inside nothing: that run goes on in its parent.
-        if let core = LoopCore.current, !core.reactor.forkWatch.isInSameProcess { ThreadSlot.current = nil }
+        if let core = LoopCore.current, !core.loop.forkWatch.isInSameProcess { ThreadSlot.current = nil }
         expectUsage(
             LoopCore.current == nil,
             "EventLoop.run was called inside a run on the same thread: an event loop is not recursive. "
@@ -87,7 +87,7 @@ extension EventLoop {
     public var nextDeadline: MonotonicInstant? { core.reactor.nextDeadline }
 
     private func exclusively<T>(_ body: () throws -> T) throws -> T {
-        if let refusal = ForkedProcessError(core) { throw refusal }
+        if let refusal = ForkedProcessError(self) { throw refusal }
         expectUsage(
             !core.isCurrent,
             "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead"

@@ -29,6 +29,7 @@ public final class EventLoop: Sendable {
     let closing = ClosedLoopDrain()
     let shutdown: ShutdownState
     let running = Atomic<Bool>(false)
+    let forkWatch = ForkWatch()
     let storage = LoopStorage()
     let keptWork = KeptWork()
     /// Does the loop host the process? For other threads; the core has its own.

@@ -9,9 +9,8 @@ public struct ForkedProcessError: Error, Hashable, Sendable, CustomStringConvert
     public let description: String
 
     /// - Returns: nil in the loop's own process.
-    init?(_ core: LoopCore) {
-        let watch = core.reactor.forkWatch
-        guard !watch.isInSameProcess else { return nil }
-        description = watch.advice
+    init?(_ loop: EventLoop) {
+        guard !loop.forkWatch.isInSameProcess else { return nil }
+        description = loop.forkWatch.advice
     }
 }

@@ -24,7 +24,7 @@ extension EventLoop {
     @discardableResult
     public func submit<T: Sendable>(_ body: @escaping @Sendable () throws -> T) -> SubmittedCall<T> {
         let call = SubmittedCall<T>()
-        if let refusal = ForkedProcessError(core) {
+        if let refusal = ForkedProcessError(self) {
             call.finish { throw refusal }
         } else {
             // Not `self`: a loop that nobody runs would hold what holds it. Whoever calls the closure has the loop; of one that is closed
@@ -59,7 +59,7 @@ extension EventLoop {
         name: String? = nil, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
         try WouldBlockLoopError.check("runBlocking", "use `try await loop.spawn { … }.value`, or `offload` the caller")
-        if let refusal = ForkedProcessError(core) { throw refusal }
+        if let refusal = ForkedProcessError(self) { throw refusal }
         let result = ThreadResult<T>()
         let task = spawn(name: name) {
             do {

@@ -31,7 +31,7 @@ public final class Reactor {
     public let waker: Waker
     let events: EventBuffer
     var isClosed = false
-    package let forkWatch = ForkWatch()
+    let forkWatch = ForkWatch()
     /// What changes with each turn, behind a pointer: as properties of the object each use would be checked for exclusive
     /// access at run time.
     let state: UnsafeMutablePointer<State>
