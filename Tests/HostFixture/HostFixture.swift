@@ -10,7 +10,8 @@ struct HostFixture {
     static func main() {
         let name = CommandLine.arguments.dropFirst().first ?? ""
         guard
-            let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name] ?? runnerScenarios[name]
+            let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name]
+                ?? runnerScenarios[name]
         else {
             print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
             exit(64)

@@ -13,7 +13,9 @@ import Testing
         #expect(lines.suffix(3) == ["closed", "child has ended", "parent: 42"], "\(run.output)")
     }
 
-    @Test("H6: what a forked child sends to its parent's loop is refused with a text", arguments: ["fork-post", "fork-spawn"])
+    @Test(
+        "H6: what a forked child sends to its parent's loop is refused with a text",
+        arguments: ["fork-post", "fork-spawn"])
     func aChildIsStopped(scenario: String) throws {
         let run = try FixtureRun(scenario)
         #expect(run.output.contains("forked from it") && run.output.contains("Make a new loop"), "\(run.output)")

@@ -18,8 +18,8 @@ extension EventLoop.Configuration {
     /// | `EDDY_SHUTDOWN_GRACE` | ``shutdown``, its grace period | `10`, `30s` |
     /// | `EDDY_MODE` | ``mode-swift.property`` | `automatic`, `guest` |
     ///
-    /// A variable that is not set, or empty, changes nothing. Signals are named with or without `SIG`, or by number. A time without a
-    /// unit is in seconds.
+    /// A variable that is not set, or empty, changes nothing. Signals are named with or without `SIG`, or by number. A
+    /// time without a unit is in seconds.
     ///
     /// - Parameters:
     ///   - defaults: what holds where the environment says nothing.
@@ -116,9 +116,11 @@ struct EnvironmentValue {
             let word = part.filter { $0 != " " }.uppercased()
             let name = word.hasPrefix("SIG") ? String(word.dropFirst(3)) : word
             // 9 and 19, KILL and STOP, can't be taken over (signal(7)).
-            guard let signal = Self.signalNumbers[name] ?? Int32(name), 1...64 ~= signal, signal != 9, signal != 19 else {
+            guard let signal = Self.signalNumbers[name] ?? Int32(name), 1...64 ~= signal, ![9, 19].contains(signal)
+            else {
                 throw error(
-                    "no list of signals", "write names, 'INT,TERM', or numbers from 1 to 64, or 'none'; not KILL or STOP")
+                    "no list of signals",
+                    "write names, 'INT,TERM', or numbers from 1 to 64, or 'none'; not KILL or STOP")
             }
             signals.append(signal)
         }

@@ -2,8 +2,8 @@ import EddyReactor
 import Synchronization
 
 extension EventLoop {
-    /// Starts a task that nobody waits for: its error goes to ``EventLoop/Configuration/onUnhandledError``, with its name and the place
-    /// where it was started.
+    /// Starts a task that nobody waits for: its error goes to ``EventLoop/Configuration/onUnhandledError``, with its
+    /// name and the place where it was started.
     ///
     /// ```swift
     /// loop.background(name: "metrics") {
@@ -13,14 +13,14 @@ extension EventLoop {
     ///
     /// With ``spawn(name:priority:_:)`` an error is lost when the task's value is never asked for.
     ///
-    /// A task that was cancelled and throws `CancellationError`, or that the end of its loop stops with ``ShutdownError``, has nothing
-    /// to report.
+    /// A task that was cancelled and throws `CancellationError`, or that the end of its loop stops with
+    /// ``ShutdownError``, has nothing to report.
     ///
     /// - Parameters:
     ///   - name: shown wherever tasks are listed, and in the report.
     ///   - priority: handed to the task.
-    ///   - keepsAlive: whether a run whose body has returned waits for this task before it ends. Otherwise the end of the run cancels
-    ///     it. A body that throws, or is cancelled, does not wait for anything.
+    ///   - keepsAlive: whether a run whose body has returned waits for this task before it ends. Otherwise the end of
+    ///     the run cancels it. A body that throws, or is cancelled, does not wait for anything.
     ///   - fileID: where the task is started; leave it out.
     ///   - line: where the task is started; leave it out.
     ///   - body: what the task does.

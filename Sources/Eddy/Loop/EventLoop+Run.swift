@@ -56,7 +56,8 @@ extension EventLoop {
     ///
     /// The loop can be run again afterwards. Everything else is as for the static ``run(name:shutdown:configuration:_:)``.
     ///
-    /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop; ``ForkedProcessError`` in a forked child.
+    /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop; ``ForkedProcessError`` in a
+    ///   forked child.
     @discardableResult
     public func run<T: Sendable>(
         name: String? = nil, _ body: @escaping @Sendable () async throws -> T

@@ -18,8 +18,9 @@ import Musl
 /// }
 /// ```
 ///
-/// The same as ``EventLoop/run(name:shutdown:configuration:_:)`` in a synchronous `main`: everything that Swift's concurrency runs, the
-/// loop runs, in one thread. With `static func main() async` the standard library's executors would have the process.
+/// The same as ``EventLoop/run(name:shutdown:configuration:_:)`` in a synchronous `main`: everything that Swift's
+/// concurrency runs, the loop runs, in one thread. With `static func main() async` the standard library's executors
+/// would have the process.
 public protocol EventLoopMain: SendableMetatype {
     /// Makes the program. Called on the loop.
     init()
@@ -31,7 +32,8 @@ public protocol EventLoopMain: SendableMetatype {
     /// Makes signals a graceful shutdown. By default Ctrl-C cancels the main task.
     static var shutdown: ShutdownPolicy? { get }
 
-    /// The main task. When it ends the process ends: with status 0, or with status 1 and a line on standard error if it throws.
+    /// The main task. When it ends the process ends: with status 0, or with status 1 and a line on standard error if it
+    /// throws.
     func main() async throws
 }
 

@@ -8,8 +8,8 @@ import EddyReactor
 /// try thread.join()
 /// ```
 ///
-/// The loop is a guest. It runs until it is told to end, also while it has nothing to do; then its tasks end as at the end of every run.
-/// In `async` code ``EventLoop/withThread(name:configuration:_:)`` does the ending.
+/// The loop is a guest. It runs until it is told to end, also while it has nothing to do; then its tasks end as at the
+/// end of every run. In `async` code ``EventLoop/withThread(name:configuration:_:)`` does the ending.
 ///
 /// anyio's `start_blocking_portal`, tokio's `Runtime` on a thread.
 ///
@@ -79,8 +79,8 @@ public final class EventLoopThread: Sendable {
     /// Tells the loop to end its run, and waits until the thread has ended. A second time is fine.
     ///
     /// - Throws: ``LeftoverTasksError`` when tasks outlive the grace period; ``SystemError`` when the loop has failed;
-    ///   ``ShutdownError`` when the caller's own loop has ended; ``WouldBlockLoopError`` on the very loop, whose end would wait for
-    ///   itself.
+    ///   ``ShutdownError`` when the caller's own loop has ended; ``WouldBlockLoopError`` on the very loop, whose end
+    ///   would wait for itself.
     /// - Note: *Cancellation:* held off: the thread has ended when this returns.
     public func end() async throws {
         if loop.isCurrent {
@@ -102,7 +102,8 @@ public final class EventLoopThread: Sendable {
 }
 
 extension EventLoop {
-    /// Runs a body with a loop on a thread of its own beside it. The loop has ended, and its thread is gone, when this returns.
+    /// Runs a body with a loop on a thread of its own beside it. The loop has ended, and its thread is gone, when this
+    /// returns.
     ///
     /// ```swift
     /// try await EventLoop.withThread(name: "crypto") { loop in

@@ -45,8 +45,8 @@ final class Inbox: Sendable {
         if _slowPath(isClosed) { core?.drainAfterClose() } else { waker.wake() }
     }
 
-    /// In a forked child nobody runs the parent's loop: what should run there is refused before a lock is taken that a thread of the
-    /// parent may have held. What only ends a wait, or closes something, may be lost.
+    /// In a forked child nobody runs the parent's loop: what should run there is refused before a lock is taken that a
+    /// thread of the parent may have held. What only ends a wait, or closes something, may be lost.
     @inline(never)
     private func refuse(_ message: Message) {
         switch message {

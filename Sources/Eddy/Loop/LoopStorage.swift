@@ -20,8 +20,8 @@ extension EventLoop {
     /// loop[storage: Cache.self]["answer", default: 0] += 42
     /// ```
     ///
-    /// It needs no lock: only the loop's thread gets at it. It is changed in place, and stays from one run of the loop to the next, until
-    /// the loop is closed.
+    /// It needs no lock: only the loop's thread gets at it. It is changed in place, and stays from one run of the loop
+    /// to the next, until the loop is closed.
     ///
     /// trio's `RunVar`, libuv's `uv_loop_set_data`.
     ///

@@ -28,7 +28,7 @@ public final class BlockingPool: Sendable {
     public static let shared = BlockingPool(isShared: true, startThread: BlockingPool.startThread)
 
     /// How many threads a pool has at most. What is sent here waits more than it computes, so the number of processors is no
-    /// measure; a thread that waits costs some pages of stack. Names are looked up by half of them at most
+    /// measure; a thread that waits costs some pages of stack. Names are looked up by an eighth of them at most
     /// (see ``SystemResolver``), so that a name server that does not answer leaves threads for the rest.
     static let defaultThreads = 64
     /// How many calls wait for a thread at most.
@@ -65,7 +65,8 @@ public final class BlockingPool: Sendable {
     ) {
         expectUsage(
             threads.lowerBound >= 0 && threads.upperBound > 0 && capacity > 0,
-            "a pool of threads needs at least one thread and one place in its queue: it was given \(threads) and \(capacity)")
+            "a pool of threads needs at least one thread and one place in its queue: it was given \(threads) and \(capacity)"
+        )
         self.isShared = isShared
         original = BlockingWorkers(
             threads: threads, capacity: capacity, idleTime: keepAlive, startThread: startThread)
@@ -134,7 +135,9 @@ public final class BlockingPool: Sendable {
     /// - Precondition: this is not ``shared``.
     public func close() {
         expectUsage(
-            !isShared, "BlockingPool.shared is everybody's and can't be closed: make a pool of your own for calls that must end")
+            !isShared,
+            "BlockingPool.shared is everybody's and can't be closed: make a pool of your own for calls that must end"
+        )
         workers.close()
     }
 

@@ -2,8 +2,8 @@ import EddyReactor
 import Synchronization
 
 extension EventLoop {
-    /// Calls a closure on the loop, after what is ready now, and returns a handle for its result. From a thread that makes a blocking
-    /// call, or any other:
+    /// Calls a closure on the loop, after what is ready now, and returns a handle for its result. From a thread that
+    /// makes a blocking call, or any other:
     ///
     /// ```swift
     /// try await offload {
@@ -13,22 +13,22 @@ extension EventLoop {
     /// }
     /// ```
     ///
-    /// The closure must not block: it runs between two tasks. For work that waits see ``runBlocking(name:_:)``, and where nobody needs
-    /// the result, ``post(_:)``.
+    /// The closure must not block: it runs between two tasks. For work that waits see ``runBlocking(name:_:)``, and
+    /// where nobody needs the result, ``post(_:)``.
     ///
     /// asyncio's `call_soon_threadsafe` with a future, trio's `from_thread.run_sync`.
     ///
     /// - Returns: the handle. It may be dropped; the closure is called all the same.
-    /// - Note: *Thread:* any. When the loop is closed the closure is not called and the handle throws ``ShutdownError``; in a forked
-    ///   child, ``ForkedProcessError``.
+    /// - Note: *Thread:* any. When the loop is closed the closure is not called and the handle throws
+    ///   ``ShutdownError``; in a forked child, ``ForkedProcessError``.
     @discardableResult
     public func submit<T: Sendable>(_ body: @escaping @Sendable () throws -> T) -> SubmittedCall<T> {
         let call = SubmittedCall<T>()
         if let refusal = ForkedProcessError(self) {
             call.finish { throw refusal }
         } else {
-            // Not `self`: a loop that nobody runs would hold what holds it. Whoever calls the closure has the loop; of one that is closed
-            // that is the sender, or another thread.
+            // Not `self`: a loop that nobody runs would hold what holds it. Whoever calls the closure has the loop; of
+            // one that is closed that is the sender, or another thread.
             let core = core
             post { call.finish { if core.phase == .closed { throw ShutdownError() } else { return try body() } } }
         }
@@ -42,8 +42,9 @@ extension EventLoop {
     /// let page = try thread.loop.runBlocking { try await fetch("example.org") }
     /// ```
     ///
-    /// The operation is a task as ``spawn(name:priority:_:)`` starts it: the end of the loop's run cancels it. Called from a call that
-    /// was offloaded, it has that call's task-local values, and is cancelled with the task that waits for the call.
+    /// The operation is a task as ``spawn(name:priority:_:)`` starts it: the end of the loop's run cancels it. Called
+    /// from a call that was offloaded, it has that call's task-local values, and is cancelled with the task that waits
+    /// for the call.
     ///
     /// asyncio's `run_coroutine_threadsafe(…).result()`, trio's `from_thread.run`, tokio's `Handle::block_on`.
     ///
@@ -98,8 +99,8 @@ public final class SubmittedCall<Value: Sendable>: Sendable {
     ///
     /// - Parameter timeout: how long to wait at most; nil is as long as it takes. The closure is called all the same.
     /// - Returns: what the closure returned.
-    /// - Throws: what the closure threw; ``TimeoutError``; `CancellationError` after ``cancel()``; ``ShutdownError`` when the loop was
-    ///   closed first; ``WouldBlockLoopError`` on a thread that runs a loop and would have to wait.
+    /// - Throws: what the closure threw; ``TimeoutError``; `CancellationError` after ``cancel()``; ``ShutdownError``
+    ///   when the loop was closed first; ``WouldBlockLoopError`` on a thread that runs a loop and would have to wait.
     @available(*, noasync, message: "this blocks the thread; in a task, use `try await call.value`")
     public func wait(timeout: Duration? = nil) throws -> Value {
         if !result.isSet {
@@ -125,8 +126,8 @@ public final class SubmittedCall<Value: Sendable>: Sendable {
 
     /// Takes the closure back, if the loop has not come to it.
     ///
-    /// - Returns: true when the closure will not be called: the handle throws `CancellationError` from now on. False when the loop has
-    ///   called it.
+    /// - Returns: true when the closure will not be called: the handle throws `CancellationError` from now on. False
+    ///   when the loop has called it.
     @discardableResult
     public func cancel() -> Bool {
         guard !isTaken.exchange(true, ordering: .acquiringAndReleasing) else { return false }

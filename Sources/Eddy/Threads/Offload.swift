@@ -4,9 +4,9 @@
 /// let hash = try await offload { try slowHash(of: password) }
 /// ```
 ///
-/// The call runs outside the loop: it may block as long as it likes, and must not touch what belongs to the loop's tasks without
-/// a lock. It has the caller's task-local values, name and priority. From inside, ``EventLoop/submit(_:)`` and
-/// ``EventLoop/runBlocking(name:_:)`` reach the loop.
+/// The call runs outside the loop: it may block as long as it likes, and must not touch what belongs to the loop's
+/// tasks without a lock. It has the caller's task-local values, name and priority. From inside,
+/// ``EventLoop/submit(_:)`` and ``EventLoop/runBlocking(name:_:)`` reach the loop.
 ///
 /// asyncio's `to_thread`, trio's `to_thread.run_sync`, tokio's `spawn_blocking`.
 ///
@@ -15,12 +15,13 @@
 ///   - policy: what happens when the caller is cancelled while the call is being made.
 ///   - body: the call.
 /// - Returns: what the call returns.
-/// - Throws: what the call throws, as it is; `CancellationError`; ``ShutdownError`` when the loop ends first; ``ClosedError`` when the
-///   pool is closed; ``SystemError`` when no thread can be started and none is there.
-/// - Note: *Cancellation:* of a caller whose call no thread has begun ends the wait at once, and the call is never made. Once it has
-///   begun the policy decides. With ``OffloadCancellationPolicy/wait`` the result wins, as in trio: the call's value is returned and
-///   its error thrown, and the cancellation comes at the caller's next wait. *Thread:* any; on a loop the caller stays on it, and the
-///   call never runs on a loop's thread. *Complexity:* a task, and two switches between threads.
+/// - Throws: what the call throws, as it is; `CancellationError`; ``ShutdownError`` when the loop ends first;
+///   ``ClosedError`` when the pool is closed; ``SystemError`` when no thread can be started and none is there.
+/// - Note: *Cancellation:* of a caller whose call no thread has begun ends the wait at once, and the call is never
+///   made. Once it has begun the policy decides. With ``OffloadCancellationPolicy/wait`` the result wins, as in trio:
+///   the call's value is returned and its error thrown, and the cancellation comes at the caller's next wait. *Thread:*
+///   any; on a loop the caller stays on it, and the call never runs on a loop's thread. *Complexity:* a task, and two
+///   switches between threads.
 public func offload<T: Sendable>(
     on pool: BlockingPool = .shared, onCancel policy: OffloadCancellationPolicy = .wait,
     _ body: @escaping @Sendable () throws -> T

@@ -2,10 +2,11 @@ import EddyReactor
 
 /// One call of ``offload(on:onCancel:_:)-(_,OffloadCancellationPolicy,_)``.
 ///
-/// The call is the body of a task, and that task's executor is the call itself: what the runtime enqueues here is the body, to be
-/// run on a thread of the pool when its turn has come. So whatever belongs to a task is there during the call: task-local values, the
-/// name, the priority, and `Task.isCancelled`.
-// SAFETY: `job` is written once, before the call is submitted, whose lock publishes it to whoever runs it; the rest is guarded.
+/// The call is the body of a task, and that task's executor is the call itself: what the runtime enqueues here is the
+/// body, to be run on a thread of the pool when its turn has come. So whatever belongs to a task is there during the
+/// call: task-local values, the name, the priority, and `Task.isCancelled`.
+// SAFETY: `job` is written once, before the call is submitted, whose lock publishes it to whoever runs it; the rest is
+// guarded.
 final class OffloadCall<Value: Sendable>: BlockingJob, TaskExecutor, @unchecked Sendable {
     private let workers: BlockingWorkers
     private let cancellation: OffloadCancellation
@@ -43,7 +44,8 @@ final class OffloadCall<Value: Sendable>: BlockingJob, TaskExecutor, @unchecked 
 
     override func deliver() { done.set() }
 
-    /// The call is not made. Its task has to be run all the same, to come to its end: it finds that there is a result already.
+    /// The call is not made. Its task has to be run all the same, to come to its end: it finds that there is a result
+    /// already.
     override func fail(_ error: any Error) {
         result.withLock { $0 = .failure(error) }
         runTask()

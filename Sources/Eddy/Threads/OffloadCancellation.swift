@@ -1,14 +1,14 @@
 import EddyReactor
 import Synchronization
 
-/// What happens to the caller of ``offload(on:onCancel:_:)-(_,OffloadCancellationPolicy,_)`` when it is cancelled while its call is
-/// being made. A thread can't be interrupted, so somebody has to wait for the call, or nobody does.
+/// What happens to the caller of ``offload(on:onCancel:_:)-(_,OffloadCancellationPolicy,_)`` when it is cancelled while
+/// its call is being made. A thread can't be interrupted, so somebody has to wait for the call, or nobody does.
 public enum OffloadCancellationPolicy: Sendable, Hashable {
-    /// The caller waits until the call returns, and gets its result: what was done is not lost. The cancellation is met at the
-    /// caller's next wait. Inside the call, `Task.isCancelled` tells that it has become unwanted.
+    /// The caller waits until the call returns, and gets its result: what was done is not lost. The cancellation is met
+    /// at the caller's next wait. Inside the call, `Task.isCancelled` tells that it has become unwanted.
     case wait
-    /// The caller gets `CancellationError` at once. The call goes on without anybody who waits for it, and takes up a thread of the
-    /// pool until it returns; what it returns or throws is dropped.
+    /// The caller gets `CancellationError` at once. The call goes on without anybody who waits for it, and takes up a
+    /// thread of the pool until it returns; what it returns or throws is dropped.
     case abandon
 }
 
@@ -20,8 +20,8 @@ public enum OffloadNotification: Sendable, Hashable {
 
 /// Tells a call on a thread of a ``BlockingPool`` that its caller was cancelled.
 ///
-/// A flag, for the call to look at from time to time: between two files, two rows, two thousand rounds of a computation. It may be
-/// handed to threads that the call starts.
+/// A flag, for the call to look at from time to time: between two files, two rows, two thousand rounds of a
+/// computation. It may be handed to threads that the call starts.
 ///
 /// trio's `from_thread.check_cancelled`.
 ///

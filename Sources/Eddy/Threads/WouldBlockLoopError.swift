@@ -1,7 +1,7 @@
 import EddyReactor
 
-/// A call that blocks its thread was made on a thread that runs an event loop: every task there would have stopped, perhaps for
-/// ever.
+/// A call that blocks its thread was made on a thread that runs an event loop: every task there would have stopped,
+/// perhaps for ever.
 public struct WouldBlockLoopError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What was called.
     public let call: String

@@ -3,8 +3,8 @@ import CEpoll
 /// Tells a process from those it was forked from.
 ///
 /// A child has the parent's descriptors, and with them the parent's epoll set: taking a descriptor out of it, or consuming a
-/// one-shot event, would silence the parent (epoll(7)). So a reactor works in the process that made it and nowhere else. Threads are
-/// not inherited at all (fork(2)).
+/// one-shot event, would silence the parent (epoll(7)). So a reactor works in the process that made it and nowhere else.
+/// Threads are not inherited at all (fork(2)).
 package struct ForkWatch: Sendable {
     private let generation: UInt32
     private let process: Int32

@@ -99,7 +99,10 @@ private func guestConfiguration(grace: Duration = .seconds(5)) -> EventLoop.Conf
 
     @Test func aPlainThreadUsesALoopThread() throws {
         let thread = try EventLoopThread(name: "handle")
-        #expect(try thread.loop.runBlocking { try await sleep(for: .milliseconds(1)); return 5 } == 5)
+        #expect(
+            try thread.loop.runBlocking {
+                try await sleep(for: .milliseconds(1)); return 5
+            } == 5)
         #expect(try thread.loop.submit { 6 }.wait() == 6)
         try thread.join()
         try thread.join()
@@ -172,7 +175,10 @@ private func joinBlockingly(_ thread: EventLoopThread) throws { try thread.join(
         defer { loop.close() }
         #expect(try loop.run { "done" } == "done")
         #expect(throws: ClosedError.self) { try loop.run { throw ClosedError() } }
-        #expect(try loop.run { try await sleep(for: .milliseconds(1)); return 2 } == 2)
+        #expect(
+            try loop.run {
+                try await sleep(for: .milliseconds(1)); return 2
+            } == 2)
         #expect(loop.statistics.tasks == 0 && loop.statistics.waiters == 0)
     }
 

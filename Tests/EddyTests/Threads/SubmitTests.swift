@@ -107,7 +107,9 @@ private func blockingly<T>(_ body: () throws -> T) -> Result<T, any Error> {
         #expect(ran.value == 0)
     }
 
-    @Test("H2: a thread that waits for a loop nobody runs goes on when that is closed or freed", arguments: [true, false])
+    @Test(
+        "H2: a thread that waits for a loop nobody runs goes on when that is closed, or freed",
+        arguments: [true, false])
     func aWaitEndsWithTheLoop(closing: Bool) throws {
         var loop: EventLoop? = try makeLoop()
         let call = loop!.submit { 7 }
