@@ -546,6 +546,8 @@ static inline long eddy_thread_start(void *(*body)(void *), void *argument, uint
 }
 // Waits until a thread has ended, and frees what is left of it.
 static inline void eddy_thread_join(uintptr_t thread) { pthread_join((pthread_t)thread, (void **)0); }
+// Nobody will wait: the thread frees itself when it ends.
+static inline void eddy_thread_detach(uintptr_t thread) { pthread_detach((pthread_t)thread); }
 // At most 15 bytes (pthread_setname_np(3), which hides behind _GNU_SOURCE).
 static inline void eddy_thread_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 // Whether the running thread blocks a signal.

@@ -53,10 +53,10 @@ private func waitUntilReady(_ descriptor: Int32, _ direction: Direction, _ isola
 }
 
 extension EventLoop {
-    /// The loop that the running task is on or prefers.
+    /// The loop that the running task is on or prefers: ``current``, for code that can't do without.
     ///
     /// - Throws: ``EventLoopError/noLoop``.
-    static var required: EventLoop {
+    public static var required: EventLoop {
         get throws {
             guard let loop = current else { throw EventLoopError.noLoop }
             return loop

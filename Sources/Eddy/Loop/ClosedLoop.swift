@@ -23,6 +23,9 @@ extension LoopCore {
         withThread {
             if !shutDownWaits() { reportEndlessWork() }
             giveResourcesBack()
+            loop.storage.removeAll()
+            // What those have made ready when they went away.
+            shutDownWaits()
             phase = .closed
             inbox.close()
             reactor.close()

@@ -33,6 +33,8 @@ extension EventLoop {
     }
 
     static func expectNoRunAround() {
+        // A child that was forked inside a run is inside nothing: that run goes on in its parent.
+        if let core = LoopCore.current, !core.loop.forkWatch.isInSameProcess { ThreadSlot.current = nil }
         expectUsage(
             LoopCore.current == nil,
             "EventLoop.run was called inside a run on the same thread: an event loop is not recursive. "
@@ -54,7 +56,8 @@ extension EventLoop {
     ///
     /// The loop can be run again afterwards. Everything else is as for the static ``run(name:shutdown:configuration:_:)``.
     ///
-    /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop.
+    /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop; ``ForkedProcessError`` in a
+    ///   forked child.
     @discardableResult
     public func run<T: Sendable>(
         name: String? = nil, _ body: @escaping @Sendable () async throws -> T
@@ -71,7 +74,7 @@ extension EventLoop {
     ///
     /// - Parameter timeout: how long to block at most when nothing is ready. nil blocks until something happens.
     /// - Returns: true when a task ran, or something was delivered.
-    /// - Throws: ``EventLoopError/alreadyRunning`` when another thread runs this loop.
+    /// - Throws: ``EventLoopError/alreadyRunning`` when another thread runs this loop; ``ForkedProcessError`` in a forked child.
     @discardableResult
     public func runOnce(timeout: Duration? = .zero) throws -> Bool {
         try exclusively {
@@ -85,6 +88,7 @@ extension EventLoop {
     public var nextDeadline: MonotonicInstant? { core.reactor.nextDeadline }
 
     private func exclusively<T>(_ body: () throws -> T) throws -> T {
+        if let refusal = ForkedProcessError(self) { throw refusal }
         expectUsage(
             !core.isCurrent,
             "this event loop is running already, on this very thread: an event loop is not recursive. `await` the work instead"
@@ -140,7 +144,13 @@ extension LoopCore {
         }
         let handle = loop.spawn(name: name ?? "main") {
             let result: Result<T, any Error>
-            do { result = .success(try await body()) } catch { result = .failure(error) }
+            do {
+                let value = try await body()
+                await loop.keptWork.wait()
+                result = .success(value)
+            } catch {
+                result = .failure(error)
+            }
             main.result.withLock { $0 = result }
             main.isDone.store(true, ordering: .releasing)
         }

@@ -28,8 +28,10 @@ public final class EventLoop: Sendable {
     let serialExecutor: LoopSerialExecutor
     let closing = ClosedLoopDrain()
     let shutdown: ShutdownState
-    let unhandledErrors = UnhandledErrors()
     let running = Atomic<Bool>(false)
+    let forkWatch = ForkWatch()
+    let storage = LoopStorage()
+    let keptWork = KeptWork()
     /// Does the loop host the process? For other threads; the core has its own.
     let isHosting = Atomic<Bool>(false)
 
@@ -51,6 +53,9 @@ public final class EventLoop: Sendable {
         public var mode: Mode = .automatic
         /// Who makes addresses of host names, where a call names no resolver of its own.
         public var resolver: any Resolver = SystemResolver.shared
+        /// Told of errors of ``EventLoop/background(name:priority:keepsAlive:fileID:line:_:)``, which nobody waits for. The default
+        /// prints a line to standard error. Called in the task that failed, on its loop's thread.
+        public var onUnhandledError: @Sendable (UnhandledError) -> Void = { $0.print() }
         /// Set for virtual time: tells whether the loop has come to a point where nothing can happen any more.
         package var isStalled: (@Sendable () -> Bool)?
         /// Set for the loops of ``EventLoop/run(loops:name:shutdown:configuration:_:)``, which are asked to end together.
@@ -91,6 +96,8 @@ public final class EventLoop: Sendable {
 
     deinit {
         close()
+        // What tasks have stored after the closing.
+        storage.removeAll()
         core.deallocate()
     }
 
@@ -112,7 +119,8 @@ public final class EventLoop: Sendable {
     ///
     /// In other languages `call_soon` and `call_soon_threadsafe`. It wakes the loop only if that is asleep.
     ///
-    /// - Note: *Thread:* any. After the loop was closed, the closure is called by this thread.
+    /// - Note: *Thread:* any. After the loop was closed, the closure is called by this thread. In a forked child the process ends,
+    ///   with a text.
     public func post(_ body: @escaping @Sendable () -> Void) {
         if core.isCurrent {
             core.ready.push(PostedClosure.job(body), .closure)

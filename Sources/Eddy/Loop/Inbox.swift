@@ -23,6 +23,7 @@ final class Inbox: Sendable {
     }
 
     private let state = Guarded(State())
+    private let forkWatch = ForkWatch()
     let waker: Waker
     /// Runs what arrives after the loop was closed.
     // SAFETY: nonisolated(unsafe): written by the loop's initializer only, before any other thread can know this inbox.
@@ -33,6 +34,7 @@ final class Inbox: Sendable {
     }
 
     func send(_ message: Message) {
+        if _slowPath(!forkWatch.isInSameProcess) { refuse(message) }
         let isClosed = state.withLock { state in
             // A cancellation handler may still be sending when the loop is being freed. No task is parked there any more, so
             // there is nothing that its message could be about.
@@ -41,6 +43,16 @@ final class Inbox: Sendable {
             return state.isClosed
         }
         if _slowPath(isClosed) { core?.drainAfterClose() } else { waker.wake() }
+    }
+
+    /// In a forked child nobody runs the parent's loop: what should run there is refused before a lock is taken that a
+    /// thread of the parent may have held. What only ends a wait, or closes something, may be lost.
+    @inline(never)
+    private func refuse(_ message: Message) {
+        switch message {
+        case .job, .closure: expectUsage(false, forkWatch.advice)
+        case .resume, .cancelWait, .cancelRecord, .recordEnded, .close: break
+        }
     }
 
     /// Takes all messages, leaving an empty array whose memory is kept.

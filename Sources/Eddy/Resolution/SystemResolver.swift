@@ -14,9 +14,9 @@ public final class SystemResolver: Resolver {
     /// The process's resolver, and every loop's unless its configuration says otherwise.
     public static let shared = SystemResolver()
 
-    /// How many lookups are made at a time, by default: half of the pool's threads, so that name servers which do not answer leave
-    /// threads for what is no lookup.
-    public static let defaultConcurrentLookups = BlockingPool.defaultThreads / 2
+    /// How many lookups are made at a time, by default: eight, a part of the pool's threads, so that name servers which do
+    /// not answer leave threads for what is no lookup.
+    public static let defaultConcurrentLookups = BlockingPool.defaultThreads / 8
 
     /// What the C library is asked.
     struct Functions: Sendable {

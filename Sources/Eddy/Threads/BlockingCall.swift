@@ -1,25 +1,32 @@
 import EddyReactor
 
 /// A call that blocks, on its way to a thread of a ``BlockingPool``.
-// SAFETY: the links and `phase` are guarded by the lock of the pool that the job was given to; subclasses guard what is theirs.
+// SAFETY: the links, `phase` and what is with it are guarded by the lock of the pool that the job was given to; subclasses guard
+// what is theirs.
 class BlockingJob: @unchecked Sendable {
     enum Phase {
-        case new, queued, taken
+        case new, queued, running, ended
     }
 
     var phase = Phase.new
     /// Does it take up one of the queue's places?
     var holdsPlace = false
+    /// Is it being made although nobody waits for it any more?
+    var isAbandoned = false
     var next: BlockingJob?
     // SAFETY: unowned(unsafe): whoever stands before this one in the queue is held by the queue.
     unowned(unsafe) var previous: BlockingJob?
 
-    /// Makes the call.
+    /// Makes the call, and keeps what comes of it.
     ///
     /// - Note: *Thread:* one of the pool's.
     func execute() {}
 
-    /// The call can't be made: there is no thread for it.
+    /// Hands what came of the call to those who wait for it. Called once, after `execute()`; by then the pool has counted the
+    /// call as made.
+    func deliver() {}
+
+    /// The call can't be made: those who wait for it get an error. Called instead of `execute()` and `deliver()`.
     func fail(_ error: any Error) {}
 }
 
@@ -43,19 +50,20 @@ final class BlockingCall<Value: Sendable>: BlockingJob, @unchecked Sendable {
     override func execute() {
         // Gone when the call has been made, with all that it holds, although somebody may still wait for the result.
         guard let body = body.withLock({ $0.take() }) else { return }
-        finish(Result { try body() })
+        let value = Result { try body() }
+        // Published by the lock and by the event: what the thread has written is seen by whoever reads the result.
+        result.withLock { $0 = value }
+    }
+
+    override func deliver() {
+        atEnd.withLock { $0.take() }?()
+        done.set()
     }
 
     override func fail(_ error: any Error) {
         body.withLock { $0 = nil }
-        finish(.failure(error))
-    }
-
-    private func finish(_ value: Result<Value, any Error>) {
-        // Published by the lock and by the event: what the thread has written is seen by whoever reads the result.
-        result.withLock { $0 = value }
-        atEnd.withLock { $0.take() }?()
-        done.set()
+        result.withLock { $0 = .failure(error) }
+        deliver()
     }
 
     /// Waits for the result.

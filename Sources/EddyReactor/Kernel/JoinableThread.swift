@@ -21,8 +21,15 @@ package final class JoinableThread: Sendable {
 
     /// Blocks until the thread has ended. Everything that it did is visible afterwards.
     ///
-    /// - Precondition: called exactly once; a thread that nobody joins leaves its stack behind.
+    /// - Precondition: called exactly once; a thread that is neither joined nor detached leaves its stack behind.
     package func join() {
         eddy_thread_join(handle)
+    }
+
+    /// Nobody will join it: what is left of it goes when it ends.
+    ///
+    /// - Precondition: called instead of ``join()``, and once.
+    package func detach() {
+        eddy_thread_detach(handle)
     }
 }

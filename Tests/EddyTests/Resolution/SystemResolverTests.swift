@@ -17,7 +17,7 @@ final class FakeSystem: Sendable {
     var mostAtOnce: Int { most.value }
 
     init(isOpen: Bool = true, concurrentLookups: Int = 8, threads: Int = 16) {
-        pool = BlockingPool(maximumThreads: threads)
+        pool = BlockingPool(threads: 0...threads)
         let (gate, asked, busy, most) = (gate, asked, busy, most)
         let functions = SystemResolver.Functions { name in
             asked.add(name)

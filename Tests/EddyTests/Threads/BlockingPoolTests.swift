@@ -95,7 +95,7 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func threadsAreStartedOnDemandUpToTheCap() throws {
-        let pool = BlockingPool(maximumThreads: 3)
+        let pool = BlockingPool(threads: 0...3)
         #expect(pool.statistics.threads == 0)
         let gate = CallGate()
         try onLoop { loop in
@@ -122,7 +122,7 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func aThreadThatHasBeenIdleEnds() throws {
-        let pool = BlockingPool(idleTime: .milliseconds(1))
+        let pool = BlockingPool(keepAlive: .milliseconds(1))
         try onLoop { _ in
             _ = try await pool.run {}
             try await eventually { pool.statistics.threads == 0 }
@@ -131,7 +131,7 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func callsAreMadeInTheOrderInWhichTheyCame() throws {
-        let pool = BlockingPool(maximumThreads: 1, capacity: 4)
+        let pool = BlockingPool(threads: 0...1, capacity: 4)
         let (gate, log) = (CallGate(), Log<Int>())
         try onLoop { loop in
             let first = loop.spawn { try await pool.run { gate.pass() } }
@@ -178,7 +178,7 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func aCallThatHasNotBegunIsNeverMade() throws {
-        let pool = BlockingPool(maximumThreads: 1)
+        let pool = BlockingPool(threads: 0...1)
         let (gate, counter, made) = (CallGate(), LifeCounter(), Counter())
         try onLoop { loop in
             let first = loop.spawn { try await pool.run { gate.pass() } }
@@ -209,13 +209,13 @@ func eventually(_ condition: () -> Bool) async throws {
                 try await pool.run {}
             }
             #expect(await errorOf(task) is CancellationError)
-            #expect(pool.statistics == BlockingWorkers.Statistics())
+            #expect(pool.statistics == BlockingPool.Metrics())
         }
     }
 
     @Test("F6: ten thousand submissions wait for places, and the queue stays bounded")
     func theQueueIsBounded() throws {
-        let pool = BlockingPool(maximumThreads: 2, capacity: 32)
+        let pool = BlockingPool(threads: 0...2, capacity: 32)
         let (gate, made) = (CallGate(), Counter())
         try onLoop { loop in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -241,7 +241,7 @@ func eventually(_ condition: () -> Bool) async throws {
 
     @Test("F6: a cancelled wait for a place leaves the places as they were")
     func aCancelledWaitForAPlaceLosesNone() throws {
-        let pool = BlockingPool(maximumThreads: 1, capacity: 1)
+        let pool = BlockingPool(threads: 0...1, capacity: 1)
         let gate = CallGate()
         try onLoop { loop in
             let first = loop.spawn { try await pool.run { gate.pass() } }
@@ -295,7 +295,7 @@ func eventually(_ condition: () -> Bool) async throws {
         let counter = LifeCounter()
         try onLoop { _ in
             var pool: BlockingPool? = BlockingPool(
-                idleTime: .seconds(3600),
+                keepAlive: .seconds(3600),
                 startThread: { [object = counter.make()] body in
                     object.touch()
                     return DetachedThread.start("test", body)
@@ -345,7 +345,7 @@ func eventually(_ condition: () -> Bool) async throws {
             // SAFETY: written by the call before it returns, read by the task that waited for it.
             var value = 0
         }
-        let pool = BlockingPool(maximumThreads: 4, capacity: 8)
+        let pool = BlockingPool(threads: 0...4, capacity: 8)
         let work: @Sendable (EventLoop) async throws -> Int = { _ in
             try await withThrowingTaskGroup(of: Int.self) { group in
                 for number in 0..<500 {
@@ -370,7 +370,7 @@ func eventually(_ condition: () -> Bool) async throws {
 
     @Test("H12: calls that end while their waits are cancelled have one outcome each")
     func cancellationsRaceWithResults() throws {
-        let pool = BlockingPool(maximumThreads: 4)
+        let pool = BlockingPool(threads: 0...4)
         try EventLoop.runLeakChecked { tracker in
             for round in 0..<200 {
                 let task = EventLoop.current!.spawn { [object = tracker.track()] in
