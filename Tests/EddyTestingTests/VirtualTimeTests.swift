@@ -33,6 +33,21 @@ import Testing
         #expect(order[2] - order[1] == 100)
     }
 
+    @Test func allClocksGoOnTogetherUntilATestTellsThemApart() throws {
+        let wallClock = WallClockInstant(secondsSince1970: 1_000_000_000)
+        let kernel = VirtualTimeKernel(start: 5, wallClock: wallClock)
+        #expect(kernel.now.nanoseconds == 5 && kernel.boottime == 5 && kernel.wallClock == wallClock)
+        kernel.advance(by: .seconds(1))
+        #expect(kernel.now.nanoseconds == 1_000_000_005 && kernel.boottime == 1_000_000_005)
+        #expect(kernel.wallClock == wallClock + .seconds(1))
+        kernel.suspend(for: .seconds(2))
+        #expect(kernel.now.nanoseconds == 1_000_000_005 && kernel.boottime == 3_000_000_005)
+        #expect(kernel.wallClock == wallClock + .seconds(3))
+        kernel.stepWallClock(by: .seconds(-10))
+        #expect(kernel.now.nanoseconds == 1_000_000_005 && kernel.boottime == 3_000_000_005)
+        #expect(kernel.wallClock == wallClock - .seconds(7))
+    }
+
     @Test func aTurnsTimeoutMovesTheClockByItself() throws {
         let kernel = VirtualTimeKernel()
         let reactor = try Reactor(backend: kernel)

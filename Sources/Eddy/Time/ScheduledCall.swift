@@ -155,7 +155,7 @@ extension EventLoop {
     ///   - delay: how long at least. Zero or less is in the next turn.
     ///   - body: called on the loop, as a closure given to ``post(_:)`` is. It must not block.
     /// - Returns: the call; when it goes away, the call is taken back. See ``ScheduledCall/detach()``.
-    /// - Note: *Thread:* any. *Complexity:* O(log n) in the number of pending timers; two allocations.
+    /// - Note: *Thread:* any. *Complexity:* O(log n) in the number of pending timers; a few allocations.
     public func schedule(after delay: Duration, _ body: @escaping @Sendable () -> Void) -> ScheduledCall {
         schedule(at: now.advanced(by: delay), body)
     }

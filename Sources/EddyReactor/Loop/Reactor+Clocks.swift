@@ -88,13 +88,14 @@ extension Reactor {
         let clocks = state.pointee.otherClocks ?? OtherClocks()
         clocks[clock] = timers
         state.pointee.otherClocks = clocks
+        state.pointee.hasOtherClocks = true
         return timers
     }
 
     // MARK: - For the reactor's own functions
 
     var hasOtherClocks: Bool {
-        @inline(__always) get { state.pointee.otherClocks != nil }
+        @inline(__always) get { state.pointee.hasOtherClocks }
     }
 
     var countOfOtherClocks: Int { state.pointee.otherClocks?.count ?? 0 }
@@ -188,6 +189,7 @@ extension Reactor {
         // Their callbacks are freed when this returns: what they hold may cancel a timer, and finds none.
         guard let clocks = state.pointee.otherClocks else { return }
         state.pointee.otherClocks = nil
+        state.pointee.hasOtherClocks = false
         for clock in KernelClock.allCases {
             if let timers = clocks[clock] { kernel.close(timers.descriptor) }
         }

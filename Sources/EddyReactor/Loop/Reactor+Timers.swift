@@ -42,7 +42,7 @@ extension Reactor {
     /// Is any timer pending? A timer that is due and has not fired yet counts.
     ///
     /// - Complexity: O(1).
-    public var hasTimers: Bool { timers.count > 0 || countOfOtherClocks > 0 }
+    public var hasTimers: Bool { timers.count > 0 || (hasOtherClocks && countOfOtherClocks > 0) }
 
     /// Resumes a parked task's waiter at a deadline.
     @inline(__always)

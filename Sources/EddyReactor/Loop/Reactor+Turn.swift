@@ -22,6 +22,8 @@ extension Reactor {
         expectUsage(forkWatch.isInSameProcess, forkWatch.advice)
         counts.turns &+= 1
         if _slowPath(isPolledOutside) { endForeignPoll() }
+        var deadline = deadline
+        if _slowPath(hasOtherClocks), armOtherClocks() { deadline = nil }
         let firedBefore = counts.timersFired
         let timeout: PollTimeout = deadline == nil ? .immediate : blockingTimeout(until: deadline!.nanoseconds)
         let received = kernel.epollWait(epoll, events, timeout)
@@ -47,7 +49,6 @@ extension Reactor {
             if earliest <= now! { return .immediate }
             if earliest < deadline { armTimer(earliest, now: now!) }
         }
-        if _slowPath(hasOtherClocks), armOtherClocks() { return .immediate }
         var timeout = PollTimeout.never
         if deadline != .max {
             let left = deadline - (now ?? kernel.now().nanoseconds)

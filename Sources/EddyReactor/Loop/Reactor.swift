@@ -44,8 +44,9 @@ public final class Reactor {
         var timers = TimerQueue()
         /// The deadline that the timerfd is armed for.
         var armedDeadline = Int64.max
-        /// The timers of other clocks, once there was one.
+        /// The timers of other clocks, once there was one, and whether there was: the question that each turn asks.
         var otherClocks: OtherClocks?
+        var hasOtherClocks = false
         /// Asleep in somebody else's poll: see ``prepareForForeignPoll(hasWork:)``.
         var isPolledOutside = false
         var counts = Counts()

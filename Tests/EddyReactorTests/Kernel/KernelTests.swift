@@ -45,6 +45,7 @@ import Testing
         let kernel = reactor.kernel
         var pair: [Int32] = [-1, -1]
         var made = [kernel.epollCreate(), kernel.timerCreate(), kernel.eventCreate()]
+        made += KernelClock.allCases.map { kernel.timerCreate(on: $0) }
         made.append(kernel.socket(family: AF_INET, kind: Int32(SOCK_STREAM.rawValue)))
         #expect(kernel.pipe(&pair) == 0)
         made += pair.map(Int.init)

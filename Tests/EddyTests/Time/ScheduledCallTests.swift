@@ -190,7 +190,8 @@ import Testing
                 expect(unknown.cancel())
                 expect(!unknown.isPending)
             }
-            await settle()
+            // Whole turns: what the thread has sent is taken between them.
+            await waitUntilAllBlocked()
             #expect(log.all == [])
             #expect(loop.statistics.reactor.timers == 0)
             #expect(counter.live == 0)
