@@ -367,7 +367,8 @@ struct LoopCore: @unchecked Sendable {
         records.insert(reference, record.key)
         runningRecord = reference
         if record.isRoot { rootCount += 1 }
-        if phase != .open { record.cancelTask() }
+        // Any other task is cancelled by who started it, unless that has a shield around.
+        if phase != .open, record.isRoot { record.cancelTask() }
     }
 
     func delist(_ record: TaskRecord) {

@@ -261,4 +261,22 @@ private actor Account {
         #expect(finished.value == 1)
         loop.close()
     }
+
+    @Test func aShieldThatBeginsWhileTheRunEndsHolds() throws {
+        let finished = Counter()
+        let loop = try makeLoop()
+        try loop.run {
+            loop.spawn {
+                try? await sleep(for: .seconds(3600))
+                try await withTaskCancellationShield {
+                    try await gather({ try await sleep(for: .milliseconds(1)) })
+                    try await sleep(for: .milliseconds(1))
+                    finished.add()
+                }
+            }
+            try await untilParked(1)
+        }
+        #expect(finished.value == 1)
+        loop.close()
+    }
 }
