@@ -205,8 +205,8 @@ import Testing
                 #expect(try await process.standardError.read(atMost: 10) == Array("ready\n".utf8))
             }
             pipe.closeSecond()
-            // The end: nobody has it any more.
-            try await waitUntilReadable(pipe.first)
+            // The end: nobody has it any more. Long before the sleep would be over.
+            try await withTimeout(.seconds(30)) { try await waitUntilReadable(pipe.first) }
             var byte: UInt8 = 0
             #expect(read(pipe.first, &byte, 1) == 0)
         }
