@@ -122,6 +122,8 @@ final class SignalDispatcher: Sendable {
             }
         }
         LoopCore.current?.watchSignals()?.unblock(subscriber.signals)
+        // One that came before it stood in the list: everybody else has been told.
+        if subscriber.pending > 0 { subscriber.notify(subscriber) }
     }
 
     /// - Returns: false when the signal is somebody else's, and stays that.
