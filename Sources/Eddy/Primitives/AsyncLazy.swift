@@ -48,7 +48,7 @@ public final class AsyncLazy<Value: Sendable>: Sendable {
 
     private enum Outcome: Sendable {
         case ended(Result<Value, any Error>)
-        /// Its task was cancelled while others waited: its loop has ended.
+        /// Its task was cancelled while others waited, or could not wait any more: its loop has ended.
         case interrupted
     }
 
@@ -154,7 +154,8 @@ public final class AsyncLazy<Value: Sendable>: Sendable {
             try Task.checkCancellation()
             outcome = .ended(.success(try await self.load()))
         } catch {
-            outcome = Task.isCancelled ? .interrupted : .ended(.failure(error))
+            let hasLoopEnded = load.loop != nil && error is ShutdownError
+            outcome = Task.isCancelled || hasLoopEnded ? .interrupted : .ended(.failure(error))
         }
         state.withLock { state in
             load.outcome = outcome

@@ -253,11 +253,13 @@ import Testing
         let refused = Counter()
         let threads = (0..<2).map { _ in
             TestThread {
-                try? onLoop { _ in if await errorOf({ try await semaphore.withPermit {} }) is SemaphoreClosedError { refused.add() } }
+                try? onLoop { _ in
+                    if await errorOf({ try await semaphore.withPermit {} }) is SemaphoreClosedError { refused.add() }
+                }
             }
         }
         let free = Task.immediate { try await semaphore.withPermit {} }
-        while semaphore.statistics.waiters < 3 { await Task.yield() }
+        await untilElsewhere { semaphore.statistics.waiters == 3 }
         semaphore.close()
         #expect(await errorOf(free) is SemaphoreClosedError)
         for thread in threads { thread.join() }

@@ -33,6 +33,16 @@ final class Endings: Sendable {
     var all: [Int: Ending] { endings.withLock { $0 } }
 }
 
+/// Lets other threads go, off any loop, until a condition holds. Counts rounds, not time.
+func untilElsewhere(_ condition: () -> Bool, sourceLocation: SourceLocation = #_sourceLocation) async {
+    for _ in 0..<1_000_000 {
+        if condition() { return }
+        await Task.yield()
+        sched_yield()
+    }
+    Issue.record("what other threads are to do has not happened", sourceLocation: sourceLocation)
+}
+
 /// Rounds of a stress test: many when `EDDY_STRESS` is set in the environment.
 func stressRounds(_ usual: Int, _ many: Int = 1_000_000) -> Int {
     getenv("EDDY_STRESS") == nil ? usual : many
