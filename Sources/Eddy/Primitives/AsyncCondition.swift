@@ -45,7 +45,7 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
     /// - Throws: `CancellationError`, ``ShutdownError``: the mutex is held again then, too.
     /// - Note: *Cancellation:* ends the wait for the notification, not the one for the mutex after it. A task that was notified
     ///   before it was cancelled returns as if it were not: its notification is not lost, and the next wait throws.
-    /// - Precondition: the task holds the mutex.
+    /// - Precondition: the mutex is held: this is called in the body of `withLock`.
     public func wait(_ state: inout sending Value) async throws {
         // The address goes to a function that may do anything with it: the compiler must not take the state for unchanged.
         withUnsafeMutablePointer(to: &state) { expectState($0) }
@@ -58,7 +58,7 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
     ///   - state: what `withLock` gave to the body that waits.
     ///   - isReached: asked with the mutex held.
     /// - Throws: what `isReached` throws; else as for ``wait(_:)``.
-    /// - Precondition: the task holds the mutex.
+    /// - Precondition: the mutex is held: this is called in the body of `withLock`.
     public func wait(_ state: inout sending Value, until isReached: (borrowing Value) throws -> Bool) async throws {
         withUnsafeMutablePointer(to: &state) { expectState($0) }
         // Through the mutex's own pointer: `state` is the same memory, and others change it during the wait.
@@ -73,12 +73,13 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
             "an AsyncCondition was given another state than its mutex guards: pass the one that `withLock` gives to its body")
     }
 
-    /// - Precondition: the task holds the mutex.
+    /// - Precondition: the mutex is held: this is called in the body of `withLock`.
     fileprivate func waitUnlocked(_ isolation: (any Actor)?) async throws {
         let lock = mutex.lock
+        // Not asked whether it is this task: the body of `withLock` may wait in a child, as `withTimeout` does.
+        let holder = lock.holder
         expectUsage(
-            lock.isHeldByCurrentTask,
-            "a task waits for an AsyncCondition whose mutex it does not hold: wait inside `withLock`, in the same task")
+            holder != 0, "a task waits for an AsyncCondition whose mutex is not held: wait inside the body of `withLock`")
         // The mutex is given back when the task stands in the queue: no notification can get past it.
         var hasUnlocked = false
         var failure: (any Error)?
@@ -102,7 +103,7 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
         } catch {
             failure = error
         }
-        if hasUnlocked { await lock.lockAgain(isolation) }
+        if hasUnlocked { await lock.lockAgain(isolation, for: holder) }
         if let failure { throw failure }
     }
 
@@ -161,14 +162,14 @@ extension AsyncCondition where Value == Void {
     ///
     /// - Throws: `CancellationError`, ``ShutdownError``: the mutex is held again then, too.
     /// - Note: *Cancellation:* as for ``wait(_:)``.
-    /// - Precondition: the task holds the mutex.
+    /// - Precondition: the mutex is held: this is called in the body of `withLock`.
     public func wait() async throws {
         try await waitUnlocked(#isolation)
     }
 
     /// Waits until something holds. Looks at once, and then after each notification.
     ///
-    /// - Precondition: the task holds the mutex.
+    /// - Precondition: the mutex is held: this is called in the body of `withLock`.
     public func wait(until isReached: () throws -> Bool) async throws {
         while try !isReached() { try await waitUnlocked(#isolation) }
     }

@@ -21,7 +21,12 @@ final class TaskLock: Sendable {
     /// Takes the lock if it is free.
     @usableFromInline
     func tryLock() -> Bool {
-        word.compareExchange(expected: 0, desired: ThreadSlot.currentTask, ordering: .acquiring).exchanged
+        tryLock(for: ThreadSlot.currentTask)
+    }
+
+    @inline(__always)
+    private func tryLock(for task: UInt) -> Bool {
+        word.compareExchange(expected: 0, desired: task, ordering: .acquiring).exchanged
     }
 
     /// Gives the lock back: to whoever has waited longest.
@@ -70,29 +75,41 @@ final class TaskLock: Sendable {
     @usableFromInline
     func enter(_ isolation: (any Actor)?) throws -> WaitQueue.Step {
         let task = ThreadSlot.currentTask
-        expectNotHeld(by: task)
-        return try waiters.enter(isolation, demand: UInt64(task)) { take(for: task) }
+        expectUsage(
+            holder != task,
+            "a task that holds an AsyncMutex locks it again, and would wait for itself for ever: "
+                + "pass the state on to what needs it, or lock after the first body has ended")
+        return try enter(isolation, for: task)
+    }
+
+    private func enter(_ isolation: (any Actor)?, for task: UInt) throws -> WaitQueue.Step {
+        try waiters.enter(isolation, demand: UInt64(task)) { take(for: task) }
     }
 
     /// The long way, for what ``enter(_:)`` leaves undecided.
     @usableFromInline
     func lockPatiently(_ isolation: (any Actor)?) async throws {
-        let task = ThreadSlot.currentTask
+        try await lockPatiently(isolation, for: ThreadSlot.currentTask)
+    }
+
+    private func lockPatiently(_ isolation: (any Actor)?, for task: UInt) async throws {
         try await waiters.waitPatiently(isolation, demand: UInt64(task), unless: { take(for: task) })
         noteHandOver()
     }
 
     /// Takes the lock back after a wait for something else, whatever has happened to the task meanwhile.
-    func lockAgain(_ isolation: (any Actor)?) async {
-        if tryLock() { return }
+    ///
+    /// - Parameter task: the ``holder`` from before the wait. It may be the parent of the task that waits, and it is the one that
+    ///   gives the lock back in the end.
+    func lockAgain(_ isolation: (any Actor)?, for task: UInt) async {
+        if tryLock(for: task) { return }
         do {
-            switch try enter(isolation) {
+            switch try enter(isolation, for: task) {
             case .passes: break
             case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
-            case .undecided: try await lockPatiently(isolation)
+            case .undecided: try await lockPatiently(isolation, for: task)
             }
         } catch {
-            let task = ThreadSlot.currentTask
             await waiters.waitUncancellably(demand: UInt64(task), unless: { take(for: task) })
             noteHandOver()
         }
@@ -107,17 +124,8 @@ final class TaskLock: Sendable {
 
     var isLocked: Bool { word.load(ordering: .relaxed) != 0 }
 
-    var isHeldByCurrentTask: Bool {
-        let task = ThreadSlot.currentTask
-        return task != 0 && word.load(ordering: .relaxed) & ~Self.mayBeAwaited == task
-    }
+    /// The task that holds the lock, as an address; zero while it is free.
+    var holder: UInt { word.load(ordering: .relaxed) & ~Self.mayBeAwaited }
 
     var waiterCount: Int { waiters.waiterCount }
-
-    private func expectNotHeld(by task: UInt) {
-        expectUsage(
-            word.load(ordering: .relaxed) & ~Self.mayBeAwaited != task,
-            "a task that holds an AsyncMutex locks it again, and would wait for itself for ever: "
-                + "pass the state on to what needs it, or lock after the first body has ended")
-    }
 }

@@ -48,7 +48,7 @@ import Testing
     }
 
     @Test func aMutexLetsOneInAtATime() async throws {
-        let rounds = stressRounds(1_000)
+        let rounds = stressRounds(300)
         let mutex = AsyncMutex(0)
         let entered = Counter()
         try await Self.everywhere { place in
@@ -66,7 +66,7 @@ import Testing
     }
 
     @Test func aSemaphoreLosesNoPermit() async throws {
-        let rounds = stressRounds(1_000)
+        let rounds = stressRounds(300)
         let semaphore = AsyncSemaphore(3)
         let inside = Counter()
         try await Self.everywhere { place in
@@ -104,7 +104,7 @@ import Testing
         struct Pair {
             var (first, second) = (0, 0)
         }
-        let rounds = stressRounds(1_000)
+        let rounds = stressRounds(300)
         let lock = AsyncRWLock(Pair())
         let written = Counter()
         try await Self.everywhere { place in
@@ -131,7 +131,7 @@ import Testing
             var (sent, received) = (0, 0)
             var isOver = false
         }
-        let rounds = stressRounds(1_000)
+        let rounds = stressRounds(300)
         let mutex = AsyncMutex(State())
         let changed = AsyncCondition(mutex)
         try await Self.everywhere { place in
@@ -183,7 +183,7 @@ import Testing
     }
 
     @Test func aBarrierKeepsLoopsInStep() async throws {
-        let rounds = stressRounds(1_000)
+        let rounds = stressRounds(300)
         let barrier = AsyncBarrier(parties: 3)
         let reached = (0..<3).map { _ in Counter() }
         try await Self.everywhere { place in

@@ -55,6 +55,6 @@ func jitter(_ numbers: inout SplitMix) {
 
 /// Cancels a task from another thread, at a time that differs from round to round.
 func cancelSoon(_ task: Task<Void, any Error>, _ numbers: inout SplitMix) {
-    for _ in 0..<(numbers.next() % 64) { sched_yield() }
+    for _ in 0..<(numbers.next() % 8) { sched_yield() }
     task.cancel()
 }
