@@ -70,7 +70,8 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
         // What has no size has no address of its own.
         expectUsage(
             MemoryLayout<Value>.size == 0 || state == mutex.storage,
-            "an AsyncCondition was given another state than its mutex guards: pass the one that `withLock` gives to its body")
+            "an AsyncCondition was given another state than its mutex guards: pass the one that `withLock` gives to its body"
+        )
     }
 
     /// - Precondition: the mutex is held: this is called in the body of `withLock`.
@@ -79,7 +80,8 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
         // Not asked whether it is this task: the body of `withLock` may wait in a child, as `withTimeout` does.
         let holder = lock.holder
         expectUsage(
-            holder != 0, "a task waits for an AsyncCondition whose mutex is not held: wait inside the body of `withLock`")
+            holder != 0,
+            "a task waits for an AsyncCondition whose mutex is not held: wait inside the body of `withLock`")
         // The mutex is given back when the task stands in the queue: no notification can get past it.
         var hasUnlocked = false
         var failure: (any Error)?

@@ -72,7 +72,9 @@ public final class AsyncSemaphore: Sendable {
         /// - Parameter count: fewer than there are.
         public mutating func split(_ count: Int) -> Permit {
             expectUsage(
-                count > 0 && count < self.count, "\(count) of \(self.count) permits can't be split off: take one or more, not all")
+                count > 0 && count < self.count,
+                "\(count) of \(self.count) permits can't be split off: take one or more, not all"
+            )
             self.count -= count
             return Permit(permits, count)
         }

@@ -121,6 +121,8 @@ import Testing
             #expect(try await task.value == 2)
             #expect(looks.value == 3)
             let parks = loop.statistics.parks
+            // What holds at once needs no wait, and so no mutex where there is no state.
+            try await AsyncCondition().wait(until: { true })
             try await condition.mutex.withLock { value in try await condition.wait(&value) { $0 == 2 } }
             #expect(loop.statistics.parks == parks)
         }
@@ -224,6 +226,21 @@ import Testing
                 #expect(condition.statistics == .init(waiters: 0, mutex: .init(isLocked: true, waiters: 0)))
             }
             #expect(!condition.statistics.mutex.isLocked)
+            let (mutex, looks) = (AsyncMutex(1), Counter())
+            let never = AsyncCondition(mutex)
+            let value = try await mutex.withLock { state in
+                let error = await errorOf {
+                    try await withTimeout(.seconds(1)) {
+                        try await never.wait(&state) { _ in
+                            looks.add()
+                            return false
+                        }
+                    }
+                }
+                #expect(error is TimeoutError)
+                return state
+            }
+            #expect((value, looks.value) == (1, 1))
             // Whoever comes next, in a task whose address may be that of the one that waited.
             for _ in 0..<10 { try await withTimeout(.seconds(1)) { try await condition.withLock {} } }
         }
