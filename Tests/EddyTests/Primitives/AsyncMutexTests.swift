@@ -228,6 +228,30 @@ import Testing
         #expect(try await mutex.withLock { $0 } == 1500)
     }
 
+    @Test func theBodyRunsWhereItsCallerDoes() async throws {
+        actor Visitor {
+            private(set) var visits = 0
+
+            func visit(_ mutex: AsyncMutex<Int>) async throws {
+                try await mutex.withLock { value in
+                    assertIsolated()
+                    visits += 1
+                    await EventLoop.yield()
+                    assertIsolated()
+                    value += 1
+                }
+            }
+        }
+        try await offPool { loop in
+            let (mutex, visitor) = (AsyncMutex(0), Visitor())
+            let tasks = (0..<20).map { _ in loop.spawn { try await visitor.visit(mutex) } }
+            for task in tasks { try await task.value }
+            let value = try await mutex.withLock { $0 }
+            let visits = await visitor.visits
+            #expect((value, visits) == (20, 20))
+        }
+    }
+
     @Test func offAnyLoopTheLockIsHandedOverAndAWaitIsCancelled() async throws {
         let mutex = AsyncMutex()
         let gate = AsyncEvent()
