@@ -185,20 +185,20 @@ import Testing
         try onLoop { loop in
             var numbers = SplitMix(state: seed)
             let parties = Int.random(in: 1...5, using: &numbers)
-            let (barrier, endings) = (AsyncBarrier(parties: parties), Endings())
+            let (barrier, endings) = (AsyncBarrier(parties: parties), TaskEndings())
             let places = Guarded<[Int: Int]>([:])
             var tasks: [Task<Void, any Error>] = []
             var (queue, isBroken): ([Int], Bool) = ([], false)
-            var expected: [Int: Ending] = [:]
+            var expected: [Int: TaskEnding] = [:]
             var expectedPlaces: [Int: Int] = [:]
-            let brokenEnding = Ending.failed("BrokenBarrierError")
+            let brokenEnding = TaskEnding.failed("BrokenBarrierError")
             for _ in 0..<400 {
                 switch Int.random(in: 0...9, using: &numbers) {
                 case 0...3:
                     let number = tasks.count
                     tasks.append(
                         loop.spawn {
-                            let ending = await Ending {
+                            let ending = await TaskEnding {
                                 let place = try await barrier.arriveAndWait()
                                 places.withLock { $0[number] = place }
                             }

@@ -331,17 +331,17 @@ import Testing
         try onLoop { loop in
             var numbers = SplitMix(state: seed)
             let condition = AsyncCondition(AsyncMutex<[Int]>([]))
-            let endings = Endings()
+            let endings = TaskEndings()
             var tasks: [Task<Void, any Error>] = []
             var (queue, order): ([Int], [Int]) = ([], [])
-            var expected: [Int: Ending] = [:]
+            var expected: [Int: TaskEnding] = [:]
             for _ in 0..<400 {
                 switch Int.random(in: 0...6, using: &numbers) {
                 case 0, 1:
                     let number = tasks.count
                     tasks.append(
                         loop.spawn {
-                            let ending = await Ending {
+                            let ending = await TaskEnding {
                                 try await condition.mutex.withLock { order in
                                     try await condition.wait(&order)
                                     order.append(number)

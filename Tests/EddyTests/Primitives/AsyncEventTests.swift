@@ -156,15 +156,15 @@ import Testing
     func modelOfAnEvent(seed: UInt64) throws {
         try onLoop { loop in
             var numbers = SplitMix(state: seed)
-            let (event, endings) = (AsyncEvent(), Endings())
+            let (event, endings) = (AsyncEvent(), TaskEndings())
             var tasks: [Task<Void, any Error>] = []
             var (waiting, isSet): (Set<Int>, Bool) = ([], false)
-            var expected: [Int: Ending] = [:]
+            var expected: [Int: TaskEnding] = [:]
             for _ in 0..<400 {
                 switch Int.random(in: 0...7, using: &numbers) {
                 case 0, 1, 2:
                     let number = tasks.count
-                    tasks.append(loop.spawn { endings.note(number, await Ending { try await event.wait() }) })
+                    tasks.append(loop.spawn { endings.note(number, await TaskEnding { try await event.wait() }) })
                     await settle()
                     if isSet { expected[number] = .passed } else { waiting.insert(number) }
                 case 3:

@@ -189,16 +189,16 @@ import Testing
         try onLoop { loop in
             var numbers = SplitMix(state: seed)
             for _ in 0..<20 {
-                let (loads, endings) = (Loads(), Endings())
+                let (loads, endings) = (Loads(), TaskEndings())
                 let lazy = AsyncLazy { try await loads.load() }
                 var tasks: [Task<Void, any Error>] = []
                 var (waiting, begun, isLoaded): (Set<Int>, Int, Bool) = ([], 0, false)
-                var expected: [Int: Ending] = [:]
+                var expected: [Int: TaskEnding] = [:]
                 for _ in 0..<30 {
                     switch Int.random(in: 0...6, using: &numbers) {
                     case 0, 1, 2:
                         let number = tasks.count
-                        tasks.append(loop.spawn { endings.note(number, await Ending { _ = try await lazy.value }) })
+                        tasks.append(loop.spawn { endings.note(number, await TaskEnding { _ = try await lazy.value }) })
                         if isLoaded {
                             expected[number] = .passed
                         } else {

@@ -320,11 +320,11 @@ import Testing
             var numbers = SplitMix(state: seed)
             let mutex = AsyncMutex<[Int]>([])
             var (tasks, gates): ([Task<Void, any Error>], [AsyncEvent]) = ([], [])
-            let endings = Endings()
+            let endings = TaskEndings()
             // The oracle: who holds it, who waits, who has been told to go on, who was cancelled, in which order they entered.
             var holder: Int?
             var (queue, open, cancelled, order): ([Int], Set<Int>, Set<Int>, [Int]) = ([], [], [], [])
-            var expected: [Int: Ending] = [:]
+            var expected: [Int: TaskEnding] = [:]
             func settleModel() {
                 while holder == nil || open.contains(holder!) || cancelled.contains(holder!) {
                     if let holder { expected[holder] = .passed }
@@ -340,7 +340,7 @@ import Testing
                     gates.append(gate)
                     tasks.append(
                         loop.spawn {
-                            let ending = await Ending {
+                            let ending = await TaskEnding {
                                 try await mutex.withLock { order in
                                     order.append(number)
                                     _ = await errorOf { try await gate.wait() }

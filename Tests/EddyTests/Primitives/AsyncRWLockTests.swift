@@ -126,11 +126,11 @@ import Testing
         try onLoop { loop in
             var numbers = SplitMix(state: seed)
             let lock = AsyncRWLock(0)
-            let endings = Endings()
+            let endings = TaskEndings()
             var (tasks, gates, isWriter): ([Task<Void, any Error>], [AsyncEvent], [Bool]) = ([], [], [])
             var (inside, told): (Set<Int>, Set<Int>) = ([], [])
             var queue: [Int] = []
-            var expected: [Int: Ending] = [:]
+            var expected: [Int: TaskEnding] = [:]
             func settleModel() {
                 var hasChanged = true
                 while hasChanged {
@@ -156,7 +156,7 @@ import Testing
                     isWriter.append(writes)
                     tasks.append(
                         loop.spawn {
-                            let ending = await Ending {
+                            let ending = await TaskEnding {
                                 if writes {
                                     try await lock.withWrite { count in
                                         let before = count

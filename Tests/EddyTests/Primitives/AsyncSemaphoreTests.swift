@@ -301,13 +301,13 @@ import Testing
         try onLoop { loop in
             var numbers = SplitMix(state: seed)
             let semaphore = AsyncSemaphore(4)
-            let (held, endings) = (Held(), Endings())
+            let (held, endings) = (Held(), TaskEndings())
             var tasks: [Task<Void, any Error>] = []
             var (total, available) = (4, 4)
             var queue: [(number: Int, demand: Int)] = []
             var demands: [Int: Int] = [:]
             var holding: Set<Int> = []
-            var expected: [Int: Ending] = [:]
+            var expected: [Int: TaskEnding] = [:]
             func serve() {
                 while let first = queue.first, first.demand <= available {
                     available -= first.demand
@@ -324,7 +324,7 @@ import Testing
                     tasks.append(
                         loop.spawn {
                             endings.note(
-                                number, await Ending { held.put(number, try await semaphore.acquire(demand)) })
+                                number, await TaskEnding { held.put(number, try await semaphore.acquire(demand)) })
                         })
                     await settle()
                     // What settles lets cancelled tasks leave as well, which serves those behind them.

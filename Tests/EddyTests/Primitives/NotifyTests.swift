@@ -106,15 +106,15 @@ import Testing
     func modelOfANotify(seed: UInt64) throws {
         try onLoop { loop in
             var numbers = SplitMix(state: seed)
-            let (notify, endings) = (Notify(), Endings())
+            let (notify, endings) = (Notify(), TaskEndings())
             var tasks: [Task<Void, any Error>] = []
             var (queue, isKept): ([Int], Bool) = ([], false)
-            var expected: [Int: Ending] = [:]
+            var expected: [Int: TaskEnding] = [:]
             for _ in 0..<400 {
                 switch Int.random(in: 0...6, using: &numbers) {
                 case 0, 1:
                     let number = tasks.count
-                    tasks.append(loop.spawn { endings.note(number, await Ending { try await notify.wait() }) })
+                    tasks.append(loop.spawn { endings.note(number, await TaskEnding { try await notify.wait() }) })
                     await settle()
                     if isKept { expected[number] = .passed } else { queue.append(number) }
                     isKept = false

@@ -5,7 +5,7 @@ import Testing
 @testable import Eddy
 
 /// How a task of a model test ended.
-enum Ending: Equatable, Sendable {
+enum TaskEnding: Equatable, Sendable {
     case passed
     case cancelled
     case failed(String)
@@ -23,14 +23,14 @@ enum Ending: Equatable, Sendable {
 }
 
 /// What became of numbered tasks, as far as they have come.
-final class Endings: Sendable {
-    private let endings = Guarded<[Int: Ending]>([:])
+final class TaskEndings: Sendable {
+    private let endings = Guarded<[Int: TaskEnding]>([:])
 
-    func note(_ number: Int, _ ending: Ending) {
+    func note(_ number: Int, _ ending: TaskEnding) {
         endings.withLock { $0[number] = ending }
     }
 
-    var all: [Int: Ending] { endings.withLock { $0 } }
+    var all: [Int: TaskEnding] { endings.withLock { $0 } }
 }
 
 /// Lets other threads go, off any loop, until a condition holds. Counts rounds, not time.
