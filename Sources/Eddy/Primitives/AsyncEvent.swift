@@ -2,7 +2,12 @@ import Synchronization
 
 /// A flag that tasks can wait for: once set, everybody passes, until it is reset.
 ///
-/// asyncio's and trio's `Event`.
+/// ```swift
+/// let isReady = AsyncEvent()
+/// try await gather({ try await isReady.wait() }, { isReady.set() })
+/// ```
+///
+/// To let one task pass instead of all, see ``Notify``. asyncio's and trio's `Event`.
 ///
 /// - Note: *Thread:* any; tasks of several loops, and of none, may wait for one event.
 public final class AsyncEvent: Sendable {
@@ -48,4 +53,17 @@ public final class AsyncEvent: Sendable {
         case .undecided: try await queue.waitPatiently(#isolation) { flag.load(ordering: .relaxed) }
         }
     }
+
+    /// What an event is doing: a snapshot, which others may change right after.
+    public struct Statistics: Hashable, Sendable {
+        /// Is the flag set?
+        public var isSet: Bool
+        /// Tasks that wait for it.
+        public var waiters: Int
+    }
+
+    /// A snapshot. trio's `Event.statistics()`.
+    ///
+    /// - Complexity: O(1).
+    public var statistics: Statistics { Statistics(isSet: isSet, waiters: queue.waiterCount) }
 }

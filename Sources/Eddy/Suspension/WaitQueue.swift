@@ -5,12 +5,14 @@ import EddyReactor
 /// The links go through the waiters, so that standing in a queue allocates nothing. Tasks of several loops, and of none, may
 /// stand in one queue: whoever takes a waiter out under the lock is the one who resumes it, directly on its own loop's thread,
 /// by message everywhere else. Nobody is resumed while the lock is held.
-// SAFETY: `first` and `last`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
+// SAFETY: `first`, `last` and `count`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
 @usableFromInline
 final class WaitQueue: @unchecked Sendable {
     private let lock: QueueLock
-    private var first: WaiterPointer?
+    private(set) var first: WaiterPointer?
     private var last: WaiterPointer?
+    /// How many wait. Guarded by the lock, as the rest is.
+    private(set) var count = 0
 
     /// - Parameter other: a queue whose lock this one has, too, where one condition decides who waits in which.
     init(sharingLockOf other: WaitQueue? = nil) {
@@ -44,6 +46,7 @@ final class WaitQueue: @unchecked Sendable {
         waiter.pointee.isQueued = true
         if let last { last.pointee.next = waiter } else { first = waiter }
         last = waiter
+        count &+= 1
     }
 
     /// Takes a waiter out.
@@ -61,6 +64,7 @@ final class WaitQueue: @unchecked Sendable {
         waiter.pointee.isQueued = false
         waiter.pointee.next = nil
         waiter.pointee.previous = nil
+        count &-= 1
         return true
     }
 
@@ -76,6 +80,7 @@ final class WaitQueue: @unchecked Sendable {
             defer {
                 first = nil
                 last = nil
+                count = 0
             }
             return Chain(first: first)
         }
@@ -125,7 +130,7 @@ final class WaitQueue: @unchecked Sendable {
     // SAFETY: only its taker has it, and calls `resume()` once.
     @usableFromInline
     struct TakenWaiter: @unchecked Sendable {
-        fileprivate let waiter: WaiterPointer
+        let waiter: WaiterPointer
 
         @usableFromInline
         func resume() { WaitQueue.resume(waiter) }
@@ -166,24 +171,28 @@ final class WaitQueue: @unchecked Sendable {
     /// What is inlined into other modules has this switch itself: around an `async` function, even an inlined one, the compiler
     /// leaves a check of the executor, a tenth of what a wait costs.
     ///
-    /// - Parameter isUnneeded: asked with the lock held.
+    /// - Parameters:
+    ///   - demand: see ``Waiter/demand``.
+    ///   - isUnneeded: asked with the lock held.
     /// - Throws: `CancellationError`, ``ShutdownError``.
     @inline(__always)
-    func wait(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) async throws {
-        switch try enter(isolation, unless: isUnneeded) {
+    func wait(_ isolation: (any Actor)?, demand: UInt64 = 0, unless isUnneeded: () -> Bool) async throws {
+        switch try enter(isolation, demand: demand, unless: isUnneeded) {
         case .passes: return
         case .waits(let waiter): try Self.check(await Parking.lot.park(waiter))
-        case .undecided: try await waitPatiently(isolation, unless: isUnneeded)
+        case .undecided: try await waitPatiently(isolation, demand: demand, unless: isUnneeded)
         }
     }
 
     /// The part of a wait that comes before the task parks, for one whose second part stands in the user's own function: see
     /// `ReadAttempt`.
     ///
-    /// - Parameter isUnneeded: asked with the lock held, unless the step is undecided.
+    /// - Parameters:
+    ///   - demand: what the waiter waits for, for whoever takes it out: see ``Waiter/demand``.
+    ///   - isUnneeded: asked with the lock held, unless the step is undecided.
     @usableFromInline
     @inline(never)
-    func enter(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) throws -> Step {
+    func enter(_ isolation: (any Actor)?, demand: UInt64 = 0, unless isUnneeded: () -> Bool) throws -> Step {
         guard let core = LoopCore.current, core.mayContinue(), let record = try core.checkpoint() else {
             return .undecided
         }
@@ -192,6 +201,7 @@ final class WaitQueue: @unchecked Sendable {
             if isUnneeded() { return }
             let waiter = core.makeWaiter(.event)
             waiter.pointee.queue = Unmanaged.passUnretained(self)
+            waiter.pointee.demand = demand
             link(waiter)
             armed = core.arm(waiter, record, isolation)
         }
@@ -205,29 +215,38 @@ final class WaitQueue: @unchecked Sendable {
         try LoopCore.check(outcome)
     }
 
-    /// The long way, for what ``enter(_:unless:)`` leaves undecided.
+    /// The long way, for what ``enter(_:demand:unless:)`` leaves undecided.
+    ///
+    /// - Parameter hasQueued: called once, without the lock, when the task stands in the queue and before it stops.
     @usableFromInline
     @inline(never)
-    func waitPatiently(_ isolation: (any Actor)?, unless isUnneeded: () -> Bool) async throws {
+    func waitPatiently(
+        _ isolation: (any Actor)?, demand: UInt64 = 0, unless isUnneeded: () -> Bool, hasQueued: () -> Void = {}
+    ) async throws {
         // A task that has had its share lets others go first, and may come back on another thread.
         if let core = LoopCore.current, core.operationsLeft <= 0 { await EventLoop.yield() }
-        guard let core = LoopCore.current else { return try await waitOffLoop(isUnneeded) }
+        guard let core = LoopCore.current else { return try await waitOffLoop(demand, isUnneeded, hasQueued) }
         let record = try core.checkpoint()
         let waiter = core.makeWaiter(.event)
         waiter.pointee.queue = Unmanaged.passUnretained(self)
+        waiter.pointee.demand = demand
         guard append(waiter, unless: isUnneeded) else { return core.waiters.release(waiter) }
+        hasQueued()
         try LoopCore.check(await core.park(waiter, record, isolation))
     }
 
     /// A task that is on no loop waits with a continuation of its own.
     @inline(never)
-    private func waitOffLoop(_ isUnneeded: () -> Bool) async throws {
+    private func waitOffLoop(
+        _ demand: UInt64, _ isUnneeded: () -> Bool, _ hasQueued: () -> Void
+    ) async throws {
         try Task.checkCancellation()
-        let waiter = ForeignWaiter()
+        let waiter = ForeignWaiter(demand: demand)
         var isCancelled = false
         let outcome = await withTaskCancellationHandler {
             await LoopCore.suspendOffLoop(waiter.pointer) {
                 guard append(waiter.pointer, unless: isUnneeded) else { return false }
+                hasQueued()
                 // Cancelled between the check and here: the handler found nothing to take out.
                 isCancelled = Task.isCancelled && remove(waiter.pointer)
                 return !isCancelled
@@ -244,12 +263,13 @@ final class WaitQueue: @unchecked Sendable {
 
 /// The waiter of a task that is on no loop.
 // SAFETY: the pointer never changes; what it points to is guarded by the queue the waiter stands in.
-private final class ForeignWaiter: @unchecked Sendable {
+final class ForeignWaiter: @unchecked Sendable {
     let pointer = WaiterPointer.allocate(capacity: 1)
 
-    init() {
+    init(demand: UInt64) {
         pointer.initialize(to: Waiter())
         pointer.pointee.reason = .event
+        pointer.pointee.demand = demand
     }
 
     deinit {

@@ -121,4 +121,73 @@ import Testing
         task.cancel()
         #expect(await errorOf(task) == nil)
     }
+
+    @Test func statisticsCountThoseWhoWait() throws {
+        try onLoop { loop in
+            let event = AsyncEvent()
+            #expect(event.statistics == .init(isSet: false, waiters: 0))
+            let tasks = (0..<3).map { _ in loop.spawn { try await event.wait() } }
+            try await untilParked(3)
+            tasks[0].cancel()
+            #expect(event.statistics == .init(isSet: false, waiters: 2))
+            event.set()
+            // Resumed, and they have not run yet.
+            #expect(event.statistics == .init(isSet: true, waiters: 0))
+            for task in tasks { _ = await task.result }
+        }
+    }
+
+    @Test func whoWaitedWhenItWasSetPassesAlsoWhenItIsResetBeforeItRuns() throws {
+        try onLoop { loop in
+            let event = AsyncEvent()
+            let task = loop.spawn { try await event.wait() }
+            try await untilParked(1)
+            event.set()
+            event.reset()
+            event.set()
+            event.set()
+            event.reset()
+            try await task.value
+            #expect(!event.isSet)
+        }
+    }
+
+    @Test("random waits, sets, resets and cancellations are what a simple model says", arguments: 1...8)
+    func modelOfAnEvent(seed: UInt64) throws {
+        try onLoop { loop in
+            var numbers = SplitMix(state: seed)
+            let (event, endings) = (AsyncEvent(), TaskEndings())
+            var tasks: [Task<Void, any Error>] = []
+            var (waiting, isSet): (Set<Int>, Bool) = ([], false)
+            var expected: [Int: TaskEnding] = [:]
+            for _ in 0..<400 {
+                switch Int.random(in: 0...7, using: &numbers) {
+                case 0, 1, 2:
+                    let number = tasks.count
+                    tasks.append(loop.spawn { endings.note(number, await TaskEnding { try await event.wait() }) })
+                    await settle()
+                    if isSet { expected[number] = .passed } else { waiting.insert(number) }
+                case 3:
+                    event.set()
+                    isSet = true
+                    for number in waiting { expected[number] = .passed }
+                    waiting = []
+                case 4:
+                    event.reset()
+                    isSet = false
+                case 5, 6:
+                    guard let number = (0..<tasks.count).randomElement(using: &numbers) else { continue }
+                    tasks[number].cancel()
+                    if waiting.remove(number) != nil { expected[number] = .cancelled }
+                default:
+                    await settle()
+                    #expect(endings.all == expected, "seed \(seed)")
+                    #expect(event.statistics == .init(isSet: isSet, waiters: waiting.count), "seed \(seed)")
+                }
+            }
+            for task in tasks { task.cancel() }
+            for task in tasks { _ = await task.result }
+            #expect(loop.statistics.waiters == 0)
+        }
+    }
 }
