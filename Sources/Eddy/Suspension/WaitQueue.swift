@@ -5,6 +5,10 @@ import EddyReactor
 /// The links go through the waiters, so that standing in a queue allocates nothing. Tasks of several loops, and of none, may
 /// stand in one queue: whoever takes a waiter out under the lock is the one who resumes it, directly on its own loop's thread,
 /// by message everywhere else. Nobody is resumed while the lock is held.
+///
+/// Whoever is taken out of the queue is promised something, and its wait ends well: neither a cancellation nor the end of its
+/// loop can change that, as both have to take the waiter out themselves. So an owner never has to take a promise back: a wait
+/// that throws was promised nothing. A loop that ends waits for those of its tasks that others have taken out already.
 // SAFETY: `first` and `last`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
 @usableFromInline
 final class WaitQueue: @unchecked Sendable {
@@ -129,6 +133,23 @@ final class WaitQueue: @unchecked Sendable {
 
         @usableFromInline
         func resume() { WaitQueue.resume(waiter) }
+
+        /// What the task brought with it: see ``wait(bringing:_:unless:)``.
+        ///
+        /// - Precondition: the queue's lock is still held, or the task has not been resumed.
+        var payload: UnsafeMutableRawPointer? { waiter.pointee.payload }
+    }
+
+    /// How many wait.
+    ///
+    /// - Precondition: the lock is held. *Complexity:* O(n).
+    var count: Int {
+        var (count, each) = (0, first)
+        while let waiter = each {
+            count += 1
+            each = waiter.pointee.next
+        }
+        return count
     }
 
     // SAFETY: waiters that were taken out of the queue: only their taker touches their links.
@@ -138,6 +159,8 @@ final class WaitQueue: @unchecked Sendable {
 
     fileprivate static func resume(_ waiter: WaiterPointer) {
         guard let core = waiter.pointee.core else {
+            // Held here: once it is told, the thread goes on and drops it.
+            if let thread = waiter.pointee.thread { return thread.resume() }
             let continuation = waiter.pointee.foreign!
             return continuation.resume(returning: .ready)
         }
@@ -221,9 +244,10 @@ final class WaitQueue: @unchecked Sendable {
 
     /// A task that is on no loop waits with a continuation of its own.
     @inline(never)
-    private func waitOffLoop(_ isUnneeded: () -> Bool) async throws {
+    func waitOffLoop(bringing payload: UnsafeMutableRawPointer? = nil, _ isUnneeded: () -> Bool) async throws {
         try Task.checkCancellation()
         let waiter = ForeignWaiter()
+        waiter.pointer.pointee.payload = payload
         var isCancelled = false
         let outcome = await withTaskCancellationHandler {
             await LoopCore.suspendOffLoop(waiter.pointer) {
