@@ -9,7 +9,7 @@ import Synchronization
 /// ```
 ///
 /// A sender that goes away without having sent anything, because its task failed, say, is an error and not an endless wait:
-/// ``SenderGoneError``. Once it is there, the value stays: everybody who asks gets it.
+/// ``OneshotError/senderGone``. Once it is there, the value stays: everybody who asks gets it.
 ///
 /// This is the receiving end. ``makeSender()`` gives a sending end that can't be copied, so that sending twice does not compile;
 /// ``pair()`` gives one that tasks can capture and that can be put into messages.
@@ -42,7 +42,8 @@ public final class Oneshot<Value: Sendable>: Sendable {
 
     /// Waits for the value.
     ///
-    /// - Throws: ``SenderGoneError`` when the sender went away without sending; `CancellationError`; ``ShutdownError``.
+    /// - Throws: ``OneshotError`` when the sender went away without sending, or this was closed; `CancellationError`;
+    ///   ``ShutdownError``.
     /// - Note: *Cancellation:* ends the wait, not the value: who asks again gets it.
     public func receive() async throws -> Value {
         try await state.queue.wait(#isolation) { state.isDecided }
@@ -52,14 +53,15 @@ public final class Oneshot<Value: Sendable>: Sendable {
     /// The value, if it is there.
     ///
     /// - Returns: nil when it may still come.
-    /// - Throws: ``SenderGoneError``.
-    public func tryReceive() throws(SenderGoneError) -> Value? {
+    /// - Throws: ``OneshotError``.
+    public func tryReceive() throws(OneshotError) -> Value? {
         try state.read().get()
     }
 
-    /// Tells the sender that nobody will receive: what it sends from now on is dropped. A value that was sent before stays.
+    /// Tells the sender that nobody will receive: what it sends from now on is dropped, and who waits gets
+    /// ``OneshotError/closed``. A value that was sent before stays.
     ///
-    /// So does dropping this.
+    /// Dropping this tells the sender, too.
     public func close() { state.close() }
 
     /// How many tasks wait for the value.
@@ -133,12 +135,19 @@ extension Oneshot.Sender {
     fileprivate var shared: OneshotState<Value> { state }
 }
 
-/// The sender of a ``Oneshot`` went away without having sent anything.
-public struct SenderGoneError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// Makes the error.
-    public init() {}
+/// Why a ``Oneshot`` will never have a value.
+public enum OneshotError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The sender went away without having sent anything.
+    case senderGone
+    /// The receiving end was closed before anything was sent.
+    case closed
+
     public var description: String {
-        "the sender went away without sending: look for an error in the task that had it, or for a path that forgets to send"
+        switch self {
+        case .senderGone:
+            "the sender went away without sending: look for an error in the task that had it, or for a path that forgets to send"
+        case .closed: "the receiving end was closed before a value came: ask before closing it, or make a new oneshot"
+        }
     }
 }
 
@@ -166,23 +175,31 @@ private final class OneshotState<Value: Sendable>: @unchecked Sendable {
     }
 
     /// - Precondition: the lock is held.
-    var isDecided: Bool { value != nil || senderIsGone }
+    var isDecided: Bool { value != nil || senderIsGone || receiverIsGone }
 
-    func read() -> Result<Value?, SenderGoneError> {
-        var result: Result<Value?, SenderGoneError> = .success(nil)
+    func read() -> Result<Value?, OneshotError> {
+        var result: Result<Value?, OneshotError> = .success(nil)
         queue.withLock {
-            if let value { result = .success(value) } else if senderIsGone { result = .failure(SenderGoneError()) }
+            if let value {
+                result = .success(value)
+            } else if receiverIsGone {
+                result = .failure(.closed)
+            } else if senderIsGone {
+                result = .failure(.senderGone)
+            }
         }
         return result
     }
 
     func send(_ value: Value) -> Bool {
         var isSent = false
-        queue.resumeAll {
-            guard !receiverIsGone, self.value == nil else { return }
+        queue.withLock {
+            guard !isDecided else { return }
             self.value = value
             isSent = true
         }
+        // After the change: who comes in between finds the value and does not wait.
+        if isSent { queue.resumeAll {} }
         return isSent
     }
 
@@ -193,6 +210,7 @@ private final class OneshotState<Value: Sendable>: @unchecked Sendable {
 
     func close() {
         closing.resumeAll { receiverIsGone = true }
+        queue.resumeAll {}
     }
 
     var isClosed: Bool {

@@ -16,7 +16,7 @@ extension Broadcast.Event where Value == Int {
 
 @Suite struct Broadcasts {
     @Test func everySubscriberReceivesEverything() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let broadcast = Broadcast<Int>(capacity: 8)
             let subscriptions = (0..<3).map { _ in broadcast.subscribe() }
             for number in 1...5 { #expect(try broadcast.send(number) == 3) }
@@ -62,7 +62,7 @@ extension Broadcast.Event where Value == Int {
     }
 
     @Test func waitingSubscribersAreResumed() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let broadcast = Broadcast<Int>(capacity: 1)
             let subscribers = (0..<4).map { _ in
                 let subscription = broadcast.subscribe()
@@ -95,7 +95,7 @@ extension Broadcast.Event where Value == Int {
     }
 
     @Test func closingAndGoingAwayEndTheSubscriptions() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let closed = Broadcast<Int>(capacity: 1)
             let dropped = Box(Broadcast<Int>(capacity: 1))
             let subscribers = [closed.subscribe(), dropped.current!.subscribe()].map { subscription in
@@ -111,7 +111,7 @@ extension Broadcast.Event where Value == Int {
     }
 
     @Test func aCancelledSubscriberLosesNothing() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let broadcast = Broadcast<Int>(capacity: 4)
             let subscription = broadcast.subscribe()
             let cancelled = loop.spawn { try await subscription.receive()?.element }
@@ -129,7 +129,7 @@ extension Broadcast.Event where Value == Int {
     }
 
     @Test func tasksThatShareASubscriptionShareItsElements() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let broadcast = Broadcast<Int>(capacity: 8)
             let subscription = broadcast.subscribe()
             let received = Log<Int>()
@@ -151,7 +151,7 @@ extension Broadcast.Event where Value == Int {
 
     @Test("random elements, subscribers and cancellations do what the model does", arguments: 1...20)
     func followsItsModel(seed: UInt64) throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             var numbers = SplitMix(state: seed)
             let capacity = Int.random(in: 1...5, using: &numbers)
             let broadcast = Broadcast<Int>(capacity: capacity)

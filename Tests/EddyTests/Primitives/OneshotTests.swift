@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct Oneshots {
     @Test func whoWaitsGetsTheValue() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let (sender, answer) = Oneshot<Int>.pair()
             let waiting = (0..<3).map { _ in loop.spawn { try await answer.receive() } }
             try await untilParked(3)
@@ -20,30 +20,32 @@ import Testing
     }
 
     @Test func aValueThatIsThereIsReceivedWithoutSuspending() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let answer = Oneshot<Int>()
             #expect(try answer.tryReceive() == nil)
-            #expect(answer.makeSender().send(1))
+            let sender = answer.makeSender()
+            let isSent = sender.send(1)
+            #expect(isSent)
             #expect(try await answer.receive() == 1)
             #expect(loop.statistics.parks == 0)
         }
     }
 
     @Test func aSenderThatIsDroppedIsAnErrorAndNotAHang() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let answer = Oneshot<Int>()
             let waiting = loop.spawn { try await answer.receive() }
             try await untilParked(1)
             do { _ = answer.makeSender() }
-            #expect(await errorOf(waiting) is SenderGoneError)
-            #expect(throws: SenderGoneError.self) { try answer.tryReceive() }
-            #expect(await errorOf { try await answer.receive() } is SenderGoneError)
+            #expect(await errorOf(waiting) as? OneshotError == .senderGone)
+            #expect(throws: OneshotError.senderGone) { try answer.tryReceive() }
+            #expect(await errorOf { try await answer.receive() } as? OneshotError == .senderGone)
         }
     }
 
     @Test func aTaskThatFailsDropsItsSender() throws {
         struct Failure: Error {}
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             func start() -> Oneshot<Int> {
                 let (sender, answer) = Oneshot<Int>.pair()
                 loop.spawn {
@@ -56,7 +58,7 @@ import Testing
                 await settle()
                 throw Failure()
             }
-            #expect(await errorOf { try await start().receive() } is SenderGoneError)
+            #expect(await errorOf { try await start().receive() } as? OneshotError == .senderGone)
         }
     }
 
@@ -68,19 +70,22 @@ import Testing
     }
 
     @Test func theSenderSeesThatTheReceiverIsGone() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             var answer: Oneshot<Int>? = Oneshot()
             let sender = answer!.makeSender()
-            #expect(!sender.isClosed)
+            var isClosed = sender.isClosed
+            #expect(!isClosed)
             answer = nil
-            #expect(sender.isClosed)
+            isClosed = sender.isClosed
+            #expect(isClosed)
             try await sender.closed()
-            #expect(!sender.send(1))
+            let isSent = sender.send(1)
+            #expect(!isSent)
         }
     }
 
     @Test func theSenderCanWaitForTheReceiverToGo() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let (sender, answer) = Oneshot<Int>.pair()
             let waiting = loop.spawn { try await sender.closed() }
             try await untilParked(1)
@@ -88,6 +93,17 @@ import Testing
             try await waiting.value
             #expect(sender.isClosed)
             #expect(!sender.send(1))
+        }
+    }
+
+    @Test func closingTheReceiverEndsItsOwnWaits() throws {
+        try onLoop { (loop) async throws -> Void in
+            let (sender, answer) = Oneshot<Int>.pair()
+            let waiting = loop.spawn { try await answer.receive() }
+            try await untilParked(1)
+            answer.close()
+            #expect(!sender.send(1))
+            #expect(await errorOf(waiting) as? OneshotError == .closed)
         }
     }
 
@@ -99,7 +115,7 @@ import Testing
     }
 
     @Test func aCancelledReceiverCanAskAgain() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let (sender, answer) = Oneshot<Int>.pair()
             let cancelled = loop.spawn { try await answer.receive() }
             try await untilParked(1)
@@ -111,7 +127,7 @@ import Testing
     }
 
     @Test func aReceiverThatWasResumedBeforeItsCancellationGetsTheValue() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let (sender, answer) = Oneshot<Int>.pair()
             let task = loop.spawn { try await answer.receive() }
             try await untilParked(1)
@@ -143,13 +159,15 @@ import Testing
 
     @Test("random ends, values and cancellations do what the model does", arguments: 1...40)
     func followsItsModel(seed: UInt64) throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             var numbers = SplitMix(state: seed)
-            let pair = Oneshot<Int>.pair()
-            let answer = pair.receiver
-            let sender = Box(pair.sender)
+            func make() -> (Box<Oneshot<Int>.SharedSender>, Oneshot<Int>) {
+                let (sender, answer) = Oneshot<Int>.pair()
+                return (Box(sender), answer)
+            }
+            let (sender, answer) = make()
             // The model: what is decided, and who was cancelled before that.
-            var decided: Result<Int, SenderGoneError>?
+            var decided: Result<Int, OneshotError>?
             var closed = false
             var expected: [Int?] = []
             var tasks: [Task<Int, any Error>] = []
@@ -172,22 +190,23 @@ import Testing
                 case 6 where step > 15:
                     answer.close()
                     closed = true
+                    if decided == nil { decided = .failure(.closed) }
                 case 7 where step > 20 && !gone:
                     gone = true
                     sender.drop()
-                    if decided == nil { decided = .failure(SenderGoneError()) }
+                    if decided == nil { decided = .failure(.senderGone) }
                 default: break
                 }
                 if !gone { #expect(sender.current!.isClosed == closed) }
             }
             gone = true
             sender.drop()
-            if decided == nil { decided = .failure(SenderGoneError()) }
+            if decided == nil { decided = .failure(.senderGone) }
             for (task, expected) in zip(tasks, expected) {
                 switch await task.result {
                 case .success(let value): #expect(expected == nil && value == (try? decided!.get()), "seed \(seed)")
                 case .failure(is CancellationError): #expect(expected == -1, "seed \(seed)")
-                case .failure: #expect(expected == nil && (try? decided!.get()) == nil, "seed \(seed)")
+                case .failure(let error): #expect(expected == nil && decided == .failure(error as! OneshotError), "seed \(seed)")
                 }
             }
             #expect(loop.statistics.waiters == 0)
@@ -203,8 +222,11 @@ import Testing
                 box.drop()
             }
             _ = consume sender
-            let error = await errorOf { #expect(try await answer.receive() == round) }
-            #expect((error is SenderGoneError) == (round % 3 == 0))
+            let result = await Task { try await answer.receive() }.result
+            switch result {
+            case .success(let value): #expect(value == round && round % 3 != 0)
+            case .failure(let error): #expect(error as? OneshotError == .senderGone && round % 3 == 0)
+            }
             await task.value
         }
     }

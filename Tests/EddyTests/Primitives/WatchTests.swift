@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct Watches {
     @Test func changesBeginWithTheValueNow() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let watch = Watch(1)
             var changes = watch.changes.makeAsyncIterator()
             #expect(await changes.next() == 1)
@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test func whoWaitsIsResumedByAChange() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let watch = Watch(0)
             let seen = Log<Int>()
             let followers = (0..<3).map { _ in loop.spawn { for await value in watch.changes { seen.add(value) } } }
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test func aSlowFollowerSeesTheLatestOnly() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let watch = Watch(0)
             var changes = watch.changes.makeAsyncIterator()
             _ = await changes.next()
@@ -44,7 +44,7 @@ import Testing
     }
 
     @Test func theLastValueIsSeenAlthoughTheWatchIsClosed() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let watch = Watch(0)
             var changes = watch.changes.makeAsyncIterator()
             _ = await changes.next()
@@ -58,7 +58,7 @@ import Testing
     }
 
     @Test func aWatchThatGoesAwayEndsItsSequences() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let box = Box(Watch(0))
             let changes = box.current!.changes
             let follower = loop.spawn {
@@ -73,7 +73,7 @@ import Testing
     }
 
     @Test func aCancelledFollowersSequenceEnds() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let watch = Watch(0)
             let follower = loop.spawn {
                 for await _ in watch.changes {}
@@ -87,7 +87,7 @@ import Testing
     }
 
     @Test func onlyAModificationIsTold() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let watch = Watch([1])
             let follower = loop.spawn {
                 var all: [[Int]] = []
@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test func waitingForAConditionReturnsTheValueThatMeetsIt() throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             let watch = Watch(3)
             #expect(try await watch.wait { $0 == 3 } == 3)
             #expect(loop.statistics.parks == 0)
@@ -151,7 +151,7 @@ import Testing
 
     @Test("random changes, followers and cancellations do what the model does", arguments: 1...20)
     func followsItsModel(seed: UInt64) throws {
-        try onLoop { loop in
+        try onLoop { (loop) async throws -> Void in
             var numbers = SplitMix(state: seed)
             let watch = Watch(0)
             // The model: each follower has seen what was the latest whenever it had time to look.
