@@ -166,7 +166,8 @@ private final class OneshotState<Value: Sendable>: @unchecked Sendable {
     /// Senders that wait until nobody receives any more.
     private let closing: WaitQueue
     private(set) var value: Value?
-    private var senderIsGone = false
+    /// Why there will be no value: what came first stays.
+    private var failure: OneshotError?
     private var receiverIsGone = false
 
     init() {
@@ -175,17 +176,15 @@ private final class OneshotState<Value: Sendable>: @unchecked Sendable {
     }
 
     /// - Precondition: the lock is held.
-    var isDecided: Bool { value != nil || senderIsGone || receiverIsGone }
+    var isDecided: Bool { value != nil || failure != nil }
 
     func read() -> Result<Value?, OneshotError> {
         var result: Result<Value?, OneshotError> = .success(nil)
         queue.withLock {
             if let value {
                 result = .success(value)
-            } else if receiverIsGone {
-                result = .failure(.closed)
-            } else if senderIsGone {
-                result = .failure(.senderGone)
+            } else if let failure {
+                result = .failure(failure)
             }
         }
         return result
@@ -205,12 +204,19 @@ private final class OneshotState<Value: Sendable>: @unchecked Sendable {
 
     /// The sender is gone. Nothing changes when it has sent.
     func abandon() {
-        queue.resumeAll { senderIsGone = true }
+        queue.resumeAll { fail(.senderGone) }
     }
 
     func close() {
-        closing.resumeAll { receiverIsGone = true }
+        closing.resumeAll {
+            receiverIsGone = true
+            fail(.closed)
+        }
         queue.resumeAll {}
+    }
+
+    private func fail(_ error: OneshotError) {
+        if !isDecided { failure = error }
     }
 
     var isClosed: Bool {

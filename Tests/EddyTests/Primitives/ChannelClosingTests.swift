@@ -66,12 +66,14 @@ import Testing
 
     @Test func droppingTheLastSenderEndsTheWaitForAnElement() throws {
         try onLoop { loop in
-            let ends = Channel<Int>(capacity: 1).ends()
-            let receiver = ends.receiver
-            let sender = Box(ends.sender)
+            // In a function, whose local names are gone when it returns.
+            func make() -> (Box<Channel<Int>.Sender>, Channel<Int>.Receiver) {
+                let (sender, receiver) = Channel<Int>(capacity: 1).ends()
+                return (Box(sender), receiver)
+            }
+            let (sender, receiver) = make()
             let waiting = loop.spawn { try await receiver.receive() }
             try await untilParked(1)
-            // `ends` is not used any more, so this is the last reference.
             sender.drop()
             #expect(try await waiting.value == nil)
         }

@@ -21,7 +21,7 @@ import Testing
         }
     }
 
-    @Test("a channel does what its model does, step by step", arguments: Kind.allCases, 1...12)
+    @Test("a channel does what its model does, step by step", arguments: Kind.allCases, 1...(isStress ? 100 : 4))
     func followsItsModel(kind: Kind, seed: UInt64) throws {
         try onLoop { loop in
             var numbers = SplitMix(state: seed)
@@ -266,7 +266,7 @@ import Testing
 
     // MARK: - In bursts
 
-    @Test("in bursts nothing is lost, doubled or stuck, whoever is cancelled when", arguments: Kind.allCases, 1...6)
+    @Test("in bursts nothing is lost, doubled or stuck, whoever is cancelled when", arguments: Kind.allCases, 1...(isStress ? 100 : 3))
     func burstsLoseNothing(kind: Kind, seed: UInt64) throws {
         try onLoop { loop in
             var numbers = SplitMix(state: seed &+ 1_000)
