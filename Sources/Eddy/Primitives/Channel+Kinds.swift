@@ -29,7 +29,8 @@ extension Channel {
         capacity: Int = .max, by precedes: @escaping @Sendable (Element, Element) -> Bool
     ) -> Channel {
         expectUsage(
-            capacity > 0, "priorities need elements to choose from: give the channel room for some, not for \(capacity)")
+            capacity > 0, "priorities need elements to choose from: give the channel room for some, not for \(capacity)"
+        )
         return Channel(capacity, .prioritized, ChannelHeap(by: precedes))
     }
 }

@@ -51,7 +51,8 @@ extension WaitQueue {
         )
         expectUsage(
             ThreadSlot.currentTask == 0,
-            "\(name) was called inside a task, whose thread is needed by others: call `\(instead)`, or block in `offload`")
+            "\(name) was called inside a task, whose thread is needed by others: call `\(instead)`, or block in `offload`"
+        )
     }
 }
 

@@ -133,7 +133,8 @@ extension Broadcast.Event where Value == Int {
             let broadcast = Broadcast<Int>(capacity: 8)
             let subscription = broadcast.subscribe()
             let received = Log<Int>()
-            let tasks = (0..<3).map { _ in loop.spawn { for await event in subscription { received.add(event.number) } } }
+            let tasks = (0..<3).map { _ in loop.spawn { for await event in subscription { received.add(event.number) } }
+            }
             try await untilParked(3)
             for number in 0..<20 {
                 try broadcast.send(number)

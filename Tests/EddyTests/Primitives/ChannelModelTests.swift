@@ -81,7 +81,9 @@ import Testing
                         return .reserved
                     }
                 case 12:
-                    guard let chosen = slots.keys.sorted().first(where: { model.outcomes[$0] == .reserved }) else { break }
+                    guard let chosen = slots.keys.sorted().first(where: { model.outcomes[$0] == .reserved }) else {
+                        break
+                    }
                     let element = Bool.random(using: &numbers) ? value : nil
                     slots.removeValue(forKey: chosen)!.send(element)
                     model.useSlot(element)
@@ -233,7 +235,11 @@ import Testing
         }
 
         private func put(_ value: Int) {
-            if receivers.isEmpty { elements.append(value) } else { outcomes[receivers.removeFirst()] = .received([value]) }
+            if receivers.isEmpty {
+                elements.append(value)
+            } else {
+                outcomes[receivers.removeFirst()] = .received([value])
+            }
         }
 
         private func removeNext() -> Int {
@@ -266,7 +272,9 @@ import Testing
 
     // MARK: - In bursts
 
-    @Test("in bursts nothing is lost, doubled or stuck, whoever is cancelled when", arguments: Kind.allCases, 1...(isStress ? 100 : 3))
+    @Test(
+        "in bursts nothing is lost, doubled or stuck, whoever is cancelled when", arguments: Kind.allCases,
+        1...(isStress ? 100 : 3))
     func burstsLoseNothing(kind: Kind, seed: UInt64) throws {
         try onLoop { loop in
             var numbers = SplitMix(state: seed &+ 1_000)
@@ -288,7 +296,8 @@ import Testing
                             try await channel.send(number)
                             sent.add(number)
                         })
-                case 3, 4: tasks.append(loop.spawn { if let element = try await channel.receive() { received.add(element) } })
+                case 3, 4:
+                    tasks.append(loop.spawn { if let element = try await channel.receive() { received.add(element) } })
                 case 5:
                     tasks.append(
                         Task(executorPreference: loop) {

@@ -7,7 +7,9 @@ import Testing
 
 /// What is promised to a task whose loop ends meanwhile is never lost.
 @Suite struct ChannelsAndEndingLoops {
-    @Test("C9: what is promised to receivers of a loop that ends is received or stays in the channel", arguments: [0, 1, 3])
+    @Test(
+        "C9: what is promised to receivers of a loop that ends is received or stays in the channel",
+        arguments: [0, 1, 3])
     func elementsPromisedToALoopThatEnds(capacity: Int) throws {
         for round in 0..<60 {
             let channel = Channel<Int>(capacity: capacity)

@@ -206,7 +206,8 @@ import Testing
                 switch await task.result {
                 case .success(let value): #expect(expected == nil && value == (try? decided!.get()), "seed \(seed)")
                 case .failure(is CancellationError): #expect(expected == -1, "seed \(seed)")
-                case .failure(let error): #expect(expected == nil && decided == .failure(error as! OneshotError), "seed \(seed)")
+                case .failure(let error):
+                    #expect(expected == nil && decided == .failure(error as! OneshotError), "seed \(seed)")
                 }
             }
             #expect(loop.statistics.waiters == 0)

@@ -65,7 +65,8 @@ import Testing
         try EventLoop.runLeakChecked(over: VirtualTimeKernel()) { (_) async throws -> Void in
             let channel = Channel<Int>(capacity: 1)
             #expect(
-                await errorOf { _ = try await withTimeout(.seconds(10)) { try await channel.receive() } } is TimeoutError)
+                await errorOf { _ = try await withTimeout(.seconds(10)) { try await channel.receive() } }
+                    is TimeoutError)
             #expect(channel.statistics.waitingReceivers == 0)
             try await channel.send(1)
             #expect(await errorOf { try await withTimeout(.seconds(10)) { try await channel.send(2) } } is TimeoutError)

@@ -161,7 +161,8 @@ import Testing
                 switch Int.random(in: 0..<6, using: &numbers) {
                 case 0:
                     let seen = Log<Int>()
-                    followers.append((loop.spawn { for await value in watch.changes { seen.add(value) } }, seen, [], false))
+                    followers.append(
+                        (loop.spawn { for await value in watch.changes { seen.add(value) } }, seen, [], false))
                 case 1:
                     watch.set(step)
                     latest = step
