@@ -16,10 +16,15 @@ extension Channel {
         var result = SendAttempt.Result.full
         try await senders.wait(#isolation) { takePlace(&result) }
         if result == .full {
+            var drained: WaitQueue.TakenWaiter?
             receivers.withLock {
                 // The place was promised already, unless this was resumed because the channel closed.
-                if traits.contains(.closed) { result = .closed } else { reservedPlaces += 1 }
+                if traits.contains(.closed) { return result = .closed }
+                reservedPlaces += 1
+                // No element is on its way: whoever waits until everything is done need not wait for the slot.
+                drained = takeDrainWaiter()
             }
+            drained?.resume()
         }
         if result == .closed { throw ChannelClosedError() }
         return Slot(self)

@@ -137,6 +137,27 @@ import Testing
         }
     }
 
+    @Test func aSlotIsNoWork() throws {
+        try onLoop { loop in
+            let channel = Channel<Int>(capacity: 1)
+            try await channel.send(0)
+            let gate = AsyncEvent()
+            let reserving = loop.spawn {
+                let slot = try await channel.reserve()
+                try await gate.wait()
+                slot.send(1)
+            }
+            try await untilParked(1)
+            let drained = loop.spawn { try await channel.drained() }
+            try await untilParked(2)
+            #expect(channel.tryReceive() == 0)
+            try await drained.value
+            gate.set()
+            try await reserving.value
+            #expect(channel.count == 1)
+        }
+    }
+
     @Test func workThatThrowsIsDone() throws {
         struct Failure: Error {}
         try onLoop { loop in
