@@ -11,41 +11,71 @@
 /// ```
 ///
 /// A full channel makes senders wait, an empty one receivers: that is back-pressure. Both wait in line, first come, first
-/// served, and nobody who comes later gets past them.
+/// served, and nobody who comes later gets past them. With no room at all, `capacity: 0`, each sender meets a receiver: it goes
+/// on when one has its element. ``unbounded()`` never makes senders wait. ``prioritized(capacity:by:)`` and
+/// `order: .lastInFirstOut` give the elements out in another order.
 ///
-/// Any number of tasks may send and receive, on one loop, on several, and on none.
+/// Any number of tasks may send and receive, on one loop, on several, and on none; threads, too, with
+/// ``sendBlocking(_:)`` and ``receiveBlocking()``. ``ends()`` gives ends that close the channel when they go away.
 ///
-/// Go's channels, tokio's `mpsc`, asyncio's `Queue`.
+/// Go's channels, tokio's `mpsc`, trio's memory channels, asyncio's `Queue`. <doc:Channels> has more.
 ///
-/// - Note: *Thread:* any. *Complexity:* O(1). Sending to a channel with room, and receiving from one with elements, does not
-///   suspend; neither allocates on a loop once the channel's memory has grown to what is in it at a time.
+/// - Note: *Thread:* any. *Complexity:* O(1), O(log n) with priorities. Sending to a channel with room, and receiving from one
+///   with elements, does not suspend; neither allocates on a loop once the channel's memory has grown to what is in it at a time.
 // SAFETY: everything but the queues is touched with their common lock held.
 public final class Channel<Element: Sendable>: @unchecked Sendable {
-    /// How many elements it holds at most.
+    /// How many elements it holds at most. Zero for one in which senders and receivers meet, `Int.max` for one without a limit.
     public let capacity: Int
     @usableFromInline let receivers = WaitQueue()
     @usableFromInline let senders: WaitQueue
     @exclusivity(unchecked) @usableFromInline var elements = ChannelRing<Element>()
     /// Elements that belong to receivers which were resumed for them and have not taken them yet.
     @exclusivity(unchecked) @usableFromInline var promisedElements = 0
-    /// Places that belong to senders which were resumed for them and have not filled them yet.
+    /// Places that belong to senders which were resumed for them and have not filled them yet, and to slots.
     @exclusivity(unchecked) @usableFromInline var promisedPlaces = 0
-    @exclusivity(unchecked) @usableFromInline var hasClosed = false
+    /// None for an open channel with places, first in, first out, whose ways are inlined.
+    @exclusivity(unchecked) @usableFromInline var traits: ChannelTraits
+
+    // What only unusual channels have: see `Channel+Unusual.swift`.
+
+    /// The elements of a channel with priorities.
+    let heap: ChannelHeap<Element>?
+    /// Those of the promised places that belong to slots.
+    var reservedPlaces = 0
+    /// Elements that were received and are still being worked on.
+    var inHand = 0
+    /// Who waits until everything is done, since it was last so.
+    var drainWaiters: WaitQueue?
+    var senderEnds = 0
+    var receiverEnds = 0
 
     /// Makes an empty channel.
     ///
-    /// - Parameter capacity: how many elements it holds before senders wait: one or more.
-    public init(capacity: Int) {
+    /// - Parameters:
+    ///   - capacity: how many elements it holds before senders wait. With zero a sender waits until a receiver has its element.
+    ///   - order: which element is received first.
+    public convenience init(capacity: Int, order: ChannelOrder = .firstInFirstOut) {
         expectUsage(
-            capacity > 0, "a channel with room for \(capacity) elements passes nothing on: give it room for one or more"
-        )
+            capacity >= 0, "a channel can't have room for \(capacity) elements: give it room for some, or for none, 0")
+        expectUsage(
+            capacity > 0 || order == .firstInFirstOut,
+            "a channel without room has no order of its own: its senders are served as they come. Give it a capacity")
+        var traits = ChannelTraits()
+        if capacity == 0 { traits.insert(.rendezvous) }
+        if order == .lastInFirstOut { traits.insert(.lastInFirstOut) }
+        self.init(capacity, traits, nil)
+    }
+
+    init(_ capacity: Int, _ traits: ChannelTraits, _ heap: ChannelHeap<Element>?) {
         self.capacity = capacity
+        self.traits = traits
+        self.heap = heap
         senders = WaitQueue(sharingLockOf: receivers)
     }
 
     // MARK: - Sending
 
-    /// Sends an element: waits until there is room for it.
+    /// Sends an element: waits until there is room for it, or without any room until a receiver has it.
     ///
     /// - Throws: ``ChannelClosedError`` when the channel was closed before or during the wait; `CancellationError`;
     ///   ``ShutdownError``. The element was not sent then.
@@ -60,10 +90,10 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
         }
         if attempt.result == .full { receivers.withLock { putInPromisedPlace(element, &attempt) } }
         attempt.receiver?.resume()
-        if attempt.result == .closed { throw ChannelClosedError() }
+        if attempt.result != .sent { try await finishSending(element, attempt.result) }
     }
 
-    /// Sends an element if there is room for it now.
+    /// Sends an element if there is room for it now, or without any room if a receiver waits for it.
     ///
     /// - Returns: false when there is none, or others wait for it already.
     /// - Throws: ``ChannelClosedError``.
@@ -79,7 +109,8 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     /// What came of an attempt to put an element in.
     @usableFromInline
     struct SendAttempt {
-        @usableFromInline enum Result { case full, sent, closed }
+        /// `meets`: it has to be offered, as there is no room in this channel.
+        @usableFromInline enum Result { case full, sent, closed, meets }
         @usableFromInline var result = Result.full
         /// A receiver that the element was promised to, to be resumed when the lock is free.
         @usableFromInline var receiver: WaitQueue.TakenWaiter?
@@ -92,10 +123,7 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     /// - Precondition: the lock is held.
     @inlinable
     func put(_ element: Element, _ attempt: inout SendAttempt) -> Bool {
-        if hasClosed {
-            attempt.result = .closed
-            return true
-        }
+        if _slowPath(!traits.isEmpty) { return putUnusually(element, &attempt) }
         guard elements.count + promisedPlaces < capacity, !senders.isAwaited else { return false }
         append(element, &attempt)
         return true
@@ -104,8 +132,7 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     /// - Precondition: the lock is held.
     @inlinable
     func putInPromisedPlace(_ element: Element, _ attempt: inout SendAttempt) {
-        // Who was resumed because the channel closed was promised nothing.
-        if hasClosed { return attempt.result = .closed }
+        if _slowPath(!traits.isEmpty) { return putInPromisedPlaceUnusually(element, &attempt) }
         promisedPlaces -= 1
         append(element, &attempt)
     }
@@ -120,7 +147,7 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
 
     // MARK: - Receiving
 
-    /// Receives the oldest element: waits until there is one.
+    /// Receives the next element: waits until there is one.
     ///
     /// - Returns: nil when the channel is closed and everything in it was received.
     /// - Throws: `CancellationError`; ``ShutdownError``.
@@ -138,7 +165,7 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
         return attempt.element
     }
 
-    /// Receives the oldest element if there is one now.
+    /// Receives the next element if there is one now.
     ///
     /// - Returns: nil when there is none, or others wait for it already.
     @inlinable
@@ -166,20 +193,17 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     /// - Precondition: the lock is held.
     @inlinable
     func take(_ attempt: inout ReceiveAttempt) -> Bool {
+        if _slowPath(!traits.isEmpty) { return takeUnusually(&attempt) }
         // What is promised to others is not there any more.
-        if elements.count > promisedElements {
-            remove(&attempt)
-        } else if hasClosed {
-            attempt.isOver = true
-        }
-        return attempt.isOver
+        guard elements.count > promisedElements else { return false }
+        remove(&attempt)
+        return true
     }
 
     /// - Precondition: the lock is held.
     @inlinable
     func takePromisedElement(_ attempt: inout ReceiveAttempt) {
-        // Who was resumed because the channel closed was promised nothing.
-        guard promisedElements > 0 else { return attempt.isOver = true }
+        if _slowPath(!traits.isEmpty) { return takePromisedElementUnusually(&attempt) }
         promisedElements -= 1
         remove(&attempt)
     }
@@ -188,69 +212,18 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     func remove(_ attempt: inout ReceiveAttempt) {
         attempt.element = elements.removeFirst()
         attempt.isOver = true
-        guard !hasClosed, let sender = senders.takeFirst() else { return }
+        guard let sender = senders.takeFirst() else { return }
         attempt.sender = sender
         promisedPlaces += 1
     }
-
-    // MARK: - Closing
-
-    /// Closes the channel: who waits to send gets ``ChannelClosedError``, and receivers get what is still in it, then nil.
-    ///
-    /// Closing twice is fine.
-    ///
-    /// - Complexity: O(n) in the number of waiting tasks.
-    public func close() {
-        var waiting: [WaitQueue.TakenWaiter] = []
-        receivers.withLock {
-            hasClosed = true
-            promisedPlaces = 0
-            while let waiter = receivers.takeFirst() { waiting.append(waiter) }
-            while let waiter = senders.takeFirst() { waiting.append(waiter) }
-        }
-        for waiter in waiting { waiter.resume() }
-    }
-
-    /// Was it closed?
-    public var isClosed: Bool {
-        var result = false
-        receivers.withLock { result = hasClosed }
-        return result
-    }
-
-    /// How many elements are in it now.
-    public var count: Int {
-        var result = 0
-        receivers.withLock { result = elements.count }
-        return result
-    }
 }
 
-extension Channel: AsyncSequence {
-    /// Receives an element each time it is asked.
-    public struct Iterator: AsyncIteratorProtocol {
-        @usableFromInline let channel: Channel
-
-        @inlinable
-        init(channel: Channel) {
-            self.channel = channel
-        }
-
-        @inlinable
-        public mutating func next() async throws -> Element? {
-            try await channel.receive()
-        }
-
-        @inlinable
-        public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Element? {
-            try await channel.receive()
-        }
-    }
-
-    @inlinable
-    public func makeAsyncIterator() -> Iterator {
-        Iterator(channel: self)
-    }
+/// Which element of a ``Channel`` is received first.
+public enum ChannelOrder: Hashable, Sendable {
+    /// The one that was sent first: a queue.
+    case firstInFirstOut
+    /// The one that was sent last: a stack. asyncio's `LifoQueue`.
+    case lastInFirstOut
 }
 
 /// The channel was closed, and takes no more elements.

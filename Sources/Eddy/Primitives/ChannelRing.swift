@@ -37,6 +37,13 @@ struct ChannelRing<Element>: ~Copyable {
         return element
     }
 
+    /// - Precondition: there is one.
+    mutating func removeLast() -> Element {
+        precondition(count > 0, "an empty channel has no last element")
+        count &-= 1
+        return (slots + (head &+ count) & mask).move()
+    }
+
     @inlinable
     @inline(never)
     mutating func grow() {

@@ -10,6 +10,12 @@ extension Waiter {
         @inline(__always) get { place }
         @inline(__always) set { place = newValue }
     }
+
+    /// The same for a task that brings something with it: memory of its own, for whoever takes it out.
+    var payload: UnsafeMutableRawPointer? {
+        get { UnsafeMutableRawPointer(bitPattern: UInt(place)) }
+        set { place = UInt64(UInt(bitPattern: newValue)) }
+    }
 }
 
 extension WaitQueue {

@@ -5,6 +5,10 @@ import EddyReactor
 /// The links go through the waiters, so that standing in a queue allocates nothing. Tasks of several loops, and of none, may
 /// stand in one queue: whoever takes a waiter out under the lock is the one who resumes it, directly on its own loop's thread,
 /// by message everywhere else. Nobody is resumed while the lock is held.
+///
+/// Whoever is taken out of the queue is promised something, and its wait ends well: neither a cancellation nor the end of its
+/// loop can change that, as both have to take the waiter out themselves. So an owner never has to take a promise back: a wait
+/// that throws was promised nothing. A loop that ends waits for those of its tasks that others have taken out already.
 // SAFETY: `first`, `last` and `count`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
 @usableFromInline
 final class WaitQueue: @unchecked Sendable {
@@ -134,6 +138,11 @@ final class WaitQueue: @unchecked Sendable {
 
         @usableFromInline
         func resume() { WaitQueue.resume(waiter) }
+
+        /// What the task brought with it: see ``wait(bringing:_:unless:)``.
+        ///
+        /// - Precondition: the queue's lock is still held, or the task has not been resumed.
+        var payload: UnsafeMutableRawPointer? { waiter.pointee.payload }
     }
 
     // SAFETY: waiters that were taken out of the queue: only their taker touches their links.
@@ -143,6 +152,8 @@ final class WaitQueue: @unchecked Sendable {
 
     fileprivate static func resume(_ waiter: WaiterPointer) {
         guard let core = waiter.pointee.core else {
+            // Held here: once it is told, the thread goes on and drops it.
+            if let thread = waiter.pointee.thread { return thread.resume() }
             let continuation = waiter.pointee.foreign!
             return continuation.resume(returning: .ready)
         }

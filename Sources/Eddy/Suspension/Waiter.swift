@@ -42,6 +42,8 @@ struct Waiter {
     var core: LoopCore?
     /// The continuation of a task that waits off any loop.
     var foreign: UnsafeContinuation<Outcome, Never>?
+    /// The thread, where no task waits but a thread.
+    var thread: WaitingThread?
 
     /// No timer has this name.
     static let noTimer = UInt64.max
