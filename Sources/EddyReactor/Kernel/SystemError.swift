@@ -49,7 +49,8 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         EISDIR: "EISDIR", ENAMETOOLONG: "ENAMETOOLONG", ENETRESET: "ENETRESET", ENODEV: "ENODEV",
         ENOPROTOOPT: "ENOPROTOOPT", ENOTDIR: "ENOTDIR", ENOTEMPTY: "ENOTEMPTY", ENOTTY: "ENOTTY", ENXIO: "ENXIO",
         EOPNOTSUPP: "EOPNOTSUPP", EPROTONOSUPPORT: "EPROTONOSUPPORT", EPROTOTYPE: "EPROTOTYPE", EROFS: "EROFS",
-        ESPIPE: "ESPIPE", ETOOMANYREFS: "ETOOMANYREFS", ETXTBSY: "ETXTBSY",
+        ESPIPE: "ESPIPE", ETOOMANYREFS: "ETOOMANYREFS", ETXTBSY: "ETXTBSY", EDQUOT: "EDQUOT",
+        EFBIG: "EFBIG", EMLINK: "EMLINK", EXDEV: "EXDEV", EBUSY: "EBUSY", EOVERFLOW: "EOVERFLOW", ESTALE: "ESTALE",
     ]
 }
 
@@ -92,4 +93,9 @@ package enum ErrorNumber {
     package static let noSystemCall = Int(ENOSYS)
     package static let inputOutput = Int(EIO)
     package static let accessDenied = Int(EACCES)
+    package static let isDirectory = Int(EISDIR)
+    package static let isNoDirectory = Int(ENOTDIR)
+    package static let tooManyLinks = Int(ELOOP)
+    package static let crossesDevices = Int(EXDEV)
+    package static let cannotSeek = Int(ESPIPE)
 }

@@ -84,7 +84,7 @@ public final class CountingKernel: KernelBackend {
 
     private static func noteOpened(by call: SystemCall, _ result: Int, _ open: inout Set<Int32>) {
         switch call {
-        case .epollCreate, .timerCreate, .eventCreate, .socket, .accept, .open, .duplicate:
+        case .epollCreate, .timerCreate, .eventCreate, .socket, .accept, .open, .openAt, .duplicate, .inotifyCreate:
             open.insert(Int32(result))
         case .pipe(let ends), .socketPair(let ends, _):
             open.formUnion([ends[0], ends[1]])
