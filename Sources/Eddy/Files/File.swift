@@ -149,11 +149,17 @@ public final class File: Closable {
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         let number = descriptor.take()
         let file = OpenFile(number, "descriptor \(number)", openedBy: .current)
-        let flags = try await FileCalls.look {
-            try file.use { descriptor in
-                try File.checkHasPlaces(file)
-                return try file.kernel.check(.getFlags(descriptor), file.name)
+        let flags: Int
+        do {
+            flags = try await FileCalls.look {
+                try file.use { descriptor in
+                    try File.checkHasPlaces(file)
+                    return try file.kernel.check(.getFlags(descriptor), file.name)
+                }
             }
+        } catch {
+            file.close()
+            throw error
         }
         self.file = file
         path = file.name
