@@ -79,6 +79,8 @@ public enum Directory {
     /// Another process may make, or remove, the same directories meanwhile: each is tried, not asked about.
     private static func makeAll(_ path: KernelPath, _ permissions: UInt32, _ kernel: FileKernel) throws(SystemError) {
         var missing = [path]
+        // PATH_MAX has no more slashes than this; somebody who removes what was just made is not waited for longer.
+        var parentsLeft = 2048
         while let next = missing.last {
             let result = next.withPointer { kernel.call(.makeDirectory(AT_FDCWD, $0, mode: permissions)) }
             if result >= 0 {
@@ -94,10 +96,10 @@ public enum Directory {
                 }
             }
             let parent = next.split.directory
-            // PATH_MAX has no more slashes than this; somebody who removes what was just made is not waited for longer.
-            guard result == -ErrorNumber.noEntry, parent != next, missing.count < 2048 else {
+            guard result == -ErrorNumber.noEntry, parent != next, !next.bytes.isEmpty, parentsLeft > 0 else {
                 throw SystemError(result: result, .mkdirat, next.description)
             }
+            parentsLeft -= 1
             missing.append(parent)
         }
     }

@@ -347,7 +347,7 @@ private func names(in path: String) async throws -> [String] {
                 }
             }
             for _ in 0..<1000 where namesIn(scratch.path).count < 2 { try await sleep(for: .milliseconds(1)) }
-            try await untilParked(3)
+            try await untilParked(2)
             file.cancel()
             directory.cancel()
             #expect(await errorOf(file) is CancellationError)
