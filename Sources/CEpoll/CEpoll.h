@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -292,6 +293,96 @@ static inline long eddy_file_size(int fd) {
     if (fstat(fd, &status) != 0) return -(long)errno;
     return (long)status.st_size;
 }
+
+// ---- files -----------------------------------------------------------------------------------------------------------
+
+// What glibc hides behind _GNU_SOURCE (copy_file_range, renameat2, getdents64) is called by number.
+static inline long eddy_open_at(int directory, const char *path, int flags, uint32_t mode) {
+    EDDY_RESULT(openat(directory, path, flags | O_CLOEXEC, (mode_t)mode));
+}
+static inline long eddy_write_at(int fd, const void *buffer, size_t count, int64_t offset) {
+    EDDY_RESULT(pwrite(fd, buffer, count, (off_t)offset));
+}
+static inline long eddy_seek(int fd, int64_t offset, int whence) { EDDY_RESULT(lseek(fd, (off_t)offset, whence)); }
+static inline long eddy_truncate(int fd, int64_t size) { EDDY_RESULT(ftruncate(fd, (off_t)size)); }
+static inline long eddy_sync(int fd) { EDDY_RESULT(fsync(fd)); }
+static inline long eddy_sync_data(int fd) { EDDY_RESULT(fdatasync(fd)); }
+static inline long eddy_copy_range(int in, int out, size_t count) {
+#ifdef SYS_copy_file_range
+    EDDY_RESULT(syscall(SYS_copy_file_range, in, (void *)0, out, (void *)0, count, 0u));
+#else
+    (void)in, (void)out, (void)count;
+    return -ENOSYS;
+#endif
+}
+
+// What stat(2) tells, in an order of our own: `struct stat` has another layout on every architecture.
+enum { EDDY_STATUS_FIELDS = 16 };
+static inline void eddy_status_fill(const struct stat *status, int64_t *fields) {
+    fields[0] = (int64_t)status->st_dev;
+    fields[1] = (int64_t)status->st_ino;
+    fields[2] = (int64_t)status->st_mode;
+    fields[3] = (int64_t)status->st_nlink;
+    fields[4] = (int64_t)status->st_uid;
+    fields[5] = (int64_t)status->st_gid;
+    fields[6] = (int64_t)status->st_size;
+    fields[7] = (int64_t)status->st_blocks;
+    fields[8] = (int64_t)status->st_atim.tv_sec;
+    fields[9] = (int64_t)status->st_atim.tv_nsec;
+    fields[10] = (int64_t)status->st_mtim.tv_sec;
+    fields[11] = (int64_t)status->st_mtim.tv_nsec;
+    fields[12] = (int64_t)status->st_ctim.tv_sec;
+    fields[13] = (int64_t)status->st_ctim.tv_nsec;
+    fields[14] = (int64_t)status->st_blksize;
+    fields[15] = 0;
+}
+static inline long eddy_descriptor_status(int fd, int64_t *fields) {
+    struct stat status;
+    if (fstat(fd, &status) != 0) return -(long)errno;
+    eddy_status_fill(&status, fields);
+    return 0;
+}
+static inline long eddy_path_status(int directory, const char *path, int follows_links, int64_t *fields) {
+    struct stat status;
+    if (fstatat(directory, path, &status, follows_links ? 0 : AT_SYMLINK_NOFOLLOW) != 0) return -(long)errno;
+    eddy_status_fill(&status, fields);
+    return 0;
+}
+
+static inline long eddy_make_directory(int directory, const char *path, uint32_t mode) {
+    EDDY_RESULT(mkdirat(directory, path, (mode_t)mode));
+}
+static inline long eddy_unlink_at(int directory, const char *path, int is_directory) {
+    EDDY_RESULT(unlinkat(directory, path, is_directory ? AT_REMOVEDIR : 0));
+}
+// The flags: 1 is RENAME_NOREPLACE, 2 is RENAME_EXCHANGE (rename(2)).
+static inline long eddy_rename(int from_directory, const char *from, int to_directory, const char *to, unsigned flags) {
+    if (flags == 0) {
+        EDDY_RESULT(renameat(from_directory, from, to_directory, to));
+    }
+#ifdef SYS_renameat2
+    EDDY_RESULT(syscall(SYS_renameat2, from_directory, from, to_directory, to, flags));
+#else
+    return -ENOSYS;
+#endif
+}
+static inline long eddy_symbolic_link(const char *target, int directory, const char *path) {
+    EDDY_RESULT(symlinkat(target, directory, path));
+}
+static inline long eddy_read_link(const char *path, void *buffer, size_t count) {
+    EDDY_RESULT(readlink(path, (char *)buffer, count));
+}
+
+// Entries of a directory, as the kernel packs them (getdents(2)).
+static inline long eddy_read_directory(int fd, void *buffer, size_t count) {
+    EDDY_RESULT(syscall(SYS_getdents64, fd, buffer, count));
+}
+
+static inline long eddy_inotify_create(void) { EDDY_RESULT(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)); }
+static inline long eddy_inotify_add(int fd, const char *path, uint32_t mask) {
+    EDDY_RESULT(inotify_add_watch(fd, path, mask));
+}
+static inline long eddy_inotify_remove(int fd, int watch) { EDDY_RESULT(inotify_rm_watch(fd, watch)); }
 
 // ---- sockets ---------------------------------------------------------------------------------------------------------
 

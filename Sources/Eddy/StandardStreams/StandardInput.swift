@@ -142,7 +142,7 @@ final class UnreadInput: Sendable {
 
 extension OutputRawSpan {
     /// Appends bytes, for which there is room.
-    fileprivate mutating func append(contentsOf bytes: [UInt8]) {
+    mutating func append(contentsOf bytes: [UInt8]) {
         withUnsafeMutableBytes { target, initialized in
             bytes.withUnsafeBytes { source in
                 guard let address = source.baseAddress else { return }

@@ -121,6 +121,20 @@ extension Kernel {
         }
     }
 
+    // Most calls about files may block, so threads of the pool make them, through `forOtherThreads`. Those of inotify do not.
+
+    package func inotifyCreate() -> Int {
+        count(.inotify_init1)
+        if let backend { return backend.perform(.inotifyCreate) }
+        return eddy_inotify_create()
+    }
+
+    package func inotifyRemove(_ descriptor: Int32, watch: Int32) -> Int {
+        count(.inotify_rm_watch)
+        if let backend { return backend.perform(.inotifyRemove(descriptor, watch: watch)) }
+        return eddy_inotify_remove(descriptor, watch)
+    }
+
     /// The owner of what stands at a path, which it removes through this gate.
     ///
     /// - Returns: nil when nothing stands there.
@@ -149,4 +163,7 @@ package enum FileType {
     package static let regular = Int(S_IFREG)
     package static let directory = Int(S_IFDIR)
     package static let characterDevice = Int(S_IFCHR)
+    package static let blockDevice = Int(S_IFBLK)
+    package static let symbolicLink = Int(S_IFLNK)
+    package static let mask = Int(S_IFMT)
 }

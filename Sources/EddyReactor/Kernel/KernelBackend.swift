@@ -69,6 +69,28 @@ public final class LinuxKernel: KernelBackend {
         case .pathType(let path): eddy_path_type(path)
         case .pathIdentity(let path, let identity):
             eddy_path_identity(path, &identity.pointee.device, &identity.pointee.inode)
+        case .openAt(let directory, let path, let flags, let mode): eddy_open_at(directory, path, flags, mode)
+        case .writeAt(let descriptor, let buffer, let count, let offset):
+            eddy_write_at(descriptor, buffer, count, offset)
+        case .seek(let descriptor, let offset, let whence): eddy_seek(descriptor, offset, whence)
+        case .truncate(let descriptor, let size): eddy_truncate(descriptor, size)
+        case .synchronize(let descriptor): eddy_sync(descriptor)
+        case .synchronizeData(let descriptor): eddy_sync_data(descriptor)
+        case .copyRange(let source, let target, let count): eddy_copy_range(source, target, count)
+        case .descriptorStatus(let descriptor, let status):
+            status.pointee.fill { eddy_descriptor_status(descriptor, $0) }
+        case .pathStatus(let directory, let path, let followsLinks, let status):
+            status.pointee.fill { eddy_path_status(directory, path, followsLinks ? 1 : 0, $0) }
+        case .makeDirectory(let directory, let path, let mode): eddy_make_directory(directory, path, mode)
+        case .unlinkAt(let directory, let path, let isDirectory): eddy_unlink_at(directory, path, isDirectory ? 1 : 0)
+        case .rename(let source, let path, let target, let newPath, let flags):
+            eddy_rename(source, path, target, newPath, flags)
+        case .symbolicLink(let target, let directory, let path): eddy_symbolic_link(target, directory, path)
+        case .readLink(let path, let buffer, let count): eddy_read_link(path, buffer, count)
+        case .readDirectory(let descriptor, let buffer, let count): eddy_read_directory(descriptor, buffer, count)
+        case .inotifyCreate: eddy_inotify_create()
+        case .inotifyAdd(let descriptor, let path, let mask): eddy_inotify_add(descriptor, path, mask)
+        case .inotifyRemove(let descriptor, let watch): eddy_inotify_remove(descriptor, watch)
         case .socket(let family, let kind): eddy_socket(family, kind)
         case .socketPair(let ends, let kind): eddy_socket_pair(kind, ends)
         case .bind(let descriptor, let address, let length): eddy_bind(descriptor, address, length)

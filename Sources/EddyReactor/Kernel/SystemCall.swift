@@ -82,6 +82,43 @@ public enum SystemCall {
     case pathType(UnsafePointer<CChar>)
     /// `lstat(2)`: a path, and room for which file stands there. Answers its type, an S_IF number.
     case pathIdentity(UnsafePointer<CChar>, UnsafeMutablePointer<FileIdentity>)
+    /// `openat(2)`, close-on-exec: a directory, a path from there, O_ flags, and the mode of a file that it makes. Answers its
+    /// descriptor.
+    case openAt(Int32, UnsafePointer<CChar>, flags: Int32, mode: UInt32)
+    /// `pwrite(2)`: a file, where from, how many bytes, and where in the file. Answers how many it wrote.
+    case writeAt(Int32, UnsafeRawPointer, Int, offset: Int64)
+    /// `lseek(2)`: a file, an offset, and SEEK_SET, SEEK_CUR or SEEK_END. Answers the file's new position.
+    case seek(Int32, Int64, whence: Int32)
+    /// `ftruncate(2)`: a file, and its new size in bytes.
+    case truncate(Int32, size: Int64)
+    /// `fsync(2)`: waits until a file is on the disk.
+    case synchronize(Int32)
+    /// `fdatasync(2)`: waits until a file's bytes are on the disk.
+    case synchronizeData(Int32)
+    /// `copy_file_range(2)`: so many bytes at most from a file's position to another's. Answers how many it copied.
+    case copyRange(from: Int32, to: Int32, Int)
+    /// `fstat(2)`: an open file, and room for what it is.
+    case descriptorStatus(Int32, UnsafeMutablePointer<FileStatus>)
+    /// `fstatat(2)`: a directory, a path from there, and room for what stands there.
+    case pathStatus(Int32, UnsafePointer<CChar>, followsLinks: Bool, UnsafeMutablePointer<FileStatus>)
+    /// `mkdirat(2)`: a directory, the path of a new one from there, and its permissions.
+    case makeDirectory(Int32, UnsafePointer<CChar>, mode: UInt32)
+    /// `unlinkat(2)`: a directory, and a path from there: of an empty directory, or of anything else.
+    case unlinkAt(Int32, UnsafePointer<CChar>, isDirectory: Bool)
+    /// `renameat2(2)`: two directories, each with a path from there, and RENAME_ flags.
+    case rename(Int32, UnsafePointer<CChar>, to: Int32, UnsafePointer<CChar>, flags: UInt32)
+    /// `symlinkat(2)`: what the link says, a directory, and the link's path from there.
+    case symbolicLink(UnsafePointer<CChar>, Int32, UnsafePointer<CChar>)
+    /// `readlink(2)`: a link's path, where to, and how many bytes at most. Answers how many bytes it says.
+    case readLink(UnsafePointer<CChar>, UnsafeMutableRawPointer, Int)
+    /// `getdents64(2)`: a directory, where to, and how many bytes at most. Answers how many bytes of entries; zero is the end.
+    case readDirectory(Int32, UnsafeMutableRawPointer, Int)
+    /// `inotify_init1(2)`, non-blocking. Answers its descriptor.
+    case inotifyCreate
+    /// `inotify_add_watch(2)`: an inotify descriptor, a path, and IN_ flags. Answers the watch's number.
+    case inotifyAdd(Int32, UnsafePointer<CChar>, mask: UInt32)
+    /// `inotify_rm_watch(2)`: an inotify descriptor, and a watch's number.
+    case inotifyRemove(Int32, watch: Int32)
     /// `socket(2)`, non-blocking: an AF_ family and a SOCK_ kind. Answers its descriptor.
     case socket(family: Int32, kind: Int32)
     /// `socketpair(2)`: fills in the descriptors of two connected AF_UNIX sockets of a SOCK_ kind, SOCK_STREAM being 1.
@@ -178,6 +215,40 @@ public enum SystemCall {
         case fstat
         /// `lstat(2)`: asks about a path.
         case lstat
+        /// `openat(2)`: opens a file, by a path from a directory.
+        case openat
+        /// `pwrite(2)`: writes bytes at a place in a file.
+        case pwrite
+        /// `lseek(2)`: moves a file's position.
+        case lseek
+        /// `ftruncate(2)`: sets a file's size.
+        case ftruncate
+        /// `fsync(2)`: waits until a file is on the disk.
+        case fsync
+        /// `fdatasync(2)`: waits until a file's bytes are on the disk.
+        case fdatasync
+        /// `copy_file_range(2)`: copies bytes between files.
+        case copy_file_range
+        /// `fstatat(2)`: asks about a path.
+        case fstatat
+        /// `mkdirat(2)`: makes a directory.
+        case mkdirat
+        /// `unlinkat(2)`: takes a name out of its directory.
+        case unlinkat
+        /// `renameat2(2)`: gives a file another name.
+        case renameat2
+        /// `symlinkat(2)`: makes a symbolic link.
+        case symlinkat
+        /// `readlink(2)`: reads a symbolic link.
+        case readlink
+        /// `getdents64(2)`: reads a directory.
+        case getdents64
+        /// `inotify_init1(2)`: makes an inotify instance.
+        case inotify_init1
+        /// `inotify_add_watch(2)`: watches a path.
+        case inotify_add_watch
+        /// `inotify_rm_watch(2)`: ends a watch.
+        case inotify_rm_watch
         /// `getaddrinfo(3)`: looks a host's addresses up. Not a system call, and not made through the gate: for errors.
         case getaddrinfo
         /// `getnameinfo(3)`: looks an address's name up. Not a system call, and not made through the gate: for errors.
@@ -253,6 +324,24 @@ public enum SystemCall {
         case .makeNamedPipe: .mkfifo
         case .fileType, .fileSize: .fstat
         case .pathType, .pathIdentity: .lstat
+        case .openAt: .openat
+        case .writeAt: .pwrite
+        case .seek: .lseek
+        case .truncate: .ftruncate
+        case .synchronize: .fsync
+        case .synchronizeData: .fdatasync
+        case .copyRange: .copy_file_range
+        case .descriptorStatus: .fstat
+        case .pathStatus: .fstatat
+        case .makeDirectory: .mkdirat
+        case .unlinkAt: .unlinkat
+        case .rename: .renameat2
+        case .symbolicLink: .symlinkat
+        case .readLink: .readlink
+        case .readDirectory: .getdents64
+        case .inotifyCreate: .inotify_init1
+        case .inotifyAdd: .inotify_add_watch
+        case .inotifyRemove: .inotify_rm_watch
         case .socket: .socket
         case .socketPair: .socketpair
         case .bind: .bind
@@ -278,7 +367,8 @@ public enum SystemCall {
         switch self {
         case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair, .open, .unlink, .changeMode,
             .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors, .clockTimerCreate, .clockRead, .blockingPipe,
-            .spawn, .waitForExit, .kill:
+            .spawn, .waitForExit, .kill, .openAt, .pathStatus, .makeDirectory, .unlinkAt, .rename, .symbolicLink,
+            .readLink, .inotifyCreate:
             nil
         case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),
             .clockTimerSet(_, let descriptor, _),
@@ -290,6 +380,10 @@ public enum SystemCall {
             .getDescriptorFlags(let descriptor), .duplicate(let descriptor), .readAt(let descriptor, _, _, _),
             .setPipeSize(let descriptor, _),
             .fileType(let descriptor), .fileSize(let descriptor), .changeDescriptorMode(let descriptor, _),
+            .writeAt(let descriptor, _, _, _), .seek(let descriptor, _, _), .truncate(let descriptor, _),
+            .synchronize(let descriptor), .synchronizeData(let descriptor), .copyRange(_, let descriptor, _),
+            .descriptorStatus(let descriptor, _), .readDirectory(let descriptor, _, _),
+            .inotifyAdd(let descriptor, _, _), .inotifyRemove(let descriptor, _),
             .bind(let descriptor, _, _),
             .listen(let descriptor, _), .accept(let descriptor, _, _), .connect(let descriptor, _, _),
             .shutdown(let descriptor, _), .socketName(let descriptor, _, _), .peerName(let descriptor, _, _),

@@ -50,7 +50,8 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         ENOPROTOOPT: "ENOPROTOOPT", ENOTDIR: "ENOTDIR", ENOTEMPTY: "ENOTEMPTY", ENOTTY: "ENOTTY", ENXIO: "ENXIO",
         EOPNOTSUPP: "EOPNOTSUPP", EPROTONOSUPPORT: "EPROTONOSUPPORT", EPROTOTYPE: "EPROTOTYPE", EROFS: "EROFS",
         ESPIPE: "ESPIPE", ETOOMANYREFS: "ETOOMANYREFS", ETXTBSY: "ETXTBSY", ECHILD: "ECHILD", ENOEXEC: "ENOEXEC",
-        ESRCH: "ESRCH", E2BIG: "E2BIG",
+        ESRCH: "ESRCH", E2BIG: "E2BIG", EDQUOT: "EDQUOT", EFBIG: "EFBIG", EMLINK: "EMLINK", EXDEV: "EXDEV",
+        EBUSY: "EBUSY", EOVERFLOW: "EOVERFLOW", ESTALE: "ESTALE",
     ]
 }
 
@@ -99,4 +100,7 @@ package enum ErrorNumber {
     package static let notDirectory = Int(ENOTDIR)
     package static let inputOutput = Int(EIO)
     package static let accessDenied = Int(EACCES)
+    package static let tooManyLinks = Int(ELOOP)
+    package static let crossesDevices = Int(EXDEV)
+    package static let cannotSeek = Int(ESPIPE)
 }

@@ -84,7 +84,8 @@ public final class CountingKernel: KernelBackend {
 
     private static func noteOpened(by call: SystemCall, _ result: Int, _ open: inout Set<Int32>) {
         switch call {
-        case .epollCreate, .timerCreate, .clockTimerCreate, .eventCreate, .socket, .accept, .open, .duplicate:
+        case .epollCreate, .timerCreate, .clockTimerCreate, .eventCreate, .socket, .accept, .open, .openAt, .duplicate,
+            .inotifyCreate:
             open.insert(Int32(result))
         case .pipe(let ends), .socketPair(let ends, _), .blockingPipe(let ends):
             open.formUnion([ends[0], ends[1]])

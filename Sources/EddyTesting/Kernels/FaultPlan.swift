@@ -63,7 +63,7 @@ public final class FaultPlan: KernelBackend {
     /// room had been made, right after the call.
     ///
     /// - Parameters:
-    ///   - name: the call: `read`, `write`, `recv`, `send`, `sendfile` or `splice`.
+    ///   - name: the call: `read`, `write`, `pread`, `pwrite`, `recv`, `send`, `sendfile`, `copy_file_range` or `splice`.
     ///   - bytes: how many bytes it transfers at most.
     ///   - descriptor: only on this descriptor. nil is any.
     ///   - skip: how many calls are left alone first.
@@ -142,6 +142,11 @@ public final class FaultPlan: KernelBackend {
         case .send(let descriptor, let buffer, let count): .send(descriptor, buffer, min(count, bytes))
         case .sendFile(let out, let file, let offset, let count):
             .sendFile(to: out, from: file, offset: offset, min(count, bytes))
+        case .readAt(let descriptor, let buffer, let count, let offset):
+            .readAt(descriptor, buffer, min(count, bytes), offset: offset)
+        case .writeAt(let descriptor, let buffer, let count, let offset):
+            .writeAt(descriptor, buffer, min(count, bytes), offset: offset)
+        case .copyRange(let source, let target, let count): .copyRange(from: source, to: target, min(count, bytes))
         case .splice(let source, let target, let count): .splice(from: source, to: target, min(count, bytes))
         default: call
         }

@@ -42,6 +42,12 @@ extension EventLoop {
             value = try loop.run { try await body(tracker) }
             leaks = loop.leaks()
         }
+        // A thread that has sent the loop its last message may hold the eventfd a moment longer than the loop lives (see `Waker`),
+        // and a thread of the pool a file that it has just read.
+        let monitor = ThreadMonitor()
+        for _ in 0..<500 where !counting.openDescriptors.isEmpty {
+            monitor.withLock { _ = monitor.wait(until: .now.advanced(by: .milliseconds(1))) }
+        }
         if !counting.openDescriptors.isEmpty {
             leaks.append("descriptors \(counting.openDescriptors.sorted()) are still open")
         }
