@@ -171,7 +171,7 @@ import Testing
     }
 
     @Test func sharedByThreadsEachElementIsSeenOnce() async throws {
-        let count = wantsLongRounds ? 1_000_000 : 10_000
+        let count = isStress ? 1_000_000 : 10_000
         let sum = Counter()
         try await withGenerator(of: Int.self) { yield in
             for number in 0..<count { try await yield(number) }
@@ -184,7 +184,7 @@ import Testing
 
     @Test func offAnyLoopItWorksToo() async throws {
         let ended = Counter()
-        for _ in 0..<(wantsLongRounds ? 100_000 : 500) {
+        for _ in 0..<(isStress ? 100_000 : 500) {
             let sum = try await withGenerator(of: Int.self) { yield in
                 defer { ended.add() }
                 for number in 1... { try await yield(number) }
@@ -198,11 +198,11 @@ import Testing
             }
             #expect(sum == 55)
         }
-        #expect(ended.value == (wantsLongRounds ? 100_000 : 500))
+        #expect(ended.value == (isStress ? 100_000 : 500))
     }
 
     /// Random courses of producer and consumer, against the simplest words for them.
-    @Test(arguments: 0..<(wantsLongRounds ? 20_000 : 300)) func generatorsDoWhatTheModelDoes(round: Int) throws {
+    @Test(arguments: 0..<(isStress ? 20_000 : 300)) func generatorsDoWhatTheModelDoes(round: Int) throws {
         let seed = UInt64(round) &+ 0x6E17
         try onLoop { loop in
             var random = SplitMix(state: seed)

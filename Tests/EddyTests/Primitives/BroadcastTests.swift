@@ -210,7 +210,7 @@ extension Broadcast.Event where Value == Int {
     @Test("subscribers of two loops and of none account for every element")
     func subscribersOnOtherThreads() async throws {
         let broadcast = Broadcast<Int>(capacity: 64)
-        let rounds = stressRounds
+        let rounds = stressRounds(5_000)
         let totals = Log<Int>()
         let subscriptions = (0..<3).map { _ in broadcast.subscribe() }
         @Sendable func follow(_ subscription: Broadcast<Int>.Subscription) async {

@@ -5,11 +5,6 @@ import Testing
 
 @testable import Eddy
 
-/// Does the environment ask for long rounds?
-let isStress = getenv("EDDY_STRESS") != nil
-/// How often a stress test goes round.
-let stressRounds = isStress ? 1_000_000 : 5_000
-
 @Suite struct ChannelThreads {
     @Test(arguments: [0, 1, 3]) func threadsSendToALoop(capacity: Int) async throws {
         let channel = Channel<Int>(capacity: capacity)
@@ -114,7 +109,7 @@ let stressRounds = isStress ? 1_000_000 : 5_000
     @Test("tasks of two loops, of no loop, and threads share a channel", arguments: [0, 1, 7, Int.max])
     func everybodySharesAChannel(capacity: Int) async throws {
         let channel = Channel<Int>(capacity: capacity)
-        let each = stressRounds / 8
+        let each = stressRounds(5_000) / 8
         let (sum, count) = (Counter(), Counter())
         @Sendable func note(_ number: Int) {
             sum.add(number)
@@ -146,7 +141,7 @@ let stressRounds = isStress ? 1_000_000 : 5_000
         let channel = Channel<Int>(capacity: capacity)
         let (sent, received) = (Counter(), Counter())
         let tasks = Channel<Task<Void, any Error>>.unbounded()
-        let rounds = stressRounds / 5
+        let rounds = stressRounds(5_000) / 5
         let canceller = TestThread { while let task = tasks.receiveBlocking() { task.cancel() } }
         try await onLoops(2) { shard in
             let loop = try #require(EventLoop.current)

@@ -215,7 +215,7 @@ import Testing
     }
 
     @Test func theEndsMeetOnWhateverThread() async throws {
-        for round in 0..<(stressRounds / 50) {
+        for round in 0..<(stressRounds(5_000) / 50) {
             let (sender, answer) = Oneshot<Int>.pair()
             let box = Box(sender)
             let task = Task.detached {

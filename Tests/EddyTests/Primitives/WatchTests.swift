@@ -198,7 +198,7 @@ import Testing
 
     @Test func followersOnOtherThreadsSeeTheEnd() async throws {
         let watch = Watch(0)
-        let rounds = stressRounds
+        let rounds = stressRounds(5_000)
         let log = Log<[Int]>()
         @Sendable func follow() async {
             var all: [Int] = []

@@ -311,7 +311,7 @@ import Testing
 
     @Test(arguments: [1, 2] as [UInt64])
     func randomProcessesAgreeWithTheModel(seed: UInt64) async throws {
-        let count = getenv("EDDY_STRESS") == nil ? 30 : 2000
+        let count = stressRounds(30, 2000)
         try await offPool { _ in
             var random = SplitMix(state: seed)
             var commands: [(command: String, input: [UInt8], status: Subprocess.ExitStatus?, output: Int)] = []

@@ -453,7 +453,7 @@ import Testing
     }
 
     @Test func noSignalIsLostUnderStress() async throws {
-        let rounds = getenv("EDDY_STRESS") == nil ? 5_000 : 1_000_000
+        let rounds = stressRounds(5_000, 1_000_000)
         let signals = Signals([.realTime(2)])
         let number = Signal.realTime(2).rawValue
         try await offPool { loop async throws in
@@ -474,7 +474,7 @@ import Testing
     }
 
     @Test func receiversComeAndGoWhileSignalsCome() async throws {
-        let rounds = getenv("EDDY_STRESS") == nil ? 300 : 20_000
+        let rounds = stressRounds(300, 20_000)
         let keeper = Signals([.realTime(4)])
         let number = Signal.realTime(4).rawValue
         let isDone = Counter()

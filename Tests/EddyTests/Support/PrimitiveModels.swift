@@ -43,10 +43,6 @@ func untilElsewhere(_ condition: () -> Bool, sourceLocation: SourceLocation = #_
     Issue.record("what other threads are to do has not happened", sourceLocation: sourceLocation)
 }
 
-/// Rounds of a stress test: many when `EDDY_STRESS` is set in the environment.
-func stressRounds(_ usual: Int, _ many: Int = 1_000_000) -> Int {
-    getenv("EDDY_STRESS") == nil ? usual : many
-}
 
 /// Gives way to other threads now and then, so that they meet at other points each time.
 func jitter(_ numbers: inout SplitMix) {

@@ -16,9 +16,6 @@ func waitForever() async throws {
     try await AsyncEvent().wait()
 }
 
-/// Were the long rounds asked for?
-let wantsLongRounds = getenv("EDDY_STRESS") != nil
-
 /// An expectation of what is awaited: inside a closure the compiler does not see through the macro that it throws.
 func expectValue<T: Equatable>(_ value: T, equals expected: T, sourceLocation: SourceLocation = #_sourceLocation) {
     #expect(value == expected, sourceLocation: sourceLocation)

@@ -153,7 +153,7 @@ private final class Puppets: Sendable {
 }
 
 @Suite struct TaskScopeModelTests {
-    @Test(arguments: 0..<(wantsLongRounds ? 20_000 : 400))
+    @Test(arguments: 0..<(isStress ? 20_000 : 400))
     func aScopeDoesWhatTheModelDoes(round: Int) throws {
         let seed = UInt64(round) &+ 0x7A5C
         try onLoop { loop in try await follow(seed, loop) }
@@ -274,7 +274,7 @@ private final class Puppets: Sendable {
 @Suite struct TaskScopeStress {
     /// Other threads start tasks while the scope ends: each start either is refused, or its task has run when the scope ends.
     @Test func noTaskIsLostBetweenAStartAndTheEnd() async throws {
-        let rounds = wantsLongRounds ? 200_000 : 1_000
+        let rounds = isStress ? 200_000 : 1_000
         for _ in 0..<rounds {
             let ended = Counter()
             let accepted = Counter()
@@ -313,7 +313,7 @@ private final class Puppets: Sendable {
 
     /// A starter is cancelled from another thread while its task says that it is ready: one of the two wins.
     @Test func aStartIsDecidedOnce() async throws {
-        let rounds = wantsLongRounds ? 1_000_000 : 2_000
+        let rounds = isStress ? 1_000_000 : 2_000
         let outcomes = Counter()
         try await withTaskScope { scope in
             for _ in 0..<rounds {

@@ -104,7 +104,7 @@ private enum Here {
 
     @Test func manyTasksThatEndInAnyOrderCostWhatTheyAre() throws {
         // With a cost that grows with the number of the others this takes minutes, not a second.
-        let count = wantsLongRounds ? 1_000_000 : 50_000
+        let count = isStress ? 1_000_000 : 50_000
         try onLoop { loop in
             let gate = AsyncEvent()
             let ended = Counter()

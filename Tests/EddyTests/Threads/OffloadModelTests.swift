@@ -6,11 +6,6 @@ import Testing
 
 @testable import Eddy
 
-/// How many rounds a stress test makes: a million when the environment asks for it.
-func threadRounds(_ usual: Int) -> Int {
-    getenv("EDDY_STRESS") == nil ? usual : 1_000_000
-}
-
 /// What a pool with calls that last as long as the test wants should look like: lists, and nothing else.
 private struct PoolOracle {
     let threads: Int
@@ -155,7 +150,7 @@ private struct PoolOracle {
             var value = -1
         }
         let pool = BlockingPool(threads: 0...3, capacity: 8)
-        let rounds = threadRounds(3_000) / 30
+        let rounds = stressRounds(3_000) / 30
         let (values, cancelled) = (Counter(), Counter())
         let work: @Sendable () async throws -> Void = {
             for round in 0..<rounds {

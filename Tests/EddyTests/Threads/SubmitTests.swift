@@ -233,7 +233,7 @@ private func blockingly<T>(_ body: () throws -> T) -> Result<T, any Error> {
 
     @Test("E15: threads and their loop hand values to each other without losing one")
     func threadsAndLoopStress() throws {
-        let rounds = threadRounds(4_000) / 4
+        let rounds = stressRounds(4_000) / 4
         try onLoop { loop in
             try await withThrowingTaskGroup(of: Int.self) { group in
                 for thread in 0..<4 {

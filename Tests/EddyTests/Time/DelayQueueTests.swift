@@ -368,7 +368,7 @@ import Testing
 
     @Test("E15: producers and takers on several threads: each element comes out once or is removed, none early")
     func threadsShareAQueue() async throws {
-        let perProducer = (getenv("EDDY_STRESS") != nil ? 1_000_000 : 6_000) / 3
+        let perProducer = stressRounds(6_000) / 3
         let queue = DelayQueue<Int>()
         let (taken, removed, early) = (Counter(), Counter(), Counter())
         @Sendable func take() async throws {

@@ -200,7 +200,7 @@ import Testing
 
     @Test("D16: of a call and a thread that takes it back exactly one wins")
     func takingBackRacesWithTheCall() async throws {
-        let rounds = isStress ? 1_000_000 : 5_000
+        let rounds = stressRounds(5_000)
         try await offPool { loop in
             let (called, prevented) = (Counter(), Counter())
             let batch = 500
@@ -352,6 +352,3 @@ import Testing
 private func expect(_ condition: Bool, sourceLocation: SourceLocation = #_sourceLocation) {
     #expect(condition, sourceLocation: sourceLocation)
 }
-
-/// Whether the long rounds are asked for.
-private let isStress = getenv("EDDY_STRESS") != nil
