@@ -70,7 +70,8 @@ final class FileCall<T: Sendable>: Sendable {
     private let finished = AsyncEvent()
 
     private init(
-        _ body: @escaping @Sendable (FileCallSignal) throws -> T, _ commit: (@Sendable (T) -> Void)?, _ turns: QueuePlaces?
+        _ body: @escaping @Sendable (FileCallSignal) throws -> T, _ commit: (@Sendable (T) -> Void)?,
+        _ turns: QueuePlaces?
     ) {
         self.body = body
         self.commit = commit

@@ -126,5 +126,7 @@ public struct TreeLimitError: Error, Hashable, Sendable, CustomStringConvertible
     /// What is limited, and to how many.
     public let limit: String
 
-    public var description: String { "\(path): \(limit). What was done up to there is done: allow more, or go on from there" }
+    public var description: String {
+        "\(path): \(limit). What was done up to there is done: allow more, or go on from there"
+    }
 }

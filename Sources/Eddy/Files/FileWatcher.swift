@@ -73,7 +73,9 @@ public final class FileWatcher: AsyncSequence, Closable {
         paths: [some PathConvertible], events: FileEvents = .all, recursive: Bool = false, capacity: Int = 16_384,
         maximumDirectories: Int = 65_536
     ) async throws {
-        expectUsage(capacity >= 32, "the kernel gives more than \(capacity) events at a time: give a watcher room for 32 or more")
+        expectUsage(
+            capacity >= 32,
+            "the kernel gives more than \(capacity) events at a time: give a watcher room for 32 or more")
         let paths = try paths.map { path throws(SystemError) in try KernelPath(path, for: .inotify_add_watch) }
         let table = WatchTable(
             events: events, isRecursive: recursive, capacity: capacity, maximumWatches: maximumDirectories)
@@ -93,7 +95,8 @@ public final class FileWatcher: AsyncSequence, Closable {
         let result = kernel.inotifyCreate()
         if result < 0 {
             throw SystemError(
-                result: result, .inotify_init1, "with EMFILE, see /proc/sys/fs/inotify/max_user_instances and `ulimit -n`")
+                result: result, .inotify_init1,
+                "with EMFILE, see /proc/sys/fs/inotify/max_user_instances and `ulimit -n`")
         }
         let descriptor = kernel.own(result)
         // Threads of the pool use another number, which cannot become somebody else's while they do.

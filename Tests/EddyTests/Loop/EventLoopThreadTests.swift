@@ -56,13 +56,10 @@ private func guestConfiguration(grace: Duration = .seconds(5)) -> EventLoop.Conf
                 try await EventLoop.withThread(configuration: guestConfiguration(grace: .milliseconds(20))) { loop in
                     let started = AsyncEvent()
                     loop.spawn(name: "stubborn") {
-                        started.set()
-                        for _ in 0..<1_000_000 where !Task.isCancelled { await EventLoop.yield() }
-                        // Longer than the grace period, and it ends: a task that is given up on for good would keep the loop.
-                        let end = MonotonicInstant.now.advanced(by: .milliseconds(30))
-                        while MonotonicInstant.now < end {
-                            await EventLoop.yield()
-                            usleep(100)
+                        // Ended by the loop's shutdown, when it was given up on.
+                        try await withTaskCancellationShield {
+                            started.set()
+                            try await AsyncEvent().wait()
                         }
                     }
                     try await started.wait()

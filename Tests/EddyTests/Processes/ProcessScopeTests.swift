@@ -229,17 +229,21 @@ import Testing
     @Test func theEndOfARunLeavesNoZombie() throws {
         let log = Log<ChildProcess>()
         let loop = try makeLoop(grace: .milliseconds(30))
-        try loop.run {
-            loop.spawn {
-                try await Subprocess.withProcess(
-                    "sh", arguments: ["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"], processGroup: .own
-                ) { process in
-                    _ = try await process.standardOutput.read(atMost: 10)
-                    log.add(process.child)
-                    try await process.exited()
+        // The program has longer to end than the run gives it.
+        #expect(throws: LeftoverTasksError.self) {
+            try loop.run {
+                loop.spawn {
+                    try await Subprocess.withProcess(
+                        "sh", arguments: ["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"],
+                        processGroup: .own
+                    ) { process in
+                        _ = try await process.standardOutput.read(atMost: 10)
+                        log.add(process.child)
+                        try await process.exited()
+                    }
                 }
+                while log.count == 0 { try await sleep(for: .milliseconds(1)) }
             }
-            while log.count == 0 { try await sleep(for: .milliseconds(1)) }
         }
         loop.close()
         // Killed, and reaped at once or by a thread.

@@ -43,7 +43,6 @@ func untilElsewhere(_ condition: () -> Bool, sourceLocation: SourceLocation = #_
     Issue.record("what other threads are to do has not happened", sourceLocation: sourceLocation)
 }
 
-
 /// Gives way to other threads now and then, so that they meet at other points each time.
 func jitter(_ numbers: inout SplitMix) {
     if numbers.next() % 8 == 0 { sched_yield() }

@@ -102,7 +102,7 @@ import Testing
 
     @Test func manyTasksThatFailTogetherCostWhatTheyAre() throws {
         // If each failure looked through all tasks this would take minutes.
-        let count = isStress ? 1_000_000 : 50_000
+        let count = isStress ? 1_000_000 : 20_000
         try onLoop { _ in
             let error = await errorOf {
                 try await withTaskScope(errors: .collect) { scope in
