@@ -98,7 +98,11 @@ final class ResultQueue<T: Sendable>: Sendable {
         let scope = CancelScope.current
         tasks.start {
             let result: Result<T, any Error>
-            do { result = .success(try await covered(in: scope) { try await operation() }) } catch { result = .failure(error) }
+            do {
+                result = .success(try await covered(in: scope) { try await operation() })
+            } catch {
+                result = .failure(error)
+            }
             self.add(CompletedOperation(index: index, result: result))
         }
     }

@@ -366,8 +366,9 @@ public enum SystemCall {
     public var descriptor: Int32? {
         switch self {
         case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair, .open, .unlink, .changeMode,
-            .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors, .clockTimerCreate, .clockRead, .blockingPipe,
-            .spawn, .waitForExit, .kill, .openAt, .pathStatus, .makeDirectory, .unlinkAt, .rename, .symbolicLink,
+            .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors, .clockTimerCreate, .clockRead,
+            .blockingPipe, .spawn, .waitForExit, .kill, .openAt, .pathStatus, .makeDirectory, .unlinkAt, .rename,
+            .symbolicLink,
             .readLink, .inotifyCreate:
             nil
         case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),
