@@ -81,6 +81,7 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     ///   ``ShutdownError``. The element was not sent then.
     /// - Note: *Cancellation:* ends the wait, and the element is not sent. A sender that was resumed before sends it.
     @inlinable
+    @inline(__always)
     public func send(_ element: Element) async throws {
         var attempt = SendAttempt()
         switch try senders.enter(#isolation, unless: { put(element, &attempt) }) {
@@ -153,6 +154,7 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     /// - Throws: `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* ends the wait, and no element is lost: a receiver that was resumed for one gets it.
     @inlinable
+    @inline(__always)
     public func receive() async throws -> Element? {
         var attempt = ReceiveAttempt()
         switch try receivers.enter(#isolation, unless: { take(&attempt) }) {
