@@ -10,7 +10,9 @@ import Musl
 extension File {
     /// What the file system knows about what stands at a path.
     ///
-    /// - Parameter followingLinks: whether a symbolic link is followed; otherwise this tells about the link itself.
+    /// - Parameters:
+    ///   - path: the file.
+    ///   - followingLinks: whether a symbolic link is followed; otherwise this tells about the link itself.
     /// - Throws: ``SystemError``: ENOENT, EACCES, ELOOP and others; `CancellationError`; ``ShutdownError``.
     public static func information(
         of path: some PathConvertible, followingLinks: Bool = true

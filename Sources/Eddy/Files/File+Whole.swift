@@ -97,10 +97,10 @@ extension File {
     /// - Parameters:
     ///   - source: the file to copy; a symbolic link is followed.
     ///   - target: where the copy goes.
-    ///   - replacing: whether a file that stands there is replaced, atomically as ``write(_:to:atomically:permissions:)`` does it.
+    ///   - replacing: whether a file that stands there is replaced, atomically as ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)`` does it.
     /// - Throws: ``SystemError``: EEXIST when something stands there, ENOSPC and others; ``NotAFileError``; `CancellationError`;
     ///   ``ShutdownError``. No part of a copy is left then.
-    /// - Note: *Cancellation:* as for ``write(_:to:atomically:permissions:)``. *Complexity:* one trip to the pool.
+    /// - Note: *Cancellation:* as for ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)``. *Complexity:* one trip to the pool.
     public static func copy(
         _ source: some PathConvertible, to target: some PathConvertible, replacing: Bool = false
     ) async throws {

@@ -56,7 +56,7 @@ public enum FileCreation: Hashable, Sendable {
 ///
 /// The kernel has no way to wait for a disk as it has one for a socket, so each operation is made by a thread of the pool: one trip
 /// there and back each. Read and write large pieces, or put a ``BufferedReader`` or ``BufferedWriter`` in between. Whole files go in
-/// one trip: ``contents(of:atMost:)``, ``write(_:to:atomically:permissions:)``.
+/// one trip: ``contents(of:atMost:)``, ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)``.
 ///
 /// **Order.** A file has one position, and it is kept here, not in the kernel: nobody else moves it. Operations that use it (reading,
 /// writing, seeking) are made one at a time, first come, first served: two tasks may write lines to the same file, each of which

@@ -12,7 +12,7 @@
 ///
 /// A full channel makes senders wait, an empty one receivers: that is back-pressure. Both wait in line, first come, first
 /// served, and nobody who comes later gets past them. With no room at all, `capacity: 0`, each sender meets a receiver: it goes
-/// on when one has its element. ``unbounded()`` never makes senders wait. ``prioritized(capacity:by:)`` and
+/// on when one has its element. ``unbounded(order:)`` never makes senders wait. ``prioritized(capacity:by:)`` and
 /// `order: .lastInFirstOut` give the elements out in another order.
 ///
 /// Any number of tasks may send and receive, on one loop, on several, and on none; threads, too, with

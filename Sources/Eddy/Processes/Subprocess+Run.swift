@@ -47,7 +47,7 @@ extension Subprocess {
     ///   - input: what it reads. One that does not read all of it is fine.
     ///   - output: its standard output; collected if it is a pipe.
     ///   - error: its standard error; collected if it is a pipe.
-    ///   - atMost: how many bytes of each stream are collected at most.
+    ///   - limit: how many bytes of each stream are collected at most.
     ///   - terminationGrace: how long it has between SIGTERM and SIGKILL when it is ended early.
     ///   - outputGrace: how long reading waits for more when the process has ended, and others still have its pipe.
     /// - Throws: ``SubprocessStartError``; ``SubprocessArgumentError``; ``SubprocessOverrunError``; ``SystemError``;

@@ -156,7 +156,9 @@ public final class Subprocess: Sendable {
 
     /// Sends the process a signal.
     ///
-    /// - Parameter toGroup: whether all processes of its group get it. It must have one of its own.
+    /// - Parameters:
+    ///   - signal: which.
+    ///   - toGroup: whether all processes of its group get it. It must have one of its own.
     /// - Throws: ``SystemError``: ESRCH when it has ended, EPERM when it has become another user's.
     /// - Note: It never reaches another process that has got the same number. *Thread:* any.
     public func send(_ signal: Signal, toGroup: Bool = false) throws {

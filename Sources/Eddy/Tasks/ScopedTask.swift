@@ -9,7 +9,7 @@
 /// ```
 ///
 /// It can't be copied: one handle decides about the task. The cancellation is not awaited; where that matters use
-/// ``withTaskScope(errors:_:)``, or await ``value`` before.
+/// ``withTaskScope(errors:_:)``, or await its value before.
 ///
 /// - Note: *Thread:* any.
 public struct ScopedTask<Success: Sendable, Failure: Error>: ~Copyable, Sendable {
