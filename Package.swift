@@ -24,6 +24,7 @@ let examples: [Target] = [
     "redis-ping",
     "reactor-echo",
     "embedded-poll",
+    "tail-follow",
 ].map { name in
     .executableTarget(
         name: name,

@@ -125,7 +125,7 @@ final class OpenFile: Sendable {
     func writeAll(_ bytes: [UInt8], at offset: Int64?, _ written: inout Int, _ signal: FileCallSignal) throws {
         do {
             try write(bytes, at: offset, &written, signal)
-        } catch where written > 0 {
+        } catch  where written > 0 {
             throw PartialWriteError(bytesWritten: written, underlyingError: error)
         }
     }

@@ -333,7 +333,8 @@ public enum SystemCall {
     public var descriptor: Int32? {
         switch self {
         case .epollCreate, .timerCreate, .eventCreate, .clock, .pipe, .socket, .socketPair, .open, .unlink, .changeMode,
-            .makeNamedPipe, .pathType, .pathIdentity, .openAt, .pathStatus, .makeDirectory, .unlinkAt, .rename, .symbolicLink,
+            .makeNamedPipe, .pathType, .pathIdentity, .openAt, .pathStatus, .makeDirectory, .unlinkAt, .rename,
+            .symbolicLink,
             .readLink, .inotifyCreate, .availableProcessors:
             nil
         case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),

@@ -480,7 +480,8 @@ private func code<T>(_ body: nonisolated(nonsending) () async throws -> T) async
 
     // MARK: - Model
 
-    /// Random changes of a tree, read at random moments: each name that is there at the end was told, and nothing else was.
+    /// Random changes of a tree, read at random moments: each name that is there at the end was told, and nothing else
+    /// was.
     @Test(arguments: [1, 2, UInt64.random(in: 0 ... .max)])
     func nothingIsMissedHoweverTheTreeChanges(seed: UInt64) throws {
         let scratch = Scratch()
