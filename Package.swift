@@ -25,6 +25,7 @@ let examples: [Target] = [
     "run-commands",
     "reactor-echo",
     "embedded-poll",
+    "tail-follow",
 ].map { name in
     .executableTarget(
         name: name,

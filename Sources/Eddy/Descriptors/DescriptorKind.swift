@@ -73,7 +73,8 @@ extension DescriptorKind: CustomStringConvertible {
         case .unixSequencedListener: "use UnixSequencedListener(owning:)"
         case .unconnectedSocket: "connect it, or let it listen, before you give it away"
         case .pipe, .characterDevice: "use PipeReader(owning:) or PipeWriter(owning:)"
-        case .regularFile, .directory: "such files are always ready: use offload for calls that may block"
+        case .regularFile: "use File(owning:), whose calls are made by other threads"
+        case .directory: "use Directory.entries(of:)"
         case .otherSocket, .other: "use WatchedDescriptor(owning:)"
         }
     }

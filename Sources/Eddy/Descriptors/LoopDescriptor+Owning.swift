@@ -57,7 +57,7 @@ extension LoopDescriptor {
         guard io.isWatched else {
             throw SystemError(
                 Int32(ErrorNumber.notPermitted), .epoll_ctl,
-                "descriptor \(io.descriptor) is a regular file or the like, which is always ready: use offload for its calls"
+                "descriptor \(io.descriptor) is a regular file or the like, which is always ready: use File, or offload for its calls"
             )
         }
         return io

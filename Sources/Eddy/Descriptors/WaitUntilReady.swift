@@ -6,7 +6,8 @@ import EddyReactor
 /// The descriptor stays its owner's. It is watched for one event at a time, need not be non-blocking, and may be closed as
 /// soon as nobody waits for it. Close it while somebody does, and the kernel says nothing: the wait goes on.
 ///
-/// Files that epoll does not watch (regular files, directories, `/dev/null`) are always ready, and this returns at once.
+/// Files that epoll does not watch (regular files, directories, `/dev/null`) are always ready, and this returns at once. That does
+/// not mean that a call does not block: ``File`` has its calls made by other threads.
 ///
 /// - Throws: ``BusyError`` when another task waits to read it; ``SystemError``: EBADF, ENOSPC, ENOMEM;
 ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.

@@ -16,8 +16,8 @@ import Musl
 /// try await Directory.remove("cache", recursively: true)
 /// ```
 ///
-/// Everything is done by threads of the pool: see ``File``. To rename a directory or to ask about one, use ``File/rename(_:to:replacing:)``
-/// and ``File/information(of:followingLinks:)``, which take whatever stands at a path.
+/// Everything is done by threads of the pool: see ``File``. To rename a directory or to ask about one, use
+/// ``File/rename(_:to:replacing:)`` and ``File/information(of:followingLinks:)``, which take whatever stands at a path.
 ///
 /// - Note: *Thread:* any, on a loop or off it.
 public enum Directory {
@@ -26,8 +26,8 @@ public enum Directory {
 
     /// The names in a directory, in no order, without `.` and `..`.
     ///
-    /// Names that come or go during the iteration may be seen or not (readdir(3)). The directory is opened by the first step, and
-    /// closed at the end, or when the iterator goes away.
+    /// Names that come or go during the iteration may be seen or not (readdir(3)). The directory is opened by the first
+    /// step, and closed at the end, or when the iterator goes away.
     ///
     /// - Note: *Complexity:* a trip to the pool for each batch of some hundred names: one for a small directory.
     public static func entries(of path: some PathConvertible) -> DirectoryEntries {
@@ -55,8 +55,8 @@ public enum Directory {
     ///
     /// - Parameters:
     ///   - path: where.
-    ///   - withIntermediates: whether directories on the way that are missing are made, too; then it is fine if this one is there
-    ///     already.
+    ///   - withIntermediates: whether directories on the way that are missing are made, too; then it is fine if this
+    ///     one is there already.
     ///   - permissions: of what this makes, less the process's umask.
     /// - Throws: ``SystemError``: EEXIST, ENOENT, ENOTDIR and others; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* before a thread has begun; then the outcome is waited for.
@@ -106,17 +106,18 @@ public enum Directory {
 
     /// Removes a directory.
     ///
-    /// Recursively, everything in it goes first. Symbolic links are removed and never followed, also when somebody puts one in the
-    /// place of a directory meanwhile: each step goes by an open descriptor (openat(2), unlinkat(2)).
+    /// Recursively, everything in it goes first. Symbolic links are removed and never followed, also when somebody puts
+    /// one in the place of a directory meanwhile: each step goes by an open descriptor (openat(2), unlinkat(2)).
     ///
     /// - Parameters:
     ///   - path: the directory's. A symbolic link to one is refused with ENOTDIR: remove it with ``File/remove(_:)``.
     ///   - recursively: whether it need not be empty.
     ///   - limit: how many names are removed at most.
-    /// - Throws: ``SystemError``: ENOENT, ENOTEMPTY, EACCES and others; ``TreeLimitError`` when there are more names than the limit,
-    ///   or more than 128 levels; `CancellationError`; ``ShutdownError``. A part of it may be gone then.
-    /// - Note: *Cancellation:* before a thread has begun, nothing happens; after that it stops between two names. *Complexity:* one
-    ///   trip to the pool.
+    /// - Throws: ``SystemError``: ENOENT, ENOTEMPTY, EACCES and others; ``TreeLimitError`` when there are more names
+    ///   than the limit, or more than 128 levels; `CancellationError`; ``ShutdownError``. A part of it may be gone
+    ///   then.
+    /// - Note: *Cancellation:* before a thread has begun, nothing happens; after that it stops between two names.
+    ///   *Complexity:* one trip to the pool.
     public static func remove(
         _ path: some PathConvertible, recursively: Bool = false, limit: Int = 1_000_000
     ) async throws {
@@ -177,8 +178,8 @@ struct TreeRemoval {
 
     /// Reads more names of a directory.
     ///
-    /// File systems may pass names over while others are removed, so the directory is read again until it was empty from its
-    /// beginning.
+    /// File systems may pass names over while others are removed, so the directory is read again until it was empty
+    /// from its beginning.
     private mutating func refill(_ top: Int) throws -> Bool {
         let directory = levels[top].directory
         while true {

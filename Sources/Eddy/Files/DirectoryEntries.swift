@@ -12,7 +12,8 @@ import Musl
 public struct DirectoryEntry: Hashable, Sendable, PathConvertible {
     /// The name's bytes, which need not be UTF-8.
     public let nameBytes: [UInt8]
-    /// What it stands for; ``FileKind/unknown`` where the file system does not tell: then ask ``File/information(of:followingLinks:)``.
+    /// What it stands for; ``FileKind/unknown`` where the file system does not tell: then ask
+    /// ``File/information(of:followingLinks:)``.
     public let kind: FileKind
     /// The file's number on its device.
     public let inode: UInt64

@@ -22,16 +22,18 @@ extension File {
 
     // MARK: - The position
 
-    /// Where the next read begins, and the next write unless the file is open for appending. While an operation is under way,
-    /// where that one began.
+    /// Where the next read begins, and the next write unless the file is open for appending. While an operation is
+    /// under way, where that one began.
     public var position: Int64 { place.current }
 
-    /// Moves the position, after the operations that came before. It may lie behind the end: writing there leaves a hole of zeros.
+    /// Moves the position, after the operations that came before. It may lie behind the end: writing there leaves a
+    /// hole of zeros.
     ///
     /// - Returns: the new position.
     /// - Throws: ``SystemError``, EINVAL, for a place before the first byte; ``ClosedError``; `CancellationError`;
     ///   ``ShutdownError``.
-    /// - Note: *Cancellation:* the position has not moved. *Complexity:* from the end, a trip to the pool; otherwise no system call.
+    /// - Note: *Cancellation:* the position has not moved. *Complexity:* from the end, a trip to the pool; otherwise no
+    ///   system call.
     @discardableResult
     public func seek(to offset: Int64, from origin: FileOrigin = .start) async throws -> Int64 {
         try checkOpen()
@@ -68,8 +70,8 @@ extension File {
     ///   - offset: where, from the file's first byte.
     ///   - maximum: how many bytes at most.
     /// - Returns: as many bytes as asked for, or as the file has from there; empty behind its end.
-    /// - Throws: ``SystemError``: EBADF when the file is not open for reading, EIO; ``ClosedError``; `CancellationError`;
-    ///   ``ShutdownError``.
+    /// - Throws: ``SystemError``: EBADF when the file is not open for reading, EIO; ``ClosedError``;
+    ///   `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its bytes are dropped.
     public func read(at offset: Int64, atMost maximum: Int) async throws -> [UInt8] {
         expectUsage(offset >= 0, "a file has no place \(offset): read at 0 or later")
@@ -85,9 +87,10 @@ extension File {
 
     /// Writes all bytes at a place. The position stays where it is, and no other operation is waited for.
     ///
-    /// - Throws: ``PartialWriteError`` when it failed, or was cancelled, after some bytes were written; otherwise ``SystemError``:
-    ///   ENOSPC, EDQUOT, EFBIG, EBADF when the file is not open for writing, EINVAL when it is open for appending, where Linux
-    ///   would write to the end; ``ClosedError``; `CancellationError`; ``ShutdownError``. Nothing was written then.
+    /// - Throws: ``PartialWriteError`` when it failed, or was cancelled, after some bytes were written; otherwise
+    ///   ``SystemError``: ENOSPC, EDQUOT, EFBIG, EBADF when the file is not open for writing, EINVAL when it is open
+    ///   for appending, where Linux would write to the end; ``ClosedError``; `CancellationError`; ``ShutdownError``.
+    ///   Nothing was written then.
     /// - Note: *Cancellation:* waits for the mebibyte that is being written.
     public func write(_ bytes: [UInt8], at offset: Int64) async throws {
         expectUsage(offset >= 0, "a file has no place \(offset): write at 0 or later")
@@ -132,11 +135,12 @@ extension File {
 
     /// The lines from the position to the end, each with at most 65,536 bytes.
     ///
-    /// A line ends with `\n` or `\r\n`, which is not part of it. Bytes that are not UTF-8 become U+FFFD. The file is read ahead:
-    /// when the loop ends early, the position is somewhere behind the last line that it saw. Use a ``BufferedReader`` of your own
-    /// where that matters, or for longer lines.
+    /// A line ends with `\n` or `\r\n`, which is not part of it. Bytes that are not UTF-8 become U+FFFD. The file is
+    /// read ahead: when the loop ends early, the position is somewhere behind the last line that it saw. Use a
+    /// ``BufferedReader`` of your own where that matters, or for longer lines.
     ///
-    /// - Throws: while it is iterated, ``OverrunError`` for a line that is longer, and what ``read(into:)-(OutputRawSpan)`` throws.
+    /// - Throws: while it is iterated, ``OverrunError`` for a line that is longer, and what
+    ///   ``read(into:)-(OutputRawSpan)`` throws.
     public var lines: BufferedLines<File> { lines(limit: 65_536) }
 
     /// The lines from the position to the end.
@@ -150,12 +154,12 @@ extension File {
 extension File: ByteReader {
     /// Reads from the position on, at most as much as the buffer has room for and a mebibyte.
     ///
-    /// - Returns: how many bytes were read. Zero at the end of the file, and for a buffer without room. When the file has grown, the
-    ///   next read gets what came.
-    /// - Throws: ``SystemError``: EBADF when the file is not open for reading, EIO; ``ClosedError``; `CancellationError`;
-    ///   ``ShutdownError``.
-    /// - Note: *Cancellation:* nothing is lost: a cancelled read has not moved the position, and bytes that were read are returned.
-    ///   *Complexity:* one trip to the pool, and one copy.
+    /// - Returns: how many bytes were read. Zero at the end of the file, and for a buffer without room. When the file
+    ///   has grown, the next read gets what came.
+    /// - Throws: ``SystemError``: EBADF when the file is not open for reading, EIO; ``ClosedError``;
+    ///   `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled read has not moved the position, and bytes that were read
+    ///   are returned. *Complexity:* one trip to the pool, and one copy.
     public func read(into buffer: inout OutputRawSpan) async throws -> Int {
         let bytes = try await readNext(atMost: min(buffer.freeCapacity, Self.largestRead))
         buffer.append(contentsOf: bytes)
@@ -175,7 +179,8 @@ extension File: ByteReader {
     ///
     /// - Returns: how many bytes were read; zero at the end of the file.
     /// - Throws: as for ``read(into:)-(OutputRawSpan)``.
-    /// - Note: *Cancellation:* as for ``read(into:)-(OutputRawSpan)``. *Complexity:* one trip to the pool, and one copy.
+    /// - Note: *Cancellation:* as for ``read(into:)-(OutputRawSpan)``. *Complexity:* one trip to the pool, and one
+    ///   copy.
     public func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
         let bytes = try await readNext(atMost: min(maximum, Self.largestRead))
         buffer.append(bytes.span.bytes)
@@ -188,12 +193,12 @@ extension File: ByteWriter {
     ///
     /// They are the kernel's when this returns, and on the disk some time later: see ``sync()``.
     ///
-    /// - Throws: ``PartialWriteError`` when it failed, or was cancelled, after some bytes were written: the position is behind them,
-    ///   so what is left may be written next. Otherwise ``SystemError``: ENOSPC, EDQUOT, EFBIG, EBADF when the file is not open for
-    ///   writing; ``ClosedError``; `CancellationError`; ``ShutdownError``. Nothing was written then, except after a
-    ///   ``ShutdownError``.
-    /// - Note: *Cancellation:* waits for the mebibyte that is being written. *Complexity:* one trip to the pool, however many bytes,
-    ///   and one copy.
+    /// - Throws: ``PartialWriteError`` when it failed, or was cancelled, after some bytes were written: the position is
+    ///   behind them, so what is left may be written next. Otherwise ``SystemError``: ENOSPC, EDQUOT, EFBIG, EBADF when
+    ///   the file is not open for writing; ``ClosedError``; `CancellationError`; ``ShutdownError``. Nothing was written
+    ///   then, except after a ``ShutdownError``.
+    /// - Note: *Cancellation:* waits for the mebibyte that is being written. *Complexity:* one trip to the pool,
+    ///   however many bytes, and one copy.
     public func write(_ bytes: RawSpan) async throws {
         try await write(bytes.copied())
     }
@@ -205,7 +210,8 @@ extension File: ByteWriter {
         try await write(Array(buffers.joined()))
     }
 
-    /// Does nothing but look whether the file is open: a file has no other side that could be told. Close it, or sync it.
+    /// Does nothing but look whether the file is open: a file has no other side that could be told. Close it, or sync
+    /// it.
     ///
     /// - Throws: ``ClosedError``.
     public func finishWriting() async throws {
@@ -279,7 +285,8 @@ public struct FileChunks: AsyncSequence, Sendable {
 }
 
 extension ByteWriter {
-    /// Sends a part of a file, or all of it: see ``sendFile(_:from:count:)-(Int32,_,_)``. The file stays open that long.
+    /// Sends a part of a file, or all of it: see ``sendFile(_:from:count:)-(Int32,_,_)``. The file stays open that
+    /// long.
     ///
     /// ```swift
     /// try await File.open(path) { file in try await stream.sendFile(file) }

@@ -44,10 +44,11 @@ extension File {
         }
     }
 
-    /// Removes a name: of a file, a symbolic link, a pipe, a socket, but not of a directory. The file itself goes when nobody has it
-    /// open any more.
+    /// Removes a name: of a file, a symbolic link, a pipe, a socket, but not of a directory. The file itself goes when
+    /// nobody has it open any more.
     ///
-    /// - Throws: ``SystemError``: ENOENT, EISDIR for a directory, EACCES and others; `CancellationError`; ``ShutdownError``.
+    /// - Throws: ``SystemError``: ENOENT, EISDIR for a directory, EACCES and others; `CancellationError`;
+    ///   ``ShutdownError``.
     /// - Note: *Cancellation:* before a thread has begun; then the outcome is waited for.
     public static func remove(_ path: some PathConvertible) async throws {
         let path = try KernelPath(path, for: .unlink)
@@ -57,15 +58,16 @@ extension File {
         }
     }
 
-    /// Gives a file or a directory another name, in the same file system: all at once, so that nobody finds neither or half.
+    /// Gives a file or a directory another name, in the same file system: all at once, so that nobody finds neither or
+    /// half.
     ///
     /// - Parameters:
     ///   - path: what it is called now.
     ///   - newPath: what it will be called.
-    ///   - replacing: whether a file, or an empty directory, that has the new name is replaced. Otherwise EEXIST, without a moment
-    ///     in which another process could come between (RENAME_NOREPLACE, rename(2)).
-    /// - Throws: ``SystemError``: ENOENT; EEXIST; EXDEV for another file system: copy and remove then; EINVAL where the file system
-    ///   can't rename without replacing; and others; `CancellationError`; ``ShutdownError``.
+    ///   - replacing: whether a file, or an empty directory, that has the new name is replaced. Otherwise EEXIST,
+    ///     without a moment in which another process could come between (RENAME_NOREPLACE, rename(2)).
+    /// - Throws: ``SystemError``: ENOENT; EEXIST; EXDEV for another file system: copy and remove then; EINVAL where the
+    ///   file system can't rename without replacing; and others; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* before a thread has begun; then the outcome is waited for.
     public static func rename(
         _ path: some PathConvertible, to newPath: some PathConvertible, replacing: Bool = true
@@ -107,7 +109,8 @@ extension File {
 
     /// Where a symbolic link leads, as it says itself, in bytes.
     ///
-    /// - Throws: ``SystemError``: EINVAL for what is no link, ENOENT and others; `CancellationError`; ``ShutdownError``.
+    /// - Throws: ``SystemError``: EINVAL for what is no link, ENOENT and others; `CancellationError`;
+    ///   ``ShutdownError``.
     public static func targetOfSymbolicLink(at path: some PathConvertible) async throws -> [UInt8] {
         let path = try KernelPath(path, for: .readlink)
         let kernel = FileKernel.current

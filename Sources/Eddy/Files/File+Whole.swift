@@ -17,10 +17,10 @@ extension File {
     /// - Parameters:
     ///   - path: a string, or bytes: see ``PathConvertible``.
     ///   - maximum: how many bytes it may have.
-    /// - Throws: ``FileTooLargeError``; ``SystemError``: ENOENT, EACCES, EIO and others; ``NotAFileError``; `CancellationError`;
-    ///   ``ShutdownError``.
-    /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and the bytes are dropped. *Complexity:* one trip to the
-    ///   pool.
+    /// - Throws: ``FileTooLargeError``; ``SystemError``: ENOENT, EACCES, EIO and others; ``NotAFileError``;
+    ///   `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and the bytes are dropped. *Complexity:* one
+    ///   trip to the pool.
     public static func contents(of path: some PathConvertible, atMost maximum: Int = 1 << 26) async throws -> [UInt8] {
         expectUsage(maximum >= 0, "no file has \(maximum) bytes: allow zero or more")
         let path = try KernelPath(path, for: .open)
@@ -31,7 +31,8 @@ extension File {
             // Only a hint: files in /proc say zero, and others grow meanwhile.
             let size = Int(clamping: try file.status().size)
             guard size <= maximum else { throw FileTooLargeError(path: path.description, limit: maximum) }
-            // One byte more than allowed, to see whether there is one, and one more than expected, to see the end at once.
+            // One byte more than allowed, to see whether there is one, and one more than expected, to see the end at
+            // once.
             let room = maximum == .max ? maximum : maximum + 1
             var bytes = try file.read(at: 0, atMost: max(min(size + 1, room), 1), isFilling: true)
             if bytes.count == size + 1, bytes.count < room {
@@ -44,21 +45,21 @@ extension File {
 
     /// Writes a whole file: makes it, or replaces what is in it.
     ///
-    /// Atomically means that whoever opens the path finds the old bytes or the new ones, all of them, also after a crash of the
-    /// machine: they are written to another file in the same directory, synced, and given the name. So the file is another one
-    /// afterwards: other names of the old one (hard links) keep the old bytes, a symbolic link is replaced itself, and the old
-    /// file's permissions are kept, but not its owner.
+    /// Atomically means that whoever opens the path finds the old bytes or the new ones, all of them, also after a
+    /// crash of the machine: they are written to another file in the same directory, synced, and given the name. So the
+    /// file is another one afterwards: other names of the old one (hard links) keep the old bytes, a symbolic link is
+    /// replaced itself, and the old file's permissions are kept, but not its owner.
     ///
     /// - Parameters:
     ///   - bytes: all that will be in it.
     ///   - path: a string, or bytes: see ``PathConvertible``.
     ///   - atomically: whether nobody ever sees a part of it.
     ///   - permissions: of a file that was not there, less the process's umask.
-    /// - Throws: ``SystemError``: ENOSPC, EACCES and others; ``NotAFileError``; `CancellationError`; ``ShutdownError``. Atomically,
-    ///   the path is as it was then, and nothing is left beside it. Otherwise some bytes may have been written: a
-    ///   ``PartialWriteError`` says how many.
-    /// - Note: *Cancellation:* before a thread has begun, nothing happens. After that it stops at the next mebibyte, and what has
-    ///   become of it is told. *Complexity:* one trip to the pool.
+    /// - Throws: ``SystemError``: ENOSPC, EACCES and others; ``NotAFileError``; `CancellationError`; ``ShutdownError``.
+    ///   Atomically, the path is as it was then, and nothing is left beside it. Otherwise some bytes may have been
+    ///   written: a ``PartialWriteError`` says how many.
+    /// - Note: *Cancellation:* before a thread has begun, nothing happens. After that it stops at the next mebibyte,
+    ///   and what has become of it is told. *Complexity:* one trip to the pool.
     public static func write(
         _ bytes: [UInt8], to path: some PathConvertible, atomically: Bool = false, permissions: UInt32 = 0o666
     ) async throws {
@@ -97,9 +98,10 @@ extension File {
     /// - Parameters:
     ///   - source: the file to copy; a symbolic link is followed.
     ///   - target: where the copy goes.
-    ///   - replacing: whether a file that stands there is replaced, atomically as ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)`` does it.
-    /// - Throws: ``SystemError``: EEXIST when something stands there, ENOSPC and others; ``NotAFileError``; `CancellationError`;
-    ///   ``ShutdownError``. No part of a copy is left then.
+    ///   - replacing: whether a file that stands there is replaced, atomically as
+    ///     ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)`` does it.
+    /// - Throws: ``SystemError``: EEXIST when something stands there, ENOSPC and others; ``NotAFileError``;
+    ///   `CancellationError`; ``ShutdownError``. No part of a copy is left then.
     /// - Note: *Cancellation:* as for ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)``. *Complexity:* one trip to the pool.
     public static func copy(
         _ source: some PathConvertible, to target: some PathConvertible, replacing: Bool = false
@@ -138,7 +140,8 @@ enum FileReplacement {
     /// How often a name for the new file is drawn. Two that are the same are as likely as none of these.
     private static let attempts = 8
 
-    /// Makes a file beside a path, has it filled, syncs it, and gives it the path's name. Nothing is left when that fails.
+    /// Makes a file beside a path, has it filled, syncs it, and gives it the path's name. Nothing is left when that
+    /// fails.
     ///
     /// - Note: *Thread:* the pool's.
     static func replace(

@@ -54,21 +54,21 @@ public enum FileCreation: Hashable, Sendable {
 /// for try await line in try await File.open("notes.txt").lines { print(line) }
 /// ```
 ///
-/// The kernel has no way to wait for a disk as it has one for a socket, so each operation is made by a thread of the pool: one trip
-/// there and back each. Read and write large pieces, or put a ``BufferedReader`` or ``BufferedWriter`` in between. Whole files go in
-/// one trip: ``contents(of:atMost:)``, ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)``.
+/// The kernel has no way to wait for a disk as it has one for a socket, so each operation is made by a thread of the
+/// pool: one trip there and back each. Read and write large pieces, or put a ``BufferedReader`` or ``BufferedWriter``
+/// in between. Whole files go in one trip: ``contents(of:atMost:)``, ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)``.
 ///
-/// **Order.** A file has one position, and it is kept here, not in the kernel: nobody else moves it. Operations that use it (reading,
-/// writing, seeking) are made one at a time, first come, first served: two tasks may write lines to the same file, each of which
-/// stays in one piece. Those that name a place (``read(at:atMost:)``, ``write(_:at:)``) or use none (``size``, ``sync()``) wait for
-/// nobody, and are made side by side.
+/// **Order.** A file has one position, and it is kept here, not in the kernel: nobody else moves it. Operations that
+/// use it (reading, writing, seeking) are made one at a time, first come, first served: two tasks may write lines to
+/// the same file, each of which stays in one piece. Those that name a place (``read(at:atMost:)``, ``write(_:at:)``) or
+/// use none (``size``, ``sync()``) wait for nobody, and are made side by side.
 ///
-/// **Cancellation.** What no thread has begun is not done. Otherwise a thread can't be interrupted: a cancelled read goes on without
-/// the task, which gets `CancellationError` at once; the position has not moved, and nothing is lost. A cancelled write is waited
-/// for: it stops after the mebibyte that it is in, and says what was written.
+/// **Cancellation.** What no thread has begun is not done. Otherwise a thread can't be interrupted: a cancelled read
+/// goes on without the task, which gets `CancellationError` at once; the position has not moved, and nothing is lost. A
+/// cancelled write is waited for: it stops after the mebibyte that it is in, and says what was written.
 ///
-/// The file is closed by ``close()``, at the end of the scope of ``open(_:_:create:appending:permissions:_:)``, or when the last
-/// reference to it goes away. It belongs to no loop.
+/// The file is closed by ``close()``, at the end of the scope of ``open(_:_:create:appending:permissions:_:)``, or when
+/// the last reference to it goes away. It belongs to no loop.
 ///
 /// trio's `open_file`, anyio's `AsyncFile`, tokio's `fs::File`.
 ///
@@ -97,12 +97,13 @@ public final class File: Closable {
     ///   - path: a string, or bytes: see ``PathConvertible``.
     ///   - access: what for.
     ///   - create: what to do when the file is not there, or is.
-    ///   - appending: whether each write goes to what is the end of the file then, wherever the position is (O_APPEND). Several
-    ///     processes can write to one log in this way.
+    ///   - appending: whether each write goes to what is the end of the file then, wherever the position is (O_APPEND).
+    ///     Several processes can write to one log in this way.
     ///   - permissions: of a file that this makes, less the process's umask.
-    /// - Throws: ``SystemError``: ENOENT, EACCES, EEXIST, EISDIR and others of open(2); ``NotAFileError`` for what has no places:
-    ///   pipes, terminals, sockets, directories; `CancellationError`; ``ShutdownError``.
-    /// - Note: *Cancellation:* nothing stays open. Whether a file was made is known: not, if this throws `CancellationError`.
+    /// - Throws: ``SystemError``: ENOENT, EACCES, EEXIST, EISDIR and others of open(2); ``NotAFileError`` for what has
+    ///   no places: pipes, terminals, sockets, directories; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* nothing stays open. Whether a file was made is known: not, if this throws
+    ///   `CancellationError`.
     public static func open(
         _ path: some PathConvertible, _ access: FileAccess = .read, create: FileCreation = .never,
         appending: Bool = false, permissions: UInt32 = 0o666
@@ -121,8 +122,8 @@ public final class File: Closable {
 
     /// Opens a file for as long as a body runs.
     ///
-    /// When the body has returned, the file is closed by a thread, and an error of that is thrown: a network's file system may
-    /// tell only then that bytes were not written (close(2)).
+    /// When the body has returned, the file is closed by a thread, and an error of that is thrown: a network's file
+    /// system may tell only then that bytes were not written (close(2)).
     ///
     /// - Returns: what the body returns.
     /// - Throws: as for ``open(_:_:create:appending:permissions:)``; what the body throws; ``SystemError`` of close(2).
@@ -145,7 +146,8 @@ public final class File: Closable {
 
     /// Takes over a descriptor of a file, with a position of its own that begins at the file's first byte.
     ///
-    /// - Throws: ``SystemError``; ``NotAFileError``; `CancellationError`; ``ShutdownError``. The descriptor is closed then.
+    /// - Throws: ``SystemError``; ``NotAFileError``; `CancellationError`; ``ShutdownError``. The descriptor is closed
+    ///   then.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         let number = descriptor.take()
         let file = OpenFile(number, "descriptor \(number)", openedBy: .current)
@@ -171,8 +173,9 @@ public final class File: Closable {
     static func openFile(
         _ path: KernelPath, _ flags: Int32, _ permissions: UInt32, _ kernel: FileKernel
     ) throws -> OpenFile {
-        // O_NONBLOCK: opening a named pipe would hold the thread until somebody has opened its other end (fifo(7)). Regular files
-        // do not care, except under a lease, whose end this open waits for (fcntl(2)). O_NOCTTY: no terminal becomes the process's.
+        // O_NONBLOCK: opening a named pipe would hold the thread until somebody has opened its other end (fifo(7)).
+        // Regular files do not care, except under a lease, whose end this open waits for (fcntl(2)). O_NOCTTY: no
+        // terminal becomes the process's.
         var result = path.withPointer {
             kernel.call(.open($0, flags: flags | O_NONBLOCK | O_NOCTTY, mode: permissions))
         }
@@ -205,8 +208,8 @@ public final class File: Closable {
 
     // MARK: - Closing
 
-    /// Closes the file. Operations that wait for a thread, and later ones, get ``ClosedError``; one that a thread has begun goes on,
-    /// and the descriptor is closed when it has ended.
+    /// Closes the file. Operations that wait for a thread, and later ones, get ``ClosedError``; one that a thread has
+    /// begun goes on, and the descriptor is closed when it has ended.
     ///
     /// Bytes that were written are in the kernel's hands, and on the disk some time later: ``sync()`` waits for that.
     ///
@@ -273,8 +276,8 @@ public final class File: Closable {
     ///
     /// A name that is new is its directory's: it is there after a crash of the machine only when that was synced, too.
     ///
-    /// - Throws: ``SystemError``: EIO, when bytes are lost: syncing again does not bring them back; ENOSPC, EDQUOT; ``ClosedError``;
-    ///   `CancellationError`; ``ShutdownError``.
+    /// - Throws: ``SystemError``: EIO, when bytes are lost: syncing again does not bring them back; ENOSPC, EDQUOT;
+    ///   ``ClosedError``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* ends the wait at once; then nothing is known.
     public func sync() async throws {
         try checkOpen()
@@ -282,8 +285,8 @@ public final class File: Closable {
         try await FileCalls.look { try file.use { _ = try file.kernel.check(.synchronize($0), file.name) } }
     }
 
-    /// Waits until the bytes that were written are on the disk, and the size if it has grown; times and the like may not be
-    /// (fdatasync(2)).
+    /// Waits until the bytes that were written are on the disk, and the size if it has grown; times and the like may
+    /// not be (fdatasync(2)).
     ///
     /// - Throws: as for ``sync()``.
     /// - Note: *Cancellation:* as for ``sync()``.

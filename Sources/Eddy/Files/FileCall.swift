@@ -50,10 +50,10 @@ struct FileKernel: Sendable {
 ///
 /// A thread can't be interrupted, so what cancellation does depends on what the call is for:
 ///
-///  - One that only looks is left alone: the task goes on at once, the thread finishes, and what it brings is dropped, as if it
-///    had never been asked.
-///  - One that changes something is waited for, so that the task knows what has become of it. It is asked to stop early where it
-///    can.
+///  - One that only looks is left alone: the task goes on at once, the thread finishes, and what it brings is dropped,
+///    as if it had never been asked.
+///  - One that changes something is waited for, so that the task knows what has become of it. It is asked to stop early
+///    where it can.
 ///
 /// A call that no thread has begun is never made, in both cases.
 final class FileCall<T: Sendable>: Sendable {

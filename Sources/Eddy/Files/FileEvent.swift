@@ -12,21 +12,24 @@ import Musl
 public struct FileEvent: Hashable, Sendable, PathConvertible {
     /// What has happened (inotify(7)).
     public enum Kind: Hashable, Sendable {
-        /// A name has come into a watched directory: of a new file, of a link, or of one that was there already in a new directory
-        /// of a recursive watch.
+        /// A name has come into a watched directory: of a new file, of a link, or of one that was there already in a
+        /// new directory of a recursive watch.
         case created
         /// Bytes of a file were written, or it was truncated.
         case modified
         /// A file that was open for writing was closed: for a program that writes in one go, the file is complete.
         case closedAfterWriting
-        /// A name in a watched directory is gone, or the watched file or directory itself is, with its last name and its last user.
+        /// A name in a watched directory is gone, or the watched file or directory itself is, with its last name and
+        /// its last user.
         case deleted
-        /// A name has left a watched directory. When it has come to another one of the same watcher, that event has the same cookie.
+        /// A name has left a watched directory. When it has come to another one of the same watcher, that event has the
+        /// same cookie.
         case movedFrom(cookie: UInt32)
-        /// A name has come to a watched directory from elsewhere. The one that it was moved from has the same cookie, if that is
-        /// watched, too.
+        /// A name has come to a watched directory from elsewhere. The one that it was moved from has the same cookie,
+        /// if that is watched, too.
         case movedTo(cookie: UInt32)
-        /// The watched file or directory itself was given another name. It goes on being watched, under the path that it had.
+        /// The watched file or directory itself was given another name. It goes on being watched, under the path that
+        /// it had.
         case moved
         /// Permissions, owner, times, or the number of names has changed.
         case attributes

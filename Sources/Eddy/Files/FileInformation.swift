@@ -54,7 +54,8 @@ public struct FileInformation: Hashable, Sendable {
     public let group: UInt32
     /// How many bytes it takes on the disk: fewer than its size when it has holes.
     public let allocatedSize: Int64
-    /// When it was last read, since 1970-01-01 00:00 UTC; as exact as the file system keeps it, which is often not very.
+    /// When it was last read, since 1970-01-01 00:00 UTC; as exact as the file system keeps it, which is often not
+    /// very.
     public let accessed: Duration
     /// When its bytes were last changed, since 1970-01-01 00:00 UTC.
     public let modified: Duration

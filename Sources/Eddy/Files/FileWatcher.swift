@@ -15,26 +15,26 @@ import Musl
 /// }
 /// ```
 ///
-/// A watched file tells about itself; a watched directory tells about itself and about the names in it. Most programs replace a file
-/// rather than write into it, and then it is another file: to follow a name, watch its directory.
+/// A watched file tells about itself; a watched directory tells about itself and about the names in it. Most programs
+/// replace a file rather than write into it, and then it is another file: to follow a name, watch its directory.
 ///
-/// The kernel keeps events until somebody asks for them, as many as `/proc/sys/fs/inotify/max_queued_events` says. When there were
-/// more, one event says ``FileEvent/Kind/overflow``: look at everything again. Equal events that follow each other come as one. What
-/// is done to a file through another name in another directory, through mmap, or by another machine on a network's file system, is
-/// not told.
+/// The kernel keeps events until somebody asks for them, as many as `/proc/sys/fs/inotify/max_queued_events` says. When
+/// there were more, one event says ``FileEvent/Kind/overflow``: look at everything again. Equal events that follow each
+/// other come as one. What is done to a file through another name in another directory, through mmap, or by another
+/// machine on a network's file system, is not told.
 ///
-/// **Recursive.** Directories below are watched as well, and those that come are, before anything in them can be missed: what is in
-/// a new directory is reported as ``FileEvent/Kind/created``, if need be twice rather than never. Symbolic links are not followed.
-/// Each directory takes a watch (`/proc/sys/fs/inotify/max_user_watches`).
+/// **Recursive.** Directories below are watched as well, and those that come are, before anything in them can be
+/// missed: what is in a new directory is reported as ``FileEvent/Kind/created``, if need be twice rather than never.
+/// Symbolic links are not followed. Each directory takes a watch (`/proc/sys/fs/inotify/max_user_watches`).
 ///
-/// The sequence ends when nothing is watched any more, or the watcher is closed. All of its iterators share one stream of events,
-/// and one task at a time asks for them; a second one gets ``BusyError``. It is closed by ``close()``, or when the last reference to
-/// it goes away.
+/// The sequence ends when nothing is watched any more, or the watcher is closed. All of its iterators share one stream
+/// of events, and one task at a time asks for them; a second one gets ``BusyError``. It is closed by ``close()``, or
+/// when the last reference to it goes away.
 ///
 /// libuv's `uv_fs_event_t`.
 ///
-/// - Note: *Thread:* any. Waiting takes no thread: the loop owns the inotify descriptor. Watching a path looks it up, which may
-///   touch the disk, so that is done by a thread of the pool.
+/// - Note: *Thread:* any. Waiting takes no thread: the loop owns the inotify descriptor. Watching a path looks it up,
+///   which may touch the disk, so that is done by a thread of the pool.
 public final class FileWatcher: AsyncSequence, Closable {
     public typealias Element = FileEvent
 
@@ -47,10 +47,12 @@ public final class FileWatcher: AsyncSequence, Closable {
     ///   - path: a file or a directory; a symbolic link is followed.
     ///   - events: what to report.
     ///   - recursive: whether directories below are watched, too.
-    ///   - capacity: how many events may wait to be taken. Only a new directory of a recursive watch can bring that many at once.
+    ///   - capacity: how many events may wait to be taken. Only a new directory of a recursive watch can bring that
+    ///     many at once.
     ///   - maximumDirectories: how many directories a recursive watch may have.
-    /// - Throws: ``SystemError``: ENOENT, EACCES; ENOSPC when there are too many watches, EMFILE when there are too many watchers
-    ///   (`/proc/sys/fs/inotify`); `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
+    /// - Throws: ``SystemError``: ENOENT, EACCES; ENOSPC when there are too many watches, EMFILE when there are too
+    ///   many watchers (`/proc/sys/fs/inotify`); `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off
+    ///   any loop.
     public convenience init(
         _ path: some PathConvertible, events: FileEvents = .all, recursive: Bool = false, capacity: Int = 16_384,
         maximumDirectories: Int = 65_536
@@ -147,9 +149,10 @@ public final class FileWatcher: AsyncSequence, Closable {
     /// Waits for the next event.
     ///
     /// - Returns: nil when nothing is watched any more, or the watcher was closed.
-    /// - Throws: ``SystemError``, ENOSPC for instance, when a new directory can't be watched: that one is not, and everything else
-    ///   goes on; ``BusyError``; `CancellationError`; ``ShutdownError``.
-    /// - Note: *Cancellation:* no event is lost. *Complexity:* one system call for some hundred events, and one that finds no more.
+    /// - Throws: ``SystemError``, ENOSPC for instance, when a new directory can't be watched: that one is not, and
+    ///   everything else goes on; ``BusyError``; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* no event is lost. *Complexity:* one system call for some hundred events, and one that
+    ///   finds no more.
     public func next() async throws -> FileEvent? {
         guard io.core.isCurrent else { return try await io.loop.anchor.run { try await self.nextOnLoop() } }
         do {
@@ -166,7 +169,8 @@ public final class FileWatcher: AsyncSequence, Closable {
         defer { state.endReading() }
         do {
             while true {
-                // Before anything is told: whoever hears of a directory, or of an overflow, and looks, is told of what comes after.
+                // Before anything is told: whoever hears of a directory, or of an overflow, and looks, is told of what
+                // comes after.
                 if state.table.withLock({ $0.needsLook }) { try await state.lookThrough() }
                 if let event = state.table.withLock({ $0.take() }) { return event }
                 if state.table.withLock({ $0.isEmpty }) { return nil }
@@ -269,8 +273,8 @@ final class WatcherState: Sendable {
         }
     }
 
-    /// Watches new directories, and looks through them. What happens is kept in the table, not in the result: it is not lost with a
-    /// task that is cancelled meanwhile.
+    /// Watches new directories, and looks through them. What happens is kept in the table, not in the result: it is not
+    /// lost with a task that is cancelled meanwhile.
     func lookThrough() async throws {
         try await FileCalls.change(inTurnOf: turns) { signal in
             try self.watching.use { _ in try self.lookThrough(isReported: true, signal) }

@@ -2,8 +2,9 @@ import EddyReactor
 
 /// What can name a file: a string, or bytes.
 ///
-/// To Linux a path is a row of bytes (path_resolution(7)). Most are UTF-8, and a `String` is the way to write them. One that is not
-/// goes in as `[UInt8]`; a ``DirectoryEntry`` and a ``FileEvent`` can be used as a path themselves, and carry the bytes as they are.
+/// To Linux a path is a row of bytes (path_resolution(7)). Most are UTF-8, and a `String` is the way to write them. One
+/// that is not goes in as `[UInt8]`; a ``DirectoryEntry`` and a ``FileEvent`` can be used as a path themselves, and
+/// carry the bytes as they are.
 ///
 /// Types of other libraries conform in a line:
 ///
@@ -31,7 +32,8 @@ extension Array: PathConvertible where Element == UInt8 {
 struct KernelPath: Hashable, Sendable, CustomStringConvertible {
     private let terminated: [UInt8]
 
-    /// - Throws: ``SystemError``, EINVAL, for a path with a NUL in it: the kernel would take it for the end, and open another file.
+    /// - Throws: ``SystemError``, EINVAL, for a path with a NUL in it: the kernel would take it for the end, and open
+    ///   another file.
     init(_ path: some PathConvertible, for operation: SystemCall.Name) throws(SystemError) {
         let bytes = path.pathBytes
         guard !bytes.contains(0) else {

@@ -90,7 +90,8 @@ extension File {
 
     /// Makes a file without a name, open for reading and writing: it is gone when it is closed, or the process ends.
     ///
-    /// - Parameter directory: whose file system holds its bytes; nil is what the environment's `TMPDIR` says, or `/tmp`.
+    /// - Parameter directory: whose file system holds its bytes; nil is what the environment's `TMPDIR` says, or
+    ///   `/tmp`.
     /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``.
     public static func unnamed(in directory: String? = nil) async throws -> File {
         let parent = try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .open)
@@ -116,10 +117,11 @@ extension File {
 }
 
 extension Directory {
-    /// Makes a directory that nobody else knows, and removes it with all that is in it when a body has ended, whatever happened.
+    /// Makes a directory that nobody else knows, and removes it with all that is in it when a body has ended, whatever
+    /// happened.
     ///
-    /// As mkdtemp(3): nobody but this user may look into it (0700). What can't be removed, for its permissions or because others go
-    /// on putting files there, stays.
+    /// As mkdtemp(3): nobody but this user may look into it (0700). What can't be removed, for its permissions or
+    /// because others go on putting files there, stays.
     ///
     /// - Parameters:
     ///   - directory: where; nil is what the environment's `TMPDIR` says, or `/tmp`.

@@ -8,13 +8,13 @@ import Musl
 
 /// What a watcher watches, and the events that nobody has taken yet.
 ///
-/// **Recursive watches.** inotify watches one directory, not what is below. So each directory below gets a watch of its own, and a
-/// new one is dealt with when its event is read: first it is watched, then it is looked through. What was made in it before the watch
-/// is found by looking, what is made after the watch has an event, and what is made between the two has both: the event is left out
-/// then. So nothing is missed, however fast `mkdir -p` is.
+/// **Recursive watches.** inotify watches one directory, not what is below. So each directory below gets a watch of its
+/// own, and a new one is dealt with when its event is read: first it is watched, then it is looked through. What was
+/// made in it before the watch is found by looking, what is made after the watch has an event, and what is made between
+/// the two has both: the event is left out then. So nothing is missed, however fast `mkdir -p` is.
 ///
-/// A directory that is moved away is watched no more, and one that is moved in is as one that is new: what is in it is reported as
-/// created. That may say again what was known, and never too little.
+/// A directory that is moved away is watched no more, and one that is moved in is as one that is new: what is in it is
+/// reported as created. That may say again what was known, and never too little.
 struct WatchTable {
     /// What one watch stands for.
     private struct Watch {
@@ -210,7 +210,8 @@ struct WatchTable {
 
     /// Names that were found in a directory.
     ///
-    /// - Parameter isReported: whether they are new to the user. Otherwise their events, which may still be on their way, are told.
+    /// - Parameter isReported: whether they are new to the user. Otherwise their events, which may still be on their
+    ///   way, are told.
     mutating func find(_ entries: [RawDirectoryEntry], in path: KernelPath, watch number: Int32, isReported: Bool) {
         for entry in entries {
             if isReported {

@@ -140,6 +140,6 @@ public struct NotAPipeError: Error, Hashable, Sendable, CustomStringConvertible 
 
     public var description: String {
         "\(name) is no pipe, nor anything else that can be waited for: a regular file or a directory is always ready, and "
-            + "reading one may block the loop. Make a pipe with Pipe.makeNamed(path:)"
+            + "reading one may block the loop. Use File or Directory for it, or make a pipe with Pipe.makeNamed(path:)"
     }
 }

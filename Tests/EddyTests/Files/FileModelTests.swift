@@ -5,7 +5,8 @@ import Testing
 
 @testable import Eddy
 
-/// Random operations on a file and on an array, which must agree; with short reads and writes, interruptions, and cancelled tasks.
+/// Random operations on a file and on an array, which must agree; with short reads and writes, interruptions, and
+/// cancelled tasks.
 @Suite struct FileModel {
     /// A file as an array and a position.
     private struct Model {

@@ -83,7 +83,9 @@ private func code<T>(_ body: nonisolated(nonsending) () async throws -> T) async
         scratch.file("a", Array("old".utf8))
         let seen = Log<[UInt8]?>()
         let kernel = HookKernel { call, _ in
-            if [.pwrite, .fsync, .renameat2].contains(call.name) { seen.add(bytesOf(scratch("a"))) }
+            if call.name == .pwrite || call.name == .fsync || call.name == .renameat2 {
+                seen.add(bytesOf(scratch("a")))
+            }
             return nil
         }
         let counting = CountingKernel(over: kernel)
