@@ -95,10 +95,13 @@ public struct DeadlockError: Error, Sendable, CustomStringConvertible {
 public struct ParkedTask: Sendable, Hashable, CustomStringConvertible {
     /// The name it was started with.
     public let name: String?
+    /// Its number; nil where the loop does not know the task itself.
+    public internal(set) var id: TaskID?
     /// What it waits for, in words; nil when it does not wait for anything of the loop's.
     public let waitsFor: String?
 
     public var description: String {
-        "\(name.map { "'\($0)'" } ?? "a task without a name") (\(waitsFor ?? "not waiting on the loop"))"
+        let task = name.map { "'\($0)'" } ?? id.map { "task \($0)" } ?? "a task without a name"
+        return "\(task) (\(waitsFor ?? "not waiting on the loop"))"
     }
 }

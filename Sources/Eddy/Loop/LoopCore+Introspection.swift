@@ -7,7 +7,7 @@ extension LoopCore {
         var record = firstRecord
         while let each = record {
             if each.isRoot || !rootsOnly {
-                tasks.append(ParkedTask(name: each.name, waitsFor: each.waiter.map { describe($0) }))
+                tasks.append(ParkedTask(name: each.name, id: each.id, waitsFor: each.waiter.map { describe($0) }))
             }
             record = each.next
         }
@@ -17,8 +17,8 @@ extension LoopCore {
     /// Tasks that are parked, with what they wait for.
     func parkedTasks() -> [ParkedTask] {
         waiters.parked().map { waiter in
-            let name = waiter.pointee.record?.takeUnretainedValue().name
-            return ParkedTask(name: name, waitsFor: describe(waiter))
+            let record = waiter.pointee.record?.takeUnretainedValue()
+            return ParkedTask(name: record?.name, id: record?.id, waitsFor: describe(waiter))
         }
     }
 

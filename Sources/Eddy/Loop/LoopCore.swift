@@ -363,6 +363,8 @@ struct LoopCore: @unchecked Sendable {
         firstRecord?.previous = record
         firstRecord = record
         recordCount += 1
+        state.pointee.recordsMade &+= 1
+        record.number = state.pointee.recordsMade
         let reference = Unmanaged.passUnretained(record)
         records.insert(reference, record.key)
         runningRecord = reference

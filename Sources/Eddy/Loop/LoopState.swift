@@ -36,6 +36,9 @@ struct LoopState: ~Copyable {
     unowned(unsafe) var firstRecord: TaskRecord?
     /// The same by task.
     var records = RecordTable()
+    /// How many there have been: the last one's number.
+    var recordsMade: UInt64 = 0
+    let number = TaskID.nextLoop
     var recordCount = 0
     var rootCount = 0
     /// Tasks parked on a descriptor.

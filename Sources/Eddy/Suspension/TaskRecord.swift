@@ -7,8 +7,8 @@ import Synchronization
 /// One cancellation handler, installed where the task starts, covers all of its waits; the handler of a single wait would
 /// cost more than the wait itself. A wait finds the record through the loop: the record of the job that runs, or the table of
 /// all; and believes it only if it is the current task's own.
-// SAFETY: `waiter`, `next` and `previous` are touched on the loop's thread only; `key` is written once, before anybody else
-// knows the record, and `scope` by its creator, before the task begins. The rest is immutable, atomic or guarded.
+// SAFETY: `waiter`, `next` and `previous` are touched on the loop's thread only; `key` and `number` are written once, before anybody
+// else knows the record, and `scope` by its creator, before the task begins. The rest is immutable, atomic or guarded.
 @usableFromInline
 final class TaskRecord: @unchecked Sendable {
     /// Whoever makes a record holds the loop for as long as the task runs.
@@ -27,6 +27,8 @@ final class TaskRecord: @unchecked Sendable {
     let scope: CancelScope?
     /// The task, as the table knows it.
     private(set) var key: UInt = 0
+    /// Counted by the loop, when it enlists the record.
+    var number: UInt64 = 0
     // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
     unowned(unsafe) var next: TaskRecord?
     unowned(unsafe) var previous: TaskRecord?
@@ -53,6 +55,8 @@ final class TaskRecord: @unchecked Sendable {
         self.scope = scope
         cancellation = Atomic(hasHandler ? Self.notCancelled : Self.asksRuntime)
     }
+
+    var id: TaskID { TaskID(loop: core.state.pointee.number, number: number) }
 
     /// Is the task cancelled? Asked by itself.
     var isCancelled: Bool {

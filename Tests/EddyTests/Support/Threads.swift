@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import Testing
 
 @testable import Eddy
 
@@ -50,4 +51,14 @@ func onThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async thr
     do { try await hasEnded.wait() } catch {}
     thread.join()
     return try result.all[0].get()
+}
+
+/// Lets other threads go until a condition holds. For what only another thread can bring, which may be one of the global pool
+/// that other tests occupy for a while.
+func eventually(_ condition: () -> Bool) async throws {
+    for _ in 0..<60_000 {
+        if condition() { return }
+        try await sleep(for: .milliseconds(1))
+    }
+    Issue.record("the condition does not hold after a minute")
 }

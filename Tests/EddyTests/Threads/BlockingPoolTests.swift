@@ -32,16 +32,6 @@ final class CallGate: Sendable {
     }
 }
 
-/// Lets other threads go until a condition holds. For what only another thread can bring, which may be one of the global pool
-/// that other tests occupy for a while.
-func eventually(_ condition: () -> Bool) async throws {
-    for _ in 0..<60_000 {
-        if condition() { return }
-        try await sleep(for: .milliseconds(1))
-    }
-    Issue.record("the condition does not hold after a minute")
-}
-
 @Suite struct BlockingPools {
     @Test func aCallReturnsItsValueAndThrowsItsError() throws {
         let pool = BlockingPool()
