@@ -23,7 +23,8 @@ import Testing
         #expect(run.output.hasSuffix("child was stopped\nparent: 42\n"), "\(run.output)")
     }
 
-    @Test("H6: a forked child may run a loop of its own, with threads of its own")
+    @Test(
+        "H6: a forked child may run a loop of its own, with threads of its own", .disabled(if: isUnderThreadSanitizer))
     func aChildMayHaveALoop() throws {
         #expect(
             try FixtureRun("fork-new-loop").output == "child: true false 5\nchild has ended\nparent: 2\n")
@@ -39,13 +40,13 @@ import Testing
         #expect(try FixtureRun("offload-cancelled").output == "told\n")
     }
 
-    @Test("H5: a deadlock is diagnosed although calls were made on threads")
+    @Test("H5: a deadlock is diagnosed although calls were made on threads", .disabled(if: isUnderThreadSanitizer))
     func aDeadlockAfterACall() throws {
         let run = try FixtureRun("offload-then-deadlock")
         #expect(run.output.contains("thrown DeadlockError"), "\(run.output)")
     }
 
-    @Test func aLoopOnAThreadBesideTheHostIsGoneAfterItsScope() throws {
+    @Test(.disabled(if: isUnderThreadSanitizer)) func aLoopOnAThreadBesideTheHostIsGoneAfterItsScope() throws {
         #expect(try FixtureRun("thread-beside-host").output == "main thread: false, threads: 1\n")
     }
 
