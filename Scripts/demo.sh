@@ -223,4 +223,30 @@ else
     echo "no redis-server here"
 fi
 
+say "run-commands: commands side by side, and their end"
+status=0
+"$programs/run-commands" 'echo one' 'echo two; exit 3' >"$scratch/commands" 2>&1 || status=$?
+cat "$scratch/commands"
+contains '^\[1\] one$' "$scratch/commands" && contains '^\[2\] two$' "$scratch/commands" || fail "a command's line is missing"
+[ "$status" = 1 ] || fail "one command failed, and the status is $status"
+"$programs/run-commands" --grace 1 'echo ready; sleep 600' >"$scratch/interrupted" 2>&1 &
+commands=$!
+running+=("$commands")
+eventually contains ready "$scratch/interrupted"
+kill -TERM "$commands"
+wait "$commands" || true
+! pgrep -P "$commands" >/dev/null || fail "a command is left over"
+
+say "tail-follow: a file as it grows"
+echo first >"$scratch/followed"
+"$programs/tail-follow" "$scratch/followed" >"$scratch/tail" &
+tail=$!
+running+=("$tail")
+eventually contains first "$scratch/tail"
+echo second >>"$scratch/followed"
+eventually contains second "$scratch/tail"
+kill -TERM "$tail"
+wait "$tail" || true
+cat "$scratch/tail"
+
 say "everything did what it should"

@@ -179,6 +179,9 @@ final class ChildProcess: @unchecked Sendable {
     /// The loop ends before the process does: it is killed, and a thread reaps it.
     private func abandon() {
         send(.kill, toGroup: hasOwnGroup)
+        // It holds this object, which holds the loop that it is a timer of.
+        if let killTimer { core.reactor.cancel(killTimer) }
+        killTimer = nil
         look()
         guard !hasEnded.isSet else { return }
         stopWatching()

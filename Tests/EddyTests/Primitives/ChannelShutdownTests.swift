@@ -103,6 +103,9 @@ import Testing
         }
         loop.post { goOn() }
         #expect(ran.value == 1)
+        // What was given up on holds the loop: it is led to its end.
+        for _ in 0..<5 { loop.post {} }
+        #expect(jobs.value == 3 * LoopCore.maximumRounds)
     }
 
     @Test func receiversOfALoopThatHasEndedAreOutOfTheQueue() throws {
