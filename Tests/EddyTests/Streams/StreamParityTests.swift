@@ -174,6 +174,17 @@ private final class FailingReader: ByteReader {
         #expect(try await reader.readToEnd(upTo: 5) == "chunk".bytes)
     }
 
+    @Test func aPipeIsReadToItsEndThoughItHasMoreThanALineMayHave() throws {
+        try EventLoop.runLeakChecked { _ in
+            let (input, output) = try await Eddy.Pipe.make()
+            let reader = BufferedReader(input, limit: 1)
+            try await output.write("data")
+            #expect(await errorOf { try await reader.readLine() } is OverrunError)
+            try await output.finishWriting()
+            #expect(try await reader.readToEnd(upTo: 100) == "data".bytes)
+        }
+    }
+
     @Test func aLimitThatAllowsNothingIsForEmptyLinesAndANegativeOneIsRefused() async throws {
         let reader = BufferedReader(ScriptedReader("\nx\n"), limit: 0)
         #expect(try await reader.readLine() == "")
@@ -330,6 +341,13 @@ private final class FailingReader: ByteReader {
             let server = try await { try await connectedStreams().server }()
             #expect(try await server.read(atMost: 1) == [])
         }
+    }
+
+    @Test func aConnectionThatOutlivesItsLoopDoesNotOutliveItsLastReference() throws {
+        let pair = DescriptorPair.sockets()
+        let stream = Box(try onLoop { loop in try pair.takeStream(on: loop) })
+        stream.drop()
+        #expect(hasEnded(pair.second))
     }
 
     // MARK: - Servers
