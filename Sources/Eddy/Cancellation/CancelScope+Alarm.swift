@@ -62,11 +62,13 @@ extension CancelScope {
             do { try await Task.sleep(for: MonotonicInstant.now.duration(to: alarm)) } catch { return }
             alarmRang()
         }
-        let isLate = state.withLock { state in
-            state.sleeper = sleeper
-            return state.hasEnded
+        // Whoever moved the alarm meanwhile arms it as well. Only one that is still right may take the other's place.
+        let superfluous = state.withLock { state -> Task<Void, Never>? in
+            guard !state.hasEnded, state.alarm == alarm else { return sleeper }
+            defer { state.sleeper = sleeper }
+            return state.sleeper
         }
-        if isLate { sleeper.cancel() }
+        superfluous?.cancel()
     }
 
     /// A time is over: of the deadline, or of the grace. One that was moved meanwhile is waited for again.
@@ -96,6 +98,7 @@ extension CancelScope {
                 state.timer = nil
                 state.otherTimer = nil
                 state.sleeper = nil
+                state.failure = nil
             }
             return (state.timer, state.otherTimer, state.sleeper, state.failure)
         }

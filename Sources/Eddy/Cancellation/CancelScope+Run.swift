@@ -30,20 +30,18 @@ extension CancelScope {
         armAtBeginning()
         await withoutActuallyEscaping(body) { body in
             self.body = body
-            let record = LoopCore.current?.currentRecord()?.takeUnretainedValue()
-            if record?.isCancelled ?? Task.isCancelled { callerWasCancelled() }
-            let task = start()
-            if !hasEndedOnLoop {
-                if let record {
-                    if record.wait(for: self) { callerWasCancelled() }
-                    await task.value
-                    _ = record.wait(for: nil)
-                } else {
-                    await withTaskCancellationHandler {
-                        await task.value
-                    } onCancel: {
-                        callerWasCancelled()
-                    }
+            // Linked before the body begins: it may look at `Task.isCancelled` for long before its first wait.
+            if let record = LoopCore.current?.currentRecord()?.takeUnretainedValue() {
+                if record.wait(for: self) { callerWasCancelled() }
+                let task = start()
+                if !hasEndedOnLoop { await task.value }
+                _ = record.wait(for: nil)
+            } else {
+                await withTaskCancellationHandler {
+                    let task = start()
+                    if !hasEndedOnLoop { await task.value }
+                } onCancel: {
+                    callerWasCancelled()
                 }
             }
             // Before the closure's time is over.

@@ -160,7 +160,8 @@ public func cancelling<T>(
     let result = try await withCancelScope { scope in
         let watcher = startBeside {
             do { try await event() } catch {
-                if !(error is CancellationError && Task.isCancelled) { failure.withLock { $0 = error } }
+                // What it throws when the body has ended is the end of the watch, whatever it is called.
+                if !Task.isCancelled { failure.withLock { $0 = error } }
                 return scope.cancel()
             }
             scope.cancel()
