@@ -3,6 +3,7 @@ import EddyReactor
 // What ends a scope's time: a timer of the loop that it was opened on, which is touched on the loop's thread only; off any
 // loop a task that sleeps.
 extension CancelScope {
+    /// - Precondition: the body has not ended; after it the loop may be gone.
     var now: MonotonicInstant { core?.kernel.now() ?? .now }
 
     /// Sets the first alarm, before anybody else knows the scope.
@@ -34,7 +35,9 @@ extension CancelScope {
         if core.isCurrent {
             updateTimer(core)
         } else {
-            core.loop.post { self.updateTimer(core) }
+            // Held while it is told: as soon as the body has ended, the loop may go away.
+            let loop = state.withLock { $0.hasEnded ? nil : core.loop }
+            loop?.post { self.updateTimer(core) }
         }
     }
 

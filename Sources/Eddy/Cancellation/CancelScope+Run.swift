@@ -101,7 +101,7 @@ extension CancelScope {
             state.record = record
             return state.isCancelling
         }
-        if isLate { CancelledBody(task: TaskReference(retaining: task), record: record).cancel() }
+        if isLate { CancelledBody(task: task, record: record).cancel() }
         return record
     }
 

@@ -444,6 +444,32 @@ private struct BodyError: Error {}
         #expect(released == nil)
     }
 
+    @Test func aScopeMayOutliveItsLoop() throws {
+        let scopes = Log<CancelScope>()
+        weak var released: EventLoop?
+        do {
+            let loop = try makeLoop(VirtualTimeKernel())
+            released = loop
+            try loop.run {
+                try await withCancelScope(deadline: .now + .seconds(1)) { scopes.add($0) }
+                let now = WallClock().now
+                try await withDeadline(now.advanced(by: .seconds(1)), clock: WallClock()) {
+                    scopes.add(try #require(CancelScope.current))
+                }
+            }
+            loop.close()
+        }
+        #expect(released == nil)
+        for scope in scopes.all {
+            scope.extend(to: .seconds(5))
+            #expect(scope.effectiveDeadline == scope.deadline)
+            scope.deadline = nil
+            #expect(scope.effectiveDeadline == nil)
+            scope.cancel()
+            #expect(!scope.isCancelled)
+        }
+    }
+
     @Test func aScopeDoesNotKeepItsBodysError() throws {
         final class Trace: Error, Sendable {}
         let scope = try onLoop { _ in
