@@ -55,8 +55,8 @@ extension CancelScope {
 
     private func start() -> Task<Void, Never> {
         let address = UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque())
-        // In a guest loop an unstructured task has to be told where to run.
-        if let core, !core.isHost { return Self.start(address, on: core.loop) }
+        // In a guest loop an unstructured task has to be told where to run, also by a caller that is with an actor elsewhere.
+        if let loop = core.map({ $0.loop }) ?? .current, !loop.core.isHost { return Self.start(address, on: loop) }
         return Self.start(address)
     }
 

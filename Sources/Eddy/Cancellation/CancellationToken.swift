@@ -183,8 +183,8 @@ public func cancelling<T>(
 
 /// Starts a task beside the running one, on its loop.
 private func startBeside(_ body: @escaping @Sendable () async -> Void) -> Task<Void, Never> {
-    if let core = LoopCore.current, !core.isHost {
-        return Task(executorPreference: core.loop) { try? await covered { await body() } }
+    if let loop = EventLoop.current, !loop.core.isHost {
+        return Task(executorPreference: loop) { try? await covered { await body() } }
     }
     return Task { try? await covered { await body() } }
 }

@@ -470,6 +470,18 @@ private struct BodyError: Error {}
         }
     }
 
+    @Test func inAnActorElsewhereTheBodyStillPrefersItsGuestLoop() async throws {
+        @concurrent @Sendable func isOnLoop(_ loop: EventLoop) async -> Bool { loop.isCurrent }
+        @MainActor @Sendable func onMain(_ loop: EventLoop) async throws -> [Bool] {
+            let without = await isOnLoop(loop)
+            let inTimeout = try await withTimeout(.seconds(86_400)) { await isOnLoop(loop) }
+            let inShield = try await withTaskCancellationShield { await isOnLoop(loop) }
+            return [without, inTimeout, inShield]
+        }
+        let found = try await offPool { loop in try await onMain(loop) }
+        #expect(found == [true, true, true])
+    }
+
     @Test func aScopeDoesNotKeepItsBodysError() throws {
         final class Trace: Error, Sendable {}
         let scope = try onLoop { _ in
