@@ -3,6 +3,7 @@ import EddyReactor
 // What ends a scope's time: a timer of the loop that it was opened on, which is touched on the loop's thread only; off any
 // loop a task that sleeps.
 extension CancelScope {
+    /// - Precondition: the body has not ended; after it the loop may be gone.
     var now: MonotonicInstant { core?.kernel.now() ?? .now }
 
     /// Sets the first alarm, before anybody else knows the scope.
@@ -34,7 +35,9 @@ extension CancelScope {
         if core.isCurrent {
             updateTimer(core)
         } else {
-            core.loop.post { self.updateTimer(core) }
+            // Held while it is told: as soon as the body has ended, the loop may go away.
+            let loop = state.withLock { $0.hasEnded ? nil : core.loop }
+            loop?.post { self.updateTimer(core) }
         }
     }
 
@@ -62,11 +65,13 @@ extension CancelScope {
             do { try await Task.sleep(for: MonotonicInstant.now.duration(to: alarm)) } catch { return }
             alarmRang()
         }
-        let isLate = state.withLock { state in
-            state.sleeper = sleeper
-            return state.hasEnded
+        // Whoever moved the alarm meanwhile arms it as well. Only one that is still right may take the other's place.
+        let superfluous = state.withLock { state -> Task<Void, Never>? in
+            guard !state.hasEnded, state.alarm == alarm else { return sleeper }
+            defer { state.sleeper = sleeper }
+            return state.sleeper
         }
-        if isLate { sleeper.cancel() }
+        superfluous?.cancel()
     }
 
     /// A time is over: of the deadline, or of the grace. One that was moved meanwhile is waited for again.
@@ -96,6 +101,7 @@ extension CancelScope {
                 state.timer = nil
                 state.otherTimer = nil
                 state.sleeper = nil
+                state.failure = nil
             }
             return (state.timer, state.otherTimer, state.sleeper, state.failure)
         }

@@ -30,20 +30,18 @@ extension CancelScope {
         armAtBeginning()
         await withoutActuallyEscaping(body) { body in
             self.body = body
-            let record = LoopCore.current?.currentRecord()?.takeUnretainedValue()
-            if record?.isCancelled ?? Task.isCancelled { callerWasCancelled() }
-            let task = start()
-            if !hasEndedOnLoop {
-                if let record {
-                    if record.wait(for: self) { callerWasCancelled() }
-                    await task.value
-                    _ = record.wait(for: nil)
-                } else {
-                    await withTaskCancellationHandler {
-                        await task.value
-                    } onCancel: {
-                        callerWasCancelled()
-                    }
+            // Linked before the body begins: it may look at `Task.isCancelled` for long before its first wait.
+            if let record = LoopCore.current?.currentRecord()?.takeUnretainedValue() {
+                if record.wait(for: self) { callerWasCancelled() }
+                let task = start()
+                if !hasEndedOnLoop { await task.value }
+                _ = record.wait(for: nil)
+            } else {
+                await withTaskCancellationHandler {
+                    let task = start()
+                    if !hasEndedOnLoop { await task.value }
+                } onCancel: {
+                    callerWasCancelled()
                 }
             }
             // Before the closure's time is over.
@@ -57,8 +55,8 @@ extension CancelScope {
 
     private func start() -> Task<Void, Never> {
         let address = UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque())
-        // In a guest loop an unstructured task has to be told where to run.
-        if let core, !core.isHost { return Self.start(address, on: core.loop) }
+        // In a guest loop an unstructured task has to be told where to run, also by a caller that is with an actor elsewhere.
+        if let loop = core.map({ $0.loop }) ?? .current, !loop.core.isHost { return Self.start(address, on: loop) }
         return Self.start(address)
     }
 
@@ -103,7 +101,7 @@ extension CancelScope {
             state.record = record
             return state.isCancelling
         }
-        if isLate { CancelledBody(task: TaskReference(retaining: task), record: record).cancel() }
+        if isLate { CancelledBody(task: task, record: record).cancel() }
         return record
     }
 

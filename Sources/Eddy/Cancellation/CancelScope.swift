@@ -160,6 +160,8 @@ public final class CancelScope: @unchecked Sendable {
 
     /// Gives the body a new deadline, counted from now. asyncio's `Timeout.reschedule`.
     public func extend(to remaining: Duration) {
+        // When the body has ended, the loop and its clock may be gone.
+        let now = state.withLock { $0.hasEnded ? MonotonicInstant.now : self.now }
         deadline = now.advanced(by: remaining)
     }
 
@@ -168,8 +170,11 @@ public final class CancelScope: @unchecked Sendable {
     ///
     /// - Complexity: O(n) in the depth.
     public var effectiveDeadline: LoopClock.Instant? {
-        var own = deadline
-        if let other = otherDeadline.flatMap({ $0.asOfNow(core) }) { own = own.map { min($0, other) } ?? other }
+        let own = state.withLock { state -> MonotonicInstant? in
+            // When the body has ended, the loop and its clocks may be gone.
+            guard !state.hasEnded, let other = otherDeadline?.asOfNow(core) else { return state.deadline }
+            return state.deadline.map { min($0, other) } ?? other
+        }
         guard case .follows = link, let outer = parent?.effectiveDeadline else { return own }
         return own.map { min($0, outer) } ?? outer
     }
@@ -197,14 +202,23 @@ extension CancelScope.State {
         guard !isCancelling else { return nil }
         isCancelling = true
         guard task != 0 else { return nil }
-        return CancelledBody(task: TaskReference(retaining: task), record: record)
+        return CancelledBody(task: task, record: record)
     }
 }
 
 /// A scope's task that is about to be cancelled.
 struct CancelledBody: Sendable {
-    let task: TaskReference
-    let record: TaskRecord?
+    private let task: TaskReference
+    private let record: TaskRecord?
+    /// Held, because the body, its run and the loop may all have ended before this is used.
+    private let loop: EventLoop?
+
+    /// - Precondition: the task has not ended, and will not before this returns.
+    init(task: UInt, record: TaskRecord?) {
+        self.task = TaskReference(retaining: task)
+        self.record = record
+        loop = record?.core.loop
+    }
 
     func cancel() {
         task.cancel()

@@ -160,7 +160,8 @@ public func cancelling<T>(
     let result = try await withCancelScope { scope in
         let watcher = startBeside {
             do { try await event() } catch {
-                if !(error is CancellationError && Task.isCancelled) { failure.withLock { $0 = error } }
+                // What it throws when the body has ended is the end of the watch, whatever it is called.
+                if !Task.isCancelled { failure.withLock { $0 = error } }
                 return scope.cancel()
             }
             scope.cancel()
@@ -182,8 +183,8 @@ public func cancelling<T>(
 
 /// Starts a task beside the running one, on its loop.
 private func startBeside(_ body: @escaping @Sendable () async -> Void) -> Task<Void, Never> {
-    if let core = LoopCore.current, !core.isHost {
-        return Task(executorPreference: core.loop) { try? await covered { await body() } }
+    if let loop = EventLoop.current, !loop.core.isHost {
+        return Task(executorPreference: loop) { try? await covered { await body() } }
     }
     return Task { try? await covered { await body() } }
 }
