@@ -90,7 +90,7 @@ extension FrameFormat {
         JSONCodec(base: .byteLines(maximum: maximum), decoder: decoder, encoder: encoder)
     }
 
-    /// A value of JSON in each frame of another format, for instance ``Eddy/FrameFormat/contentLength(maximum:)``.
+    /// A value of JSON in each frame of another format, for instance ``/Eddy/FrameFormat/contentLength(maximum:)``.
     ///
     /// ```swift
     /// let peer = stream.framed(.json(Message.self, in: .contentLength(maximum: 1 << 20)))

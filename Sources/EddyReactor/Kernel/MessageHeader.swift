@@ -16,7 +16,7 @@ public struct MessageHeader {
     public var control: UnsafeMutableRawPointer?
     /// Their length in bytes; after receiving, as the kernel says.
     public var controlLength = 0
-    /// MSG_ flags; after receiving, what the kernel has to say: ``SocketFlags``.
+    /// MSG_ flags; after receiving, what the kernel has to say: `SocketFlags`.
     public var flags: Int32 = 0
 
     /// An empty header.

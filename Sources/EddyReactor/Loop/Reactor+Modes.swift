@@ -41,7 +41,9 @@ extension Reactor {
     /// In mode ``Mode/edge`` it does the same for readiness that was not used up. The others need it only to change the interest.
     /// A registration that is gone is ignored, and so is one made without a mode.
     ///
-    /// - Parameter interest: what to report from now on; nil leaves that as it is.
+    /// - Parameters:
+    ///   - id: the registration.
+    ///   - interest: what to report from now on; nil leaves that as it is.
     /// - Throws: ``SystemError``: ENOENT or EBADF when the descriptor was closed without being deregistered.
     /// - Complexity: O(1), one `epoll_ctl`, two in mode ``Mode/exclusive``.
     public func rearm(_ id: RegistrationID, for interest: Interest? = nil) throws(SystemError) {

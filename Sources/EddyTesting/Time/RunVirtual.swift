@@ -12,13 +12,15 @@ extension EventLoop {
     /// ```
     ///
     /// Eddy's `sleep`, ticks, timeouts and callback timers live in that time, and `LoopClock.now` shows it. Where the loop hosts
-    /// the process (see ``Mode``), stock `Task.sleep` lives in it too; `ContinuousClock.now` does not. Descriptors are real: time
+    /// the process (see ``/Eddy/EventLoop/Mode``), stock `Task.sleep` lives in it too; `ContinuousClock.now` does not. Descriptors are real: time
     /// jumps over bytes that another process has not sent yet.
     ///
     /// - Parameters:
+    ///   - name: of the main task.
+    ///   - configuration: of the loop. Its kernel answers all but the clock.
     ///   - patience: when no deadline is left, how long to wait, really, for something from outside.
     ///   - body: the main task.
-    /// - Throws: what the body throws; ``DeadlockError`` when the main task can never go on.
+    /// - Throws: what the body throws; ``/Eddy/DeadlockError`` when the main task can never go on.
     public static func runVirtual<T: Sendable>(
         name: String? = nil, configuration: Configuration = Configuration(), patience: Duration = .seconds(10),
         _ body: @escaping @Sendable () async throws -> T
