@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Names each public function of the libraries that may suspend and whose documentation comment does not say what
-cancellation does to it. Who waits must know what is lost, and what is left, when the wait is cancelled.
+"""Names each public function of the libraries that may suspend and does not say what cancellation does to it. Who waits
+must know what is lost, and what is left, when the wait is cancelled.
 
-A comment says it with the word "Cancellation", "cancelled", "cancels" or "cancellation" in it; a member of a protocol
-that others implement says it at the requirement.
+    Scripts/cancellation-notes.py FOLDER...
+
+A documentation comment says it with a word of the family of "cancel", or by "as ``another(_:)``". For an iterator's `next`
+its sequence, in the same file, may say it. What has no comment has that of the requirement that it meets.
 """
 import pathlib
 import re
@@ -11,36 +13,28 @@ import sys
 
 DECLARATION = re.compile(r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*public\s+(?:[a-z]+(?:\(\w+\))?\s+)*?(func|init|subscript|var)\b")
 ATTRIBUTE = re.compile(r"^\s*@\w+(\([^)]*\))?\s*$")
-SAYS_IT = re.compile(r"[Cc]ancel")
+SAYS_IT = re.compile(r"[Cc]ancel|[Aa]s (?:for )?``|[Aa]s the \w+'s own")
 
 
 def signature(lines, start):
-    """The declaration from its first line up to the brace that opens its body, or its last line in a protocol."""
+    """The declaration without what stands in parentheses: an `async` of a parameter does not make its function suspend."""
     text, depth = "", 0
     for line in lines[start:start + 30]:
-        code = line.split("//")[0]
-        for character in code:
-            if character == "{" and depth == 0:
+        for character in line.split("//")[0] + " ":
+            if character in ")]":
+                depth -= 1
+            if depth == 0:
+                if character == "{":
+                    return text
+                text += character
+            if character in "([":
+                depth += 1
+        # A requirement of a protocol has no body: it ends where the next comment or declaration begins.
+        if depth == 0 and not text.rstrip().endswith(("func", "=", "->")) and "\n" not in text:
+            following = lines[start + 1] if start + 1 < len(lines) else ""
+            if re.match(r"^\s*(///|public|@|func|var|}|$)", following):
                 return text
-            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
-            text += character
-        text += " "
-        if depth == 0 and not code.rstrip().endswith(("(", ",", "->", "async", "throws")):
-            following = lines[start + text.count("\n") + 1:start + 2]
-            if not following or not re.match(r"^\s*(async|throws|->|where|\{)", following[0]):
-                pass
     return text
-
-
-def without_parameters(text):
-    """What stands outside of parentheses: `async` of a closure parameter does not make its function suspend."""
-    result, depth = "", 0
-    for character in text:
-        depth -= character == ")"
-        if depth == 0:
-            result += character
-        depth += character == "("
-    return result
 
 
 def comment_above(lines, number):
@@ -56,18 +50,25 @@ def comment_above(lines, number):
 
 def violations(path):
     lines = path.read_text().splitlines()
+    of_sequence = "\n".join(line for line in lines if line.lstrip().startswith("///"))
     for number, line in enumerate(lines):
         match = DECLARATION.match(line)
         if not match:
             continue
-        outside = without_parameters(signature(lines, number))
         if match[1] == "var":
             suspends = any("get async" in text for text in lines[number:number + 3])
         else:
-            suspends = re.search(r"\basync\b", outside)
-        if suspends and not SAYS_IT.search(comment_above(lines, number)):
+            suspends = re.search(r"\basync\b", signature(lines, number))
+        if not suspends:
+            continue
+        comment = comment_above(lines, number)
+        if re.search(r"func next\(", line):
+            comment += of_sequence
+        if comment and not SAYS_IT.search(comment):
             yield f"{path}:{number + 1}: {line.strip()}"
 
 
-found = [each for root in sys.argv[1:] for path in sorted(pathlib.Path(root).rglob("*.swift")) for each in violations(path)]
-print("\n".join(found), end="\n" if found else "")
+for root in sys.argv[1:]:
+    for path in sorted(pathlib.Path(root).rglob("*.swift")):
+        for each in violations(path):
+            print(each)
