@@ -13,7 +13,7 @@ struct HostFixture {
             let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name]
                 ?? clockScenarios[name]
                 ?? signalScenarios[name]
-                ?? runnerScenarios[name] ?? toolkitScenarios[name]
+                ?? runnerScenarios[name] ?? toolkitScenarios[name] ?? endingScenarios[name] ?? reportScenarios[name]
         else {
             print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
             exit(64)

@@ -155,7 +155,8 @@ extension LoopCore {
             main.isDone.store(true, ordering: .releasing)
         }
         var graceTimer: TimerID?
-        signals?.onSignal = {
+        signals?.onSignal = { number in
+            loop.configuration.endingSignal?.note(number)
             guard let policy else { return handle.cancel() }
             loop.shutdown.begin(grace: policy.grace)
             graceTimer = reactor.schedule(after: policy.grace) { handle.cancel() }
