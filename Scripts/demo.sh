@@ -143,16 +143,16 @@ eventually contains '^bob: hello ada$' "$scratch/ada"
 exec 5<>"/dev/tcp/127.0.0.1/$port"
 echo sleepy >&5
 eventually contains 'sleepy has joined' "$scratch/ada"
-hundred_lines=$(for number in $(seq 100); do printf '%0100d\n' "$number"; done)
-for _ in $(seq 200); do
+hundred_lines=$(for number in $(seq 100); do printf '%0500d\n' "$number"; done)
+for round in $(seq 200); do
     if contains 'sleepy was dropped' "$scratch/ada"; then break; fi
-    echo "$hundred_lines" >&4
-    sleep 0.02
+    printf '%s\nround %d\n' "$hundred_lines" "$round" >&4
+    eventually contains "^bob: round $round\$" "$scratch/ada"
 done
 eventually contains 'sleepy was dropped: too slow' "$scratch/ada"
 echo 'still here' >&3
 eventually contains '^ada: still here$' "$scratch/bob"
-grep -v '^bob: 0' "$scratch/ada"
+grep -v '^bob: [0r]' "$scratch/ada"
 stop chat "$server"
 eventually contains 'the server ends. Good bye' "$scratch/ada"
 exec 3>&- 4>&- 5>&-
@@ -162,6 +162,7 @@ wait "$bob" || fail "bob's client ended with status $?"
 say "http-hello: says hello"
 start http http-hello
 printf 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n' | client "$port" | tee "$scratch/answer"
+echo
 contains '^HTTP/1.1 200 ' "$scratch/answer" && contains 'Hello, World!' "$scratch/answer" || fail "http-hello did not say hello"
 printf 'POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n' | client "$port" >"$scratch/answer"
 contains '^HTTP/1.1 501 ' "$scratch/answer" || fail "http-hello took a transfer encoding"
@@ -249,4 +250,4 @@ wait "$tail" || true
 cat "$scratch/tail"
 
 say "everything did what it should"
-[ ${#skipped[@]} -eq 0 ] || printf 'demo: %d parts were skipped: %s\n' ${#skipped[@]} "$(printf '%s; ' "${skipped[@]}")" >&2
+[ ${#skipped[@]} -eq 0 ] || printf 'demo: %d parts were skipped:%s\n' ${#skipped[@]} "$(printf ' %s;' "${skipped[@]}")" >&2

@@ -47,14 +47,19 @@ install() {
     local one_by_one=$1 as_root=() apt
     command -v apt-get >/dev/null || { echo "setup: no apt-get here: install what corresponds to ${packages[*]}" >&2; return 1; }
     if [ "$(id -u)" -ne 0 ]; then
+        as_root=(sudo)
         # Nobody waits for a password in front of a test.
-        as_root=(sudo $([ -z "$one_by_one" ] || echo -n))
+        [ -z "$one_by_one" ] || as_root+=(--non-interactive)
         "${as_root[@]}" true 2>/dev/null || { echo "setup: root, or sudo, is needed to install ${packages[*]}" >&2; return 1; }
     fi
     apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -qq -y -o Dpkg::Use-Pty=0 -o Acquire::Retries=1
         -o Acquire::http::Timeout=20)
     echo "setup: installing ${packages[*]}" >&2
-    "${apt[@]}" update >&2 || [ -n "$one_by_one" ] || return 1
+    # Without a network there is one more attempt, with what is here, and not one for each package.
+    if ! "${apt[@]}" -o APT::Update::Error-Mode=any update >&2; then
+        [ -n "$one_by_one" ] || return 1
+        one_by_one=
+    fi
     # libstdc++'s headers have their version in the package's name; the newest is the compiler's default.
     for index in "${!packages[@]}"; do
         if [ "${packages[$index]}" = libstdc++-dev ]; then
