@@ -5,14 +5,18 @@ FORMATTED := Sources Tests Package.swift $(wildcard Benchmarks/Sources Benchmark
 # Each kind of build has a directory of its own, so that they do not rebuild each other's work. The optimised one is the strict one.
 OPTIMISED := -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors --scratch-path .build-optimised
 
+# The tests that have volumes to run: ten million wakes, a million waits that three threads end, and so on.
+STRESS := noWakeIsLostUnderStress|threadsRaceForAWait|OneOutcome.cancellationLosesNoBytes|cancelledWaitsLeaveNothing|shortTimersAreNeitherEarlyNorSpinning
+
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench gate check format docs clean
+.PHONY: help setup build demo test stress bench gate check format docs clean
 
 help:
 	@echo "make setup    install what is missing, with apt: headers, a linker, and what tests and examples talk to"
 	@echo "make build    build everything, in debug and in release mode"
-	@echo "make demo     run the examples on real input: hello, a million sleepers, an echo server"
-	@echo "make test     run every test"
+	@echo "make demo     run the examples on real input: hello, a million sleepers, an echo server; sets up what it can before"
+	@echo "make test     run every test; sets up what it can before"
+	@echo "make stress   the volumes, under the thread sanitizer: ten million wakes, a million races; STRESS=Name for another test"
 	@echo "make bench    run the benchmarks beside their peers, 25 minutes; SUBJECT=echo PEERS=\"tokio nio\" ROUNDS=9 QUICK=1"
 	@echo "make gate     compare instructions, allocations and system calls with their limits"
 	@echo "make check    formatting, rules, tests in release with warnings as errors and under both sanitizers, promised counts, the gate"
@@ -28,11 +32,14 @@ build:
 	swift build -c release
 
 demo:
-	swift build -c release
-	@Scripts/demo.sh
+	@Scripts/setup.sh bash -c 'swift build -c release && Scripts/demo.sh'
 
 test:
-	swift test
+	@Scripts/setup.sh Scripts/test.sh
+
+# One after another, so that memory is one test's own. Built where the sanitizer's build of `make check` is.
+stress:
+	EDDY_STRESS=1 swift test --no-parallel --sanitize=thread --scratch-path .build-tsan --filter '$(STRESS)'
 
 bench:
 	Benchmarks/bench.py $(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(PEERS),--peers "$(PEERS)") \

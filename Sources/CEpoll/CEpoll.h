@@ -913,6 +913,17 @@ extern int clone(int (*)(void *), void *, int, void *, ...);
 #define EDDY_CLONE clone
 #endif
 
+// A child whose parent ignores SIGCHLD, or has SA_NOCLDWAIT for it, is gone when it ends, and nobody learns how (waitid(2), NOTES).
+// An ignored signal is inherited through execve(2), so mostly nobody here has asked for that. A handler stays.
+static inline void eddy_keep_children(void) {
+    struct sigaction action;
+    if (sigaction(SIGCHLD, (struct sigaction *)0, &action) != 0) return;
+    if (action.sa_handler != SIG_IGN && !(action.sa_flags & SA_NOCLDWAIT)) return;
+    if (action.sa_handler == SIG_IGN) action.sa_handler = SIG_DFL;
+    action.sa_flags &= ~SA_NOCLDWAIT;
+    sigaction(SIGCHLD, &action, (struct sigaction *)0);
+}
+
 // Starts a child process. Answers its number, or -errno.
 static inline long eddy_spawn_process(struct eddy_spawn *spawn) {
     // As glibc's posix_spawn does it, with a descriptor of the process from the start (CLONE_PIDFD, Linux 5.2), and with the step that
@@ -923,6 +934,7 @@ static inline long eddy_spawn_process(struct eddy_spawn *spawn) {
     spawn->process_descriptor = -1;
     spawn->failed_step = 0;
     spawn->error = 0;
+    eddy_keep_children();
     sigset_t all, former;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &former);

@@ -110,4 +110,68 @@ nonisolated(unsafe) let signalScenarios: [String: () throws -> Void] = [
                 error: .standardOutput)
         }
     },
+    // A parent that ignores SIGCHLD hands that down: the kernel would let our children go before anybody knows how they ended.
+    "process-sigchld-ignored": {
+        signal(SIGCHLD, SIG_IGN)
+        becomeScenario("process-many")
+    },
+    "process-many": { try countRuns() },
+    // As the above, with a handler of somebody's, which stays.
+    "process-sigchld-nowait": {
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { _ in handledChildren += 1 }
+        action.sa_flags = SA_NOCLDWAIT
+        // Whoever has started this may have blocked it.
+        ProcessSignals.setBlocked(SIGCHLD, false)
+        sigaction(SIGCHLD, &action, nil)
+        try countRuns()
+        print("handled: \(handledChildren == 100)")
+    },
+    // Entries that are no UTF-8, that have no name, or no equals sign, or that are there twice.
+    "process-environment": {
+        let entries: [[UInt8]] = [
+            Array("EDDY_A=".utf8) + [0xff, 0xc3, 0x28], [0xfe, 0x3d, 0x31], Array("EDDY_A=2".utf8),
+            Array("without".utf8), Array("=B=3".utf8),
+        ]
+        becomeScenario("process-environment-inherited", environment: entries)
+    },
+    "process-environment-inherited": {
+        try EventLoop.run {
+            for change in [Subprocess.Environment.inherited, .updated(["EDDY_C": nil])] {
+                let mine = try await File.contents(of: "/proc/self/environ")
+                let its = try await Subprocess.run("cat", arguments: ["/proc/self/environ"], environment: change)
+                print("\(mine.split(separator: 0).count) entries, the same: \(mine == its.standardOutput)")
+            }
+        }
+    },
 ]
+
+/// Runs processes, and prints how many ended as they should.
+private func countRuns() throws {
+    try EventLoop.run {
+        var count = 0
+        for number in 0..<100 {
+            let result = try await Subprocess.run("sh", arguments: ["-c", "exit \(number % 3)"])
+            if result.status == .exited(Int32(number % 3)) { count += 1 }
+        }
+        print("\(count) of 100")
+    }
+}
+
+// SAFETY: written by a signal handler while the one thread of the program waits, and read afterwards.
+nonisolated(unsafe) private var handledChildren = 0
+
+/// Becomes this program anew, in another scenario: what execve(2) hands down stays.
+private func becomeScenario(_ name: String, environment: [[UInt8]]? = nil) -> Never {
+    var arguments: [UnsafeMutablePointer<CChar>?] = [strdup(CommandLine.arguments[0]), strdup(name), nil]
+    guard let environment else {
+        execv("/proc/self/exe", &arguments)
+        exit(70)
+    }
+    var entries: [UnsafeMutablePointer<CChar>?] =
+        environment.map { entry in
+            (entry + [0]).withUnsafeBytes { strdup($0.baseAddress!.assumingMemoryBound(to: CChar.self)) }
+        } + [nil]
+    execve("/proc/self/exe", &arguments, &entries)
+    exit(70)
+}

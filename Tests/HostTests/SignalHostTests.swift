@@ -42,4 +42,17 @@ import Testing
     @Test func streamsAreInherited() throws {
         #expect(try FixtureRun("process-inherits", input: "x\n").output == "got x\nerror\n")
     }
+
+    @Test("a process's end is known though SIGCHLD was inherited as ignored", arguments: [false, true])
+    func anIgnoredSIGCHLDIsSetBack(hasHandler: Bool) throws {
+        let run = try FixtureRun(hasHandler ? "process-sigchld-nowait" : "process-sigchld-ignored")
+        #expect(run.output == (hasHandler ? "100 of 100\nhandled: true\n" : "100 of 100\n"))
+    }
+
+    @Test("the inherited environment is handed on byte for byte")
+    func theInheritedEnvironmentIsUnchanged() throws {
+        #expect(
+            try FixtureRun("process-environment").output
+                == String(repeating: "5 entries, the same: true\n", count: 2))
+    }
 }

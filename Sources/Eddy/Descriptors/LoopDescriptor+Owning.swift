@@ -156,7 +156,7 @@ extension LoopDescriptor {
     }
 
     /// - Note: *Thread:* the loop's.
-    private func takeNumber() throws(ClosedError) -> Int32 {
+    func takeNumber() throws(ClosedError) -> Int32 {
         guard beginClosing() else { throw ClosedError() }
         core.reactor.remove(registration)
         return descriptor

@@ -163,7 +163,11 @@ final class ChildProcess: @unchecked Sendable {
 
     private func endOnLoop(_ grace: Duration) async {
         isEnding = true
+        var drain: OutputDrain?
+        defer { drain?.close() }
         if grace > .zero {
+            // Blocked in a write to a pipe that nobody reads, it would not come to what it does at SIGTERM.
+            drain = OutputDrain(readers, core)
             send(.terminate, toGroup: hasOwnGroup)
             killTimer = core.reactor.schedule(after: grace) { self.send(.kill, toGroup: self.hasOwnGroup) }
         } else {

@@ -8,10 +8,11 @@ import Musl
 
 /// All that a process is started with.
 struct Launch: Sendable {
-    var executable: String
-    var arguments: [String]
+    /// Rows of bytes, all of them: the kernel knows no encoding.
+    var executable: [UInt8]
+    var arguments: [[UInt8]]
     var environment: Subprocess.Environment
-    var workingDirectory: String?
+    var workingDirectory: [UInt8]?
     var processGroup: Subprocess.ProcessGroup
     var input: Subprocess.Redirection
     var output: Subprocess.Redirection
@@ -27,24 +28,26 @@ struct Launch: Sendable {
     /// - Note: *Thread:* the loop's.
     func start(on core: LoopCore) throws -> Subprocess {
         _ = try core.checkpoint()
-        let variables = try variables()
-        try check([executable] + arguments + [workingDirectory ?? ""])
+        let environment = try environment.block()
+        try ([executable] + arguments + [workingDirectory ?? []]).forEach(check)
         // What the child gets is closed here when it has it; what this process keeps, when it is not started.
         let input = try ChildStream.make(self.input, isInput: true, core)
         let output = try ChildStream.make(self.output, isInput: false, core)
         let error = try ChildStream.make(self.error, isInput: false, core)
-        let (searched, paths) = paths(variables)
+        let places = ProgramPlaces(of: executable, path: Subprocess.Environment.value(of: "PATH", in: environment))
 
         var answer = 0
         var descriptor: Int32 = -1
         var failedStep: SpawnRequest.Step?
-        withCStrings(paths) { paths in
-            withCStrings([executable] + arguments) { arguments in
-                withCStrings(variables.map { "\($0.key)=\($0.value)" }) { environment in
-                    withOptionalCString(workingDirectory) { directory in
+        let directory = CStrings([workingDirectory ?? []])
+        CStrings(places.paths).withPointers { paths in
+            CStrings([executable] + arguments).withPointers { arguments in
+                CStrings(environment).withPointers { environment in
+                    directory.withPointers { directory in
                         let paths = UnsafeRawPointer(paths).assumingMemoryBound(to: UnsafePointer<CChar>?.self)
                         var request = SpawnRequest(
-                            paths: paths, arguments: arguments, environment: environment, directory: directory)
+                            paths: paths, arguments: arguments, environment: environment,
+                            directory: workingDirectory == nil ? nil : UnsafePointer(directory[0]))
                         // Merged with an output that is inherited, the error is descriptor 1 as it is.
                         let merged = output.number < 0 ? 1 : output.number
                         request.descriptors = (
@@ -60,54 +63,51 @@ struct Launch: Sendable {
             }
         }
         guard answer >= 0 else {
+            let refusal =
+                failedStep == .program
+                ? RefusedProgram(FileKernel(backend: core.kernel.forOtherThreads), workingDirectory)
+                    .look(at: places.paths, code: -answer) : nil
             throw SubprocessStartError(
-                executable: executable, code: Int32(-answer), step: failedStep, searched: searched,
-                workingDirectory: workingDirectory)
+                executable: executableText, code: Int32(-answer), step: failedStep,
+                searched: places.searched.map { String(decoding: $0, as: UTF8.self) },
+                workingDirectory: workingDirectory.map { String(decoding: $0, as: UTF8.self) }, refusal: refusal)
         }
         let child = ChildProcess(
             Int32(answer), descriptor: descriptor, hasOwnGroup: processGroup != .inherited, on: core)
         let process = Subprocess(
-            executable, child, input: input.writer,
+            executableText, child, input: input.writer,
             output: output.parent.map { Subprocess.OutputReader($0, of: child, grace: outputGrace) },
             error: error.parent.map { Subprocess.OutputReader($0, of: child, grace: outputGrace) })
         child.watch()
         return process
     }
 
-    // MARK: - Texts
+    /// For people, and for errors.
+    private var executableText: String { String(decoding: executable, as: UTF8.self) }
 
-    private func check(_ texts: [String]) throws {
-        for text in texts where text.utf8.contains(0) { throw SubprocessArgumentError(text: text) }
+    private func check(_ bytes: [UInt8]) throws {
+        if bytes.contains(0) { throw SubprocessArgumentError(bytes: bytes) }
     }
+}
 
-    private func variables() throws -> [String: String] {
-        var variables: [String: String] = [:]
-        if environment.base == .inherited {
-            for entry in ProcessEnvironment.entries {
-                guard let equals = entry.utf8.firstIndex(of: UInt8(ascii: "=")) else { continue }
-                variables[String(entry[..<equals])] = String(entry[entry.utf8.index(after: equals)...])
-            }
-        }
-        for (name, value) in environment.changes {
-            guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "=")) else {
-                throw SubprocessArgumentError(text: name)
-            }
-            try check([name, value ?? ""])
-            variables[name] = value
-        }
-        return variables
-    }
+/// Where a program may be. One without a slash is looked for in the directories of the PATH that it will have.
+private struct ProgramPlaces {
+    /// The directories, if it is looked for in any.
+    var searched: [[UInt8]] = []
+    let paths: [[UInt8]]
 
-    /// Where the program may be. One without a slash is looked for in the directories of the PATH that it will have.
-    private func paths(_ variables: [String: String]) -> (searched: [String], paths: [String]) {
-        guard !executable.utf8.contains(UInt8(ascii: "/")) else { return ([], [executable]) }
-        let path = variables["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
-        // An empty part is the working directory (execvp(3)).
-        let directories = path.split(separator: ":", omittingEmptySubsequences: false).map {
-            $0.isEmpty ? "." : String($0)
-        }
+    init(of executable: [UInt8], path: [UInt8]?) {
+        let slash = UInt8(ascii: "/")
         // Nothing is called nothing.
-        return (directories, executable.isEmpty ? [""] : directories.map { "\($0)/\(executable)" })
+        guard !executable.contains(slash), !executable.isEmpty else {
+            paths = [executable]
+            return
+        }
+        // An empty part is the working directory (execvp(3)).
+        searched = (path ?? Array("/usr/local/bin:/usr/bin:/bin".utf8))
+            .split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+            .map { $0.isEmpty ? [UInt8(ascii: ".")] : Array($0) }
+        paths = searched.map { $0 + [slash] + executable }
     }
 }
 
@@ -154,16 +154,4 @@ private struct ChildStream: ~Copyable {
     }
 
     var writer: PipeWriter? { parent.map { PipeWriter($0) } }
-}
-
-/// Lends an array of C strings with a null at the end.
-private func withCStrings(_ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Void) {
-    var pointers = texts.map { strdup($0) } + [nil]
-    defer { for pointer in pointers { free(pointer) } }
-    pointers.withUnsafeMutableBufferPointer { body(UnsafePointer($0.baseAddress!)) }
-}
-
-private func withOptionalCString(_ text: String?, _ body: (UnsafePointer<CChar>?) -> Void) {
-    guard let text else { return body(nil) }
-    text.withCString { body($0) }
 }

@@ -40,7 +40,8 @@ extension Subprocess {
     ///
     /// - Parameters:
     ///   - executable: a path, or a name that is looked for in the `PATH` of the process's environment.
-    ///   - arguments: what follows the program's name. There is no shell, and nothing is expanded or need be quoted.
+    ///   - arguments: what follows the program's name, strings or bytes. There is no shell, and nothing is expanded or need be
+    ///     quoted.
     ///   - environment: its variables.
     ///   - workingDirectory: nil is this process's.
     ///   - processGroup: whom Ctrl-C, and an early end, reaches.
@@ -54,8 +55,9 @@ extension Subprocess {
     ///   `CancellationError`; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* ends the process, as the end of a scope does.
     public static func run(
-        _ executable: String, arguments: [String] = [], environment: Environment = .inherited,
-        workingDirectory: String? = nil, processGroup: ProcessGroup = .inherited, input: Input = .null,
+        _ executable: some PathConvertible, arguments: [any PathConvertible] = [],
+        environment: Environment = .inherited, workingDirectory: (any PathConvertible)? = nil,
+        processGroup: ProcessGroup = .inherited, input: Input = .null,
         output: Redirection = .pipe, error: Redirection = .pipe, atMost limit: Int = 1_048_576,
         terminationGrace: Duration = .seconds(5), outputGrace: Duration = .milliseconds(100)
     ) async throws -> Result {

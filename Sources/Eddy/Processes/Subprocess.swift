@@ -14,12 +14,13 @@ import EddyReactor
 /// }
 /// ```
 ///
-/// A process never outlives its scope: when the body ends before it does, or the task is cancelled, it gets SIGTERM,
-/// and SIGKILL after a grace period; it is reaped in any case, so that no zombie stays.
+/// A process never outlives its scope: when the body ends before it does, or the task is cancelled, its input is closed, it
+/// gets SIGTERM, and SIGKILL after a grace period; what it writes meanwhile is read and thrown away, so that it is not stuck
+/// there. It is reaped in any case, so that no zombie stays.
 ///
 /// The child has its standard streams and no other descriptor, no blocked signal, and no handler. Its end comes through
-/// a descriptor of the process in epoll (pidfd_open(2)), not through SIGCHLD: that stays whoever's it is, as long as it
-/// is not ignored.
+/// a descriptor of the process in epoll (pidfd_open(2)), not through SIGCHLD: that stays whoever's it is. If it is ignored,
+/// which parents may hand down, starting a process gives it its default action: nobody would learn how a child ended.
 ///
 /// asyncio's `create_subprocess_exec`, trio's `run_process`, tokio's `process::Command`.
 ///
@@ -79,7 +80,8 @@ public final class Subprocess: Sendable {
     /// - Parameters:
     ///   - executable: a path, or a name that is looked for in the `PATH` of the process's environment. A relative path
     ///     is looked for from its working directory.
-    ///   - arguments: what follows the program's name. There is no shell, and nothing is expanded or need be quoted.
+    ///   - arguments: what follows the program's name, strings or bytes. There is no shell, and nothing is expanded or need be
+    ///     quoted.
     ///   - environment: its variables.
     ///   - workingDirectory: nil is this process's.
     ///   - processGroup: whom Ctrl-C, and an early end, reaches.
@@ -95,8 +97,9 @@ public final class Subprocess: Sendable {
     /// - Note: *Cancellation:* reaches the body; then the process is ended as above, and nothing cuts that short.
     ///   *Complexity:* starting blocks the loop until the program is loaded, some half a millisecond.
     public static func withProcess<T>(
-        _ executable: String, arguments: [String] = [], environment: Environment = .inherited,
-        workingDirectory: String? = nil, processGroup: ProcessGroup = .inherited, input: Redirection = .null,
+        _ executable: some PathConvertible, arguments: [any PathConvertible] = [],
+        environment: Environment = .inherited, workingDirectory: (any PathConvertible)? = nil,
+        processGroup: ProcessGroup = .inherited, input: Redirection = .null,
         output: Redirection = .pipe, error: Redirection = .inherited, terminationGrace: Duration = .seconds(5),
         outputGrace: Duration = .milliseconds(100), _ body: nonisolated(nonsending) (Subprocess) async throws -> T
     ) async throws -> T {
@@ -104,8 +107,9 @@ public final class Subprocess: Sendable {
             input.kind != .output && output.kind != .output,
             ".standardOutput is for the standard error of a process only")
         let launch = Launch(
-            executable: executable, arguments: arguments, environment: environment,
-            workingDirectory: workingDirectory, processGroup: processGroup, input: input, output: output, error: error,
+            executable: executable.pathBytes, arguments: arguments.map(\.pathBytes), environment: environment,
+            workingDirectory: workingDirectory?.pathBytes, processGroup: processGroup, input: input, output: output,
+            error: error,
             outputGrace: outputGrace)
         let process = try await start(launch)
         let value: T

@@ -12,6 +12,12 @@ public struct SubprocessStartError: Error, Hashable, Sendable, CustomStringConve
     public let searched: [String]
     /// The working directory that was asked for.
     public let workingDirectory: String?
+    /// What stands where the program should be, and can't be started; nil if nothing does.
+    public var found: String? { refusal?.path }
+    /// The interpreter that is missing or can't be executed: the one that a script's first line names, or the loader of a program.
+    public var interpreter: String? { refusal?.interpreter }
+
+    let refusal: RefusedProgram.Finding?
 
     public var description: String {
         "'\(executable)' can't be started: \(reason)"
@@ -19,15 +25,16 @@ public struct SubprocessStartError: Error, Hashable, Sendable, CustomStringConve
 
     private var reason: String {
         let error = SystemError.text(of: code)
+        if let refusal { return "\(error). '\(refusal.path)' \(refusal.text)" }
         switch (step, Int(code)) {
         case (.program, ErrorNumber.noEntry) where !searched.isEmpty:
             return "no directory of PATH has it (\(searched.joined(separator: ":"))). Give its path, or another PATH"
-        case (.program, ErrorNumber.noEntry):
-            return "\(error). If the file is there, the interpreter that its first line names is missing, or its loader"
         case (.program, ErrorNumber.accessDenied):
             return "\(error). The file must be executable (chmod +x), and its directories searchable"
-        case (.program, ErrorNumber.notExecutable):
-            return "\(error). It is no program of this machine; a script needs a first line such as #!/bin/sh"
+        case (.program, ErrorNumber.argumentsTooLong):
+            return
+                "\(error): one of them has more than 128 KiB, or all together with the environment more than the stack's limit "
+                + "allows (`ulimit -s`). Hand it over as input, or in a file"
         case (.directory, _):
             return "\(error): its working directory '\(workingDirectory ?? "")'"
         case (.descriptors, _):
@@ -45,8 +52,10 @@ public struct SubprocessStartError: Error, Hashable, Sendable, CustomStringConve
 /// A text that was to be handed to a process has a NUL in it, or a variable's name has an equals sign: the kernel can't
 /// take either.
 public struct SubprocessArgumentError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The text.
-    public let text: String
+    /// The text, byte for byte.
+    public let bytes: [UInt8]
+    /// The text, for people.
+    public var text: String { String(decoding: bytes, as: UTF8.self) }
 
     public var description: String {
         "\(text.debugDescription) can't be handed to a process: arguments, paths and variables have no NUL, and a variable's name is "

@@ -1,30 +1,4 @@
 extension Subprocess {
-    /// What a process's environment is.
-    public struct Environment: Sendable, Hashable {
-        enum Base: Sendable, Hashable {
-            case inherited
-            case empty
-        }
-
-        let base: Base
-        /// nil takes a variable out.
-        let changes: [String: String?]
-
-        /// This process's.
-        public static let inherited = Environment(base: .inherited, changes: [:])
-
-        /// These variables and no others. Without a `PATH`, programs are looked for in `/usr/local/bin`, `/usr/bin` and
-        /// `/bin`.
-        public static func replaced(_ variables: [String: String]) -> Environment {
-            Environment(base: .empty, changes: variables.mapValues { $0 })
-        }
-
-        /// This process's, with some variables set, and those that are nil taken out.
-        public static func updated(_ changes: [String: String?]) -> Environment {
-            Environment(base: .inherited, changes: changes)
-        }
-    }
-
     /// Where a process stands among the others: whom Ctrl-C reaches, and whom an early end reaches.
     public enum ProcessGroup: Sendable, Hashable {
         /// In this process's group: Ctrl-C at the terminal reaches it, too. An early end reaches the process alone.

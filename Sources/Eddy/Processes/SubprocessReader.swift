@@ -51,6 +51,11 @@ extension Subprocess {
             }
         }
 
+        /// Reads what is there to the end of a buffer, at most so many bytes.
+        ///
+        /// - Returns: how many bytes were read; zero at the end.
+        /// - Throws: as for ``read(into:)``.
+        /// - Note: *Cancellation:* nothing is lost.
         public func read(into buffer: inout StreamBuffer, atMost maximum: Int = 65_536) async throws -> Int {
             if isAtEnd.load(ordering: .acquiring) { return 0 }
             do {
@@ -64,6 +69,7 @@ extension Subprocess {
         ///
         /// - Returns: the bytes; empty at the end.
         /// - Throws: as for ``read(into:)``.
+        /// - Note: *Cancellation:* nothing is lost.
         public func read(atMost maximum: Int) async throws -> [UInt8] {
             if isAtEnd.load(ordering: .acquiring) { return [] }
             do {
@@ -72,6 +78,14 @@ extension Subprocess {
                 _ = try end(error)
                 return []
             }
+        }
+
+        /// Takes the pipe away from whoever still reads it, who gets ``ClosedError``.
+        ///
+        /// - Returns: nil when it was closed before.
+        /// - Note: *Thread:* the loop's.
+        func takeDescriptor() -> OwnedDescriptor? {
+            (try? io.takeNumber()).map { io.core.kernel.own(Int($0)) }
         }
 
         private func end(_ error: TimeoutError) throws -> Int {

@@ -151,14 +151,14 @@ extension Kernel {
 
 /// The environment of this process.
 package enum ProcessEnvironment {
-    /// `NAME=value` each.
+    /// Mostly `NAME=value`, byte for byte, in the order in which they are there: see environ(7).
     ///
     /// - Note: *Thread:* any, as long as no other one changes it: see setenv(3).
-    package static var entries: [String] {
-        var entries: [String] = []
+    package static var entries: [[UInt8]] {
+        var entries: [[UInt8]] = []
         guard var next = eddy_environment() else { return entries }
         while let entry = next.pointee {
-            entries.append(String(cString: entry))
+            entries.append(Array(UnsafeRawBufferPointer(start: entry, count: strlen(entry))))
             next += 1
         }
         return entries

@@ -9,8 +9,9 @@ struct RunCommands: ParsableCommand {
         abstract: "Runs shell commands in parallel, and prints their lines as they come.",
         discussion: """
             Each line begins with the number of its command. Ctrl-C, or SIGTERM, ends the commands with all that they have \
-            started: SIGTERM first, and SIGKILL after the grace period; a second one ends this program at once. The status is the \
-            number of commands that failed, at most 100.
+            started: SIGTERM first, and SIGKILL after the grace period; a second one ends this program at once. \
+            A command that fails, can't be started or prints a line of more than 64 KiB leaves the others alone; the last line \
+            names those that failed, and the status is their number, at most 100.
 
               run-commands 'ping -c 3 localhost' 'sleep 2; echo done'
               run-commands --limit 2 --grace 1 'make a' 'make b' 'make c'

@@ -10,10 +10,11 @@ struct UDPEcho: ParsableCommand {
         abstract: "Sends each datagram back to its sender, over UDP.",
         discussion: """
             Prints the address it listens on, serves until SIGTERM or Ctrl-C, says how many datagrams came, and ends with \
-            status 0. A second signal ends it at once.
+            status 0. A second signal ends it at once. With --ask it is the other side: it sends one datagram, prints it when it \
+            comes back, and fails if it does not.
 
               udp-echo --port 7777
-              echo hello | nc -u -w 1 127.0.0.1 7777
+              udp-echo --port 7777 --ask hello
             """)
 
     @Option(help: "A numeric address of this machine. 0.0.0.0 or :: are all of them.")
@@ -22,15 +23,25 @@ struct UDPEcho: ParsableCommand {
     @Option(help: "The port. With 0 the kernel chooses a free one.")
     var port = 0
 
+    @Option(help: "Sends this text to that address, instead of serving there.")
+    var ask: String?
+
     @Option(help: "How many datagrams one system call receives and sends at most.")
     var batch = 1
 
     func validate() throws {
         guard 0...65_535 ~= port else { throw ValidationError("Ports go from 0 to 65535, and \(port) does not.") }
+        guard ask == nil || port != 0 else { throw ValidationError("Say with --port whom to ask.") }
         guard 1...1024 ~= batch else { throw ValidationError("A batch has 1 to 1024 datagrams, not \(batch).") }
     }
 
     func run() throws {
+        if let ask {
+            let address = try SocketAddress(host: host, port: port)
+            let answer = try EventLoop.run(name: "client") { try await EchoQuestion(text: ask).ask(address) }
+            print("\(answer) sends back: \(ask)")
+            return
+        }
         var configuration = EventLoop.Configuration()
         configuration.cancellingSignals = [SIGINT, SIGTERM]
         let service = EchoService(batchSize: batch)

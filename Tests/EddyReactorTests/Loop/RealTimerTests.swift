@@ -9,7 +9,9 @@ import Testing
     func shortTimersAreNeitherEarlyNorSpinning() throws {
         let reactor = try Reactor()
         var random = SeededGenerator(seed: 4)
-        for _ in 0..<200 {
+        let rounds = isStress ? 10_000 : 200
+        for round in 0..<rounds {
+            reportStress("D5 sleeps", round, after: round - 1, of: rounds)
             let deadline = reactor.now.advanced(by: .microseconds(Int64.random(in: 1...200, using: &random)))
             var firedAt: MonotonicInstant?
             reactor.schedule(at: deadline) { [unowned reactor] in firedAt = reactor.now }

@@ -26,11 +26,14 @@ import Testing
         #expect(reactor.statistics.wakeWrites == 0, "nobody slept, so nobody had to be woken by a write")
     }
 
-    @Test("E1: threads that wake the loop all the time never leave it asleep with work", .timeLimit(.minutes(1)))
+    @Test(
+        "E1: threads that wake the loop all the time never leave it asleep with work",
+        .timeLimit(.minutes(isStress ? 20 : 1)))
     func noWakeIsLostUnderStress() throws {
         let reactor = try Reactor()
         let work = SharedCount()
-        let (threads, rounds) = (4, 20_000)
+        // Ten million wakes under stress.
+        let (threads, rounds) = (4, isStress ? 2_500_000 : 20_000)
         let producers = Threads(threads) { [waker = reactor.waker] _ in
             for _ in 0..<rounds {
                 work.add()
@@ -43,6 +46,7 @@ import Testing
             let start = reactor.now
             try reactor.turn(timeout: .seconds(10))
             taken += work.take()
+            reportStress("E1 wakes", taken, after: before, of: threads * rounds)
             let slept = start.duration(to: reactor.now)
             if slept >= .seconds(10), taken > before {
                 Issue.record("a wake was lost: work was there, and the loop slept through")

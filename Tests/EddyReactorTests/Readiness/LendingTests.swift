@@ -65,7 +65,10 @@ import Testing
         let client = RecordingClient(of: reactor)
         let (ends, other) = (try Ends.pipe(), try Ends.pipe())
         let duplicate = try Duplicate(of: ends.near)
-        guard case .parked(let slot) = try reactor.lend(ends.near, .read, 1) else { return }
+        guard case .parked(let slot) = try reactor.lend(ends.near, .read, 1) else {
+            Issue.record("not parked")
+            return
+        }
         move(ends.near, to: other.near)
         reactor.unpark(slot, .read)
         move(ends.near, to: duplicate.descriptor)
@@ -191,7 +194,10 @@ import Testing
         let reactor = try Reactor(backend: kernel)
         let client = RecordingClient(of: reactor)
         let ends = try Ends.pipe()
-        guard case .parked(let slot) = try reactor.lend(ends.near, .read, 1) else { return }
+        guard case .parked(let slot) = try reactor.lend(ends.near, .read, 1) else {
+            Issue.record("not parked")
+            return
+        }
         reactor.unpark(slot, .read)
         #expect(reactor.statistics.lentDescriptors == 0)
         put(into: ends.far)

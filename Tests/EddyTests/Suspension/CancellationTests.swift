@@ -71,7 +71,10 @@ import Testing
             let pipe = DescriptorPair.pipe()
             let pair = DescriptorPair.sockets()
             let stream = try pair.takeStream(on: loop)
-            for _ in 0..<2500 {
+            let rounds = stressRounds(2500, 25_000)
+            var progress = StressProgress("C7 cancelled waits, by four", rounds: rounds)
+            for round in 0..<rounds {
+                progress.begin(round)
                 let (a, b, c, d) = (lives.make(), lives.make(), lives.make(), lives.make())
                 let tasks: [Task<Void, any Error>] = [
                     loop.spawn {
@@ -95,6 +98,7 @@ import Testing
                 for task in tasks { task.cancel() }
                 for task in tasks where !(await errorOf(task) is CancellationError) { Issue.record("not cancelled") }
             }
+            progress.expectFlatMemory()
             #expect(loop.statistics.waiters == 0)
             #expect(loop.statistics.reactor.timers == 0)
             #expect(loop.statistics.reactor.lentDescriptors == 0)

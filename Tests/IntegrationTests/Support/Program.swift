@@ -50,7 +50,7 @@ extension Trait where Self == ConditionTrait {
     /// Skips the test, with a message, where a program is missing.
     static func needs(_ programs: Program...) -> Self {
         let missing = programs.filter { !$0.isThere }.map(\.name).joined(separator: ", ")
-        return .enabled(if: missing.isEmpty, "not here: \(missing). 'make setup' installs the programs of others")
+        return .enabled(if: missing.isEmpty, "not here: \(missing). 'make setup' installs it, or says why not")
     }
 
     /// Skips the test, with a message, where the machine has no IPv6 loopback.
