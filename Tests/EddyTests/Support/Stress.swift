@@ -15,7 +15,7 @@ struct StressProgress {
     private let rounds: Int
     private let start = ContinuousClock.now
     /// After a tenth: by then everything that is made once has been made.
-    private var settledBytes = (resident: 0, heap: 0)
+    private var settledBytes = 0
 
     init(_ name: String, rounds: Int) {
         (self.name, self.rounds) = (name, rounds)
@@ -24,28 +24,22 @@ struct StressProgress {
     /// Call it at the beginning of each round, from zero.
     mutating func begin(_ round: Int) {
         guard isStress, round > 0, round % max(rounds / 10, 1) == 0 else { return }
-        if settledBytes.resident == 0 { settledBytes = (Self.residentBytes, Self.heapBytes) }
+        if settledBytes == 0 { settledBytes = Self.residentBytes }
         let seconds = (ContinuousClock.now - start).components.seconds
-        let memory = "\(Self.residentBytes >> 10) KiB resident, \(Self.heapBytes >> 10) of the heap in use"
-        let line = "stress: \(name): \(round) of \(rounds) after \(seconds) s, \(memory)\n"
+        let line = "stress: \(name): \(round) of \(rounds) after \(seconds) s, \(Self.residentBytes >> 10) KiB\n"
         _ = line.utf8CString.withUnsafeBytes { write(2, $0.baseAddress, $0.count - 1) }
     }
 
     /// Expects that the rounds after the first tenth have taken no more memory. Other tests must not run beside this one.
     func expectFlatMemory(sourceLocation: SourceLocation = #_sourceLocation) {
         guard isStress else { return }
-        // A sanitizer keeps books of its own, and has a heap of its own, which glibc does not count.
+        // A sanitizer keeps books of its own.
         let isSanitized = ["__asan_init", "__tsan_init"].contains { (name: String) in dlsym(nil, name) != nil }
-        let resident = Self.residentBytes - settledBytes.resident
+        let growth = Self.residentBytes - settledBytes
         #expect(
-            resident < (isSanitized ? 64 << 20 : 8 << 20), "\(resident) bytes more than after a tenth of the rounds",
+            growth < (isSanitized ? 64 << 20 : 1 << 20), "\(growth) bytes more than after a tenth of the rounds",
             sourceLocation: sourceLocation)
-        let heap = Self.heapBytes - settledBytes.heap
-        #expect(heap < 512 << 10, "\(heap) bytes of the heap more than after a tenth", sourceLocation: sourceLocation)
     }
-
-    /// What is allocated and not freed (mallinfo(3)).
-    private static var heapBytes: Int { Int(mallinfo2().uordblks) }
 
     /// What this process has in memory: the second number of /proc/self/statm (proc(5)), in pages.
     private static var residentBytes: Int {
