@@ -139,6 +139,23 @@ struct ProgramRun {
     }
 }
 
+/// E11: a program of top-level code.
+@Suite struct TopLevelCode {
+    @Test("E11: variables of top-level code are used by the body of the run")
+    func variablesAreShared() throws {
+        let run = try ProgramRun(of: "TopLevelFixture")
+        #expect(run.output.hasPrefix("hello\nslept\n"), "\(run.output)")
+        #expect(run.output.hasSuffix("task\nhello again, after 5\n7 6\n"), "\(run.output)")
+        #expect(run.status == 0 && run.errors == "")
+    }
+
+    @Test("E11: top-level code ends by Ctrl-C as every program does")
+    func itEndsByControlC() throws {
+        let run = try ProgramRun("interrupt", of: "TopLevelFixture")
+        #expect(run.signal == 2 && run.output.hasSuffix("after 5\n") && run.errors == "", "\(run.errors)")
+    }
+}
+
 /// Fault 19: reports of a loop when nobody reads them.
 @Suite struct ReportsOfTheLoop {
     @Test func failedConnectionsAndTasksAreLines() throws {

@@ -10,7 +10,7 @@ import Synchronization
 /// whole process: `Task {}`, `Task.detached`, default actors, the main actor and `Task.sleep` all run on it, in one thread.
 ///
 /// ```swift
-/// try EventLoop.run {
+/// EventLoop.main {
 ///     try await sleep(for: .seconds(1))
 ///     print("one second later")
 /// }

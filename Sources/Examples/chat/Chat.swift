@@ -51,7 +51,7 @@ struct Chat: ParsableCommand {
         let session = Session(
             room: Room(), linesBehind: maxLinesBehind, idleTimeout: .seconds(idleTimeout),
             nameTimeout: .seconds(nameTimeout))
-        try EventLoop.run(name: "chat", shutdown: .onSignals(grace: .seconds(2))) {
+        EventLoop.main(name: "chat", shutdown: .onSignals(grace: .seconds(2))) {
             let listener = try await TCPListener.bind(host: host, port: port)
             LineReporter.standardOutput.report("listening on \(listener.localAddress)")
             try await listener.serve(maxConnections: maxClients) { try await session.serve($0) }

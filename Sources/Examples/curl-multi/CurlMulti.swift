@@ -28,7 +28,7 @@ struct CurlMulti: ParsableCommand {
     }
 
     func run() throws {
-        let failures = try EventLoop.run(name: "downloads") { [urls, timeout] in
+        let failures = EventLoop.main(name: "downloads") { [urls, timeout] in
             let client = try await CurlClient()
             let failures = try await withThrowingTaskGroup(of: Bool.self) { group in
                 for url in urls {

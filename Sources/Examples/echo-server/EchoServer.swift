@@ -49,7 +49,7 @@ struct EchoServer: ParsableCommand {
     func run() throws {
         var configuration = EventLoop.Configuration()
         if guest { configuration.mode = .guest }
-        let counts = try EventLoop.run(
+        let counts = EventLoop.main(
             loops: loops == 0 ? EventLoop.availableProcessors : loops, name: "server",
             shutdown: .onSignals(grace: .zero), configuration: configuration
         ) { shard in

@@ -51,7 +51,7 @@ struct HTTPHello: ParsableCommand {
     func run() throws {
         var configuration = EventLoop.Configuration()
         if guest { configuration.mode = .guest }
-        try EventLoop.run(
+        EventLoop.main(
             loops: loops == 0 ? EventLoop.availableProcessors : loops, name: "server",
             shutdown: .onSignals(grace: .seconds(5)), configuration: configuration
         ) { shard in

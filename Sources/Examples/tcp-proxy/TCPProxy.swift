@@ -65,7 +65,7 @@ struct TCPProxy: ParsableCommand {
         let places = min(wanted, DescriptorBudget.raised(for: wanted).connections)
         let service = ProxyService(
             target: to, idleTimeout: idleTimeout > 0 ? .seconds(idleTimeout) : nil, isVerbose: verbose)
-        try EventLoop.run(name: "proxy", shutdown: .onSignals(grace: .seconds(5))) {
+        EventLoop.main(name: "proxy", shutdown: .onSignals(grace: .seconds(5))) {
             let listener = try await TCPListener.bind(
                 host: listen.host, port: listen.port, settings: ProxyService.settings)
             LineReporter.standardOutput.report("listening on \(listener.localAddress)")

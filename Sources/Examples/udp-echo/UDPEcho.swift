@@ -34,15 +34,15 @@ struct UDPEcho: ParsableCommand {
         var configuration = EventLoop.Configuration()
         configuration.cancellingSignals = [SIGINT, SIGTERM]
         let service = EchoService(batchSize: batch)
-        do {
-            try EventLoop.run(name: "server", configuration: configuration) {
-                let socket = try await UDPSocket.bind(host: host, port: port)
-                defer { socket.close() }
-                LineReporter.standardOutput.report("listening on \(socket.localAddress)")
+        EventLoop.main(name: "server", configuration: configuration) {
+            let socket = try await UDPSocket.bind(host: host, port: port)
+            defer { socket.close() }
+            LineReporter.standardOutput.report("listening on \(socket.localAddress)")
+            do {
                 try await service.serve(socket)
+            } catch is CancellationError {
+                // A signal: that is how a server ends.
             }
-        } catch is CancellationError {
-            // A signal: that is how a server ends.
         }
         let count = service.datagramCount
         LineReporter.standardOutput.report("echoed \(count) datagram\(count == 1 ? "" : "s")")
