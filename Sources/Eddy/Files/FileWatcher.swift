@@ -24,8 +24,21 @@ import Musl
 /// machine on a network's file system, is not told.
 ///
 /// **Recursive.** Directories below are watched as well, and those that come are, before anything in them can be
-/// missed: what is in a new directory is reported as ``FileEvent/Kind/created``, if need be twice rather than never.
-/// Symbolic links are not followed. Each directory takes a watch (`/proc/sys/fs/inotify/max_user_watches`).
+/// missed. What is in a new directory before it is watched is found by looking, and told as far as it was asked for: as
+/// ``FileEvent/Kind/created``, and a regular file as ``FileEvent/Kind/modified`` and
+/// ``FileEvent/Kind/closedAfterWriting``, too. Once, where the kernel lets one know; but nobody can see whether such a
+/// file is still being written, so one that is may be told as closed twice: now, and when it is. A directory that gets
+/// another name takes its watches along, and what is in it is told as created, under the new names. Symbolic links are
+/// not followed. Each directory takes a watch (`/proc/sys/fs/inotify/max_user_watches`).
+///
+/// **Names that change.** Watches belong to files, not to names. A watched path that is renamed goes on being watched,
+/// under the path that it had, and what has its name next is not. A relative path is looked up once: changing the
+/// working directory does not matter. To find directories that are new, a recursive watch has to get to its own
+/// directory again: that is looked for at its path, and then among the names beside it. When it, or a directory above,
+/// was moved elsewhere, those that are new in it are told as ``FileEvent/Kind/watchEnded``.
+///
+/// **Several paths** may lead to one file, or one below another. What happens there is told once, under the path that
+/// was watched first, and goes on being told while one of them is left.
 ///
 /// The sequence ends when nothing is watched any more, or the watcher is closed. All of its iterators share one stream
 /// of events, and one task at a time asks for them; a second one gets ``BusyError``. It is closed by ``close()``, or
@@ -113,36 +126,33 @@ public final class FileWatcher: AsyncSequence, Closable {
 
     // MARK: - Paths
 
-    /// Watches another path, with the same events.
+    /// Watches another path, with the same events. A path that is watched and leads to another file by now is followed
+    /// there.
     ///
     /// - Throws: as for ``init(_:events:recursive:capacity:maximumDirectories:)``; ``ClosedError``.
+    /// - Note: *Cancellation:* before a thread has begun; then the path is watched, and of what is below as much as was
+    ///   looked through: the rest is by the next who asks for an event.
     public func watch(_ path: some PathConvertible) async throws {
         try await state.add([try KernelPath(path, for: .inotify_add_watch)])
     }
 
-    /// Watches a path no more. Its last event is ``FileEvent/Kind/watchEnded``.
+    /// Watches a path no more. Its last event is ``FileEvent/Kind/watchEnded``. What another watched path leads to, too,
+    /// goes on being told under that one.
     ///
     /// - Returns: false when it was not watched: the path must be written as it was for watching.
-    /// - Throws: ``SystemError`` for what can't be a path; ``ShutdownError``.
+    /// - Throws: ``SystemError`` for what can't be a path.
+    /// - Note: *Cancellation:* ignored: nothing is told of the path any more as soon as this is called.
     @discardableResult
     public func unwatch(_ path: some PathConvertible) async throws -> Bool {
         let path = try KernelPath(path, for: .inotify_rm_watch)
-        guard state.remove(path) else { return false }
-        // On the loop: a task that waits for events is woken by the kernel, which says that a watch has ended.
-        try await io.loop.anchor.run { self.tellAbandoned() }
+        guard state.table.withLock({ $0.removeRoot(path) }) else { return false }
+        // The kernel says that the watch has ended, and that wakes a task that waits for events.
+        await state.endLeaving()
         return true
     }
 
     /// How many watches there are: one for each path, and for each directory below of a recursive watch.
     public var watchCount: Int { state.table.withLock { $0.count } }
-
-    /// - Note: *Thread:* the loop's.
-    private func tellAbandoned() {
-        let abandoned = state.table.withLock { $0.takeAbandoned() }
-        guard io.registration.isValid else { return }
-        // What is gone already has no watch any more (EINVAL).
-        for number in abandoned { _ = io.core.kernel.inotifyRemove(io.descriptor, watch: number) }
-    }
 
     // MARK: - Events
 
@@ -169,13 +179,12 @@ public final class FileWatcher: AsyncSequence, Closable {
         defer { state.endReading() }
         do {
             while true {
-                // Before anything is told: whoever hears of a directory, or of an overflow, and looks, is told of what
-                // comes after.
-                if state.table.withLock({ $0.needsLook }) { try await state.lookThrough() }
-                if let event = state.table.withLock({ $0.take() }) { return event }
-                if state.table.withLock({ $0.isEmpty }) { return nil }
-                try await read()
-                tellAbandoned()
+                switch state.table.withLock({ $0.step() }) {
+                case .look: try await state.lookThrough()
+                case .event(let event): return event
+                case .end: return nil
+                case .read: try await read()
+                }
             }
         } catch is ClosedError {
             return nil
@@ -189,8 +198,9 @@ public final class FileWatcher: AsyncSequence, Closable {
                 let result = kernel.read(descriptor, buffer.baseAddress!, buffer.count)
                 if result > 0 {
                     state.receive(UnsafeRawBufferPointer(rebasing: buffer[..<result]))
-                } else if result == -ErrorNumber.again {
-                    state.table.withLock { $0.noteDrained() }
+                } else if result == -ErrorNumber.again, state.noteDrained() {
+                    // There is something to tell without another event.
+                    return 0
                 }
                 return result
             }
@@ -220,165 +230,5 @@ public final class FileWatcher: AsyncSequence, Closable {
 
     public func makeAsyncIterator() -> Iterator {
         Iterator(watcher: self)
-    }
-}
-
-/// What a watcher shares with the threads that add its watches.
-final class WatcherState: Sendable {
-    let table: Guarded<WatchTable>
-    /// The inotify instance, for threads of the pool.
-    let watching: OpenFile
-    private let turns = QueuePlaces(1)
-    private let isReading = Guarded(false)
-
-    init(_ table: WatchTable, _ watching: OpenFile) {
-        readSize = min(16_384, table.capacity * 16)
-        self.table = Guarded(table)
-        self.watching = watching
-    }
-
-    /// How many bytes of events are read at a time. No event has fewer than 16, so there is room for all of them.
-    let readSize: Int
-
-    func beginReading() -> Bool {
-        isReading.withLock { isReading in
-            defer { isReading = true }
-            return !isReading
-        }
-    }
-
-    func endReading() {
-        isReading.withLock { $0 = false }
-    }
-
-    func receive(_ bytes: UnsafeRawBufferPointer) {
-        var events: [RawFileEvent] = []
-        RawFileEvent.parse(bytes) { events.append($0) }
-        let received = events
-        table.withLock { table in
-            for event in received { table.receive(event) }
-        }
-    }
-
-    func remove(_ path: KernelPath) -> Bool {
-        table.withLock { $0.remove(path) }
-    }
-
-    /// Watches paths of the user's, and what is below.
-    func add(_ paths: [KernelPath]) async throws {
-        try await FileCalls.change(inTurnOf: turns) { signal in
-            try self.watching.use { _ in
-                for path in paths { try self.watchRoot(path, signal) }
-            }
-        }
-    }
-
-    /// Watches new directories, and looks through them. What happens is kept in the table, not in the result: it is not
-    /// lost with a task that is cancelled meanwhile.
-    func lookThrough() async throws {
-        try await FileCalls.change(inTurnOf: turns) { signal in
-            try self.watching.use { _ in try self.lookThrough(isReported: true, signal) }
-        }
-    }
-
-    // MARK: - On a thread of the pool
-
-    private func watchRoot(_ path: KernelPath, _ signal: FileCallSignal) throws {
-        let (mask, isRecursive) = table.withLock { ($0.mask, $0.isRecursive) }
-        let result = path.withPointer {
-            watching.kernel.call(.inotifyAdd(watching.descriptor, $0, mask: mask))
-        }
-        if result < 0 { throw error(result, path) }
-        guard table.withLock({ $0.add(Int32(result), path, isRoot: true) }), isRecursive else { return }
-        if let entries = try entries(of: path) {
-            table.withLock { $0.find(entries, in: path, watch: Int32(result), isReported: false) }
-            try lookThrough(isReported: false, signal)
-        }
-    }
-
-    private func lookThrough(isReported: Bool, _ signal: FileCallSignal) throws {
-        var roots = table.withLock { $0.takeLostRoots() }
-        while let root = roots.popLast() {
-            let number = table.withLock { $0.number(of: root) }
-            guard let number, let entries = try entries(of: root) else { continue }
-            table.withLock { $0.find(entries, in: root, watch: number, isReported: false) }
-            // Nothing below is new to somebody who was told to look at everything again.
-            do {
-                try lookThrough(isReported: false, signal)
-            } catch {
-                let again = roots
-                table.withLock { $0.putBack([], lostRoots: again) }
-                throw error
-            }
-        }
-        while true {
-            var left = table.withLock { $0.takeNewDirectories() }
-            if left.isEmpty { return }
-            while let path = left.popLast() {
-                do {
-                    do {
-                        try signal.check()
-                    } catch {
-                        left.append(path)
-                        throw error
-                    }
-                    try watchBelow(path, isReported: isReported)
-                } catch {
-                    // The others are dealt with by the next who asks.
-                    let others = left
-                    table.withLock { $0.putBack(others) }
-                    throw error
-                }
-            }
-        }
-    }
-
-    /// First the watch, then the look: see ``WatchTable``.
-    private func watchBelow(_ path: KernelPath, isReported: Bool) throws {
-        let (mask, hasRoom) = table.withLock { ($0.mask, $0.count < $0.maximumWatches) }
-        guard hasRoom else {
-            throw SystemError(
-                Int32(ErrorNumber.noSpace), .inotify_add_watch,
-                "\(path) is one directory too many for a recursive watch: allow more with maximumDirectories")
-        }
-        let flags = mask | UInt32(IN_ONLYDIR | IN_DONT_FOLLOW)
-        let result = path.withPointer {
-            watching.kernel.call(.inotifyAdd(watching.descriptor, $0, mask: flags))
-        }
-        switch -result {
-        // Gone again, or something else by now.
-        case ErrorNumber.noEntry, ErrorNumber.notDirectory, ErrorNumber.tooManyLinks: return
-        case ErrorNumber.accessDenied: return table.withLock { $0.reportUnwatched(path) }
-        default: if result < 0 { throw error(result, path) }
-        }
-        guard table.withLock({ $0.add(Int32(result), path, isRoot: false) }) else { return }
-        if let entries = try entries(of: path) {
-            table.withLock { $0.find(entries, in: path, watch: Int32(result), isReported: isReported) }
-        }
-    }
-
-    /// - Returns: nil when it is no directory that can be read any more.
-    private func entries(of path: KernelPath) throws -> [RawDirectoryEntry]? {
-        do throws(SystemError) {
-            let directory = try RawDirectoryEntry.open(path, watching.kernel)
-            defer { directory.close() }
-            var all: [RawDirectoryEntry] = []
-            while true {
-                let some = try RawDirectoryEntry.read(directory)
-                if some.isEmpty { return all }
-                all += some.filter { !$0.isSelfOrParent }
-            }
-        } catch {
-            switch Int(error.code) {
-            case ErrorNumber.noEntry, ErrorNumber.notDirectory, ErrorNumber.accessDenied, ErrorNumber.tooManyLinks:
-                return nil
-            default: throw error
-            }
-        }
-    }
-
-    private func error(_ result: Int, _ path: KernelPath) -> SystemError {
-        let advice = result == -ErrorNumber.noSpace ? ": see /proc/sys/fs/inotify/max_user_watches" : ""
-        return SystemError(result: result, .inotify_add_watch, "\(path)\(advice)")
     }
 }

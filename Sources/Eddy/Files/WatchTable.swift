@@ -8,21 +8,86 @@ import Musl
 
 /// What a watcher watches, and the events that nobody has taken yet.
 ///
+/// The kernel numbers its watches. Each number here has a place: the user's own path, a name in another watched
+/// directory, or both. The path of an event is put together from those places, so a directory that gets another name
+/// takes along all that is below it.
+///
+/// **Who needs a watch.** A path of the user's and every directory below it. Two paths may need the same one (one lies
+/// below the other); it is given up when no path leads to it any more. The kernel is told so by whoever changes its
+/// watches, one thread at a time (``WatcherState``), and a number is forgotten when the kernel has said IN_IGNORED:
+/// before that it may still have events, and after that it never comes back.
+///
 /// **Recursive watches.** inotify watches one directory, not what is below. So each directory below gets a watch of its
 /// own, and a new one is dealt with when its event is read: first it is watched, then it is looked through. What was
 /// made in it before the watch is found by looking, what is made after the watch has an event, and what is made between
 /// the two has both: the event is left out then. So nothing is missed, however fast `mkdir -p` is.
 ///
-/// A directory that is moved away is watched no more, and one that is moved in is as one that is new: what is in it is
-/// reported as created. That may say again what was known, and never too little.
+/// **Looks run ahead of events.** By the time that the event of a name is read, another directory may have that name.
+/// What a look finds is the truth, as the kernel says which watch the directory in hand has; what an event says about
+/// names is a guess until the look that it leads to. So a look may move a watch to another place, and a watch without
+/// a place is kept adrift until the kernel's queue is empty: by then some look has found it, or it has left.
 struct WatchTable {
     /// What one watch stands for.
-    private struct Watch {
+    struct Watch {
+        let identity: FileIdentity
+        var place: Place
+        /// The user's paths that lead here, the oldest first.
+        var roots: [Int] = []
+        /// The watches of directories in this one.
+        var children: [[UInt8]: Int32] = [:]
+        /// Names that were found by looking, whose events may still be in the kernel's queue, each with what is told of
+        /// it unless such an event says it.
+        var found: [[UInt8]: FileEvents] = [:]
+        /// Was there when the user's path was looked through: nothing in it was told.
+        var isOld = false
+        /// Has another name, and what is in it was not told again.
+        var wasMoved = false
+        /// Events came while nobody knew where it is.
+        var hasMissed = false
+        /// When it was last looked through: see ``WatchTable/round``.
+        var round = 0
+        var path: KernelPath?
+        var pathRound = -1
+    }
+
+    /// Where a watched directory is.
+    enum Place {
+        /// Only a path of the user's leads here.
+        case alone
+        /// It is a name in another watched directory.
+        case below(Int32, [UInt8])
+        /// It has left its place, and had this path there; nil when it has surely left what is watched.
+        case adrift(KernelPath?)
+        /// Nobody needs it any more.
+        case leaving
+    }
+
+    /// A path of the user's.
+    struct Root {
+        /// As the user has written it.
         let path: KernelPath
-        /// Given by the user, not found below.
-        let isRoot: Bool
-        /// Names that were found by looking, whose events may still be in the kernel's queue.
-        var found: Set<[UInt8]> = []
+        var number: Int32
+        /// The directory's absolute path, when it was last seen.
+        var location: KernelPath
+        /// Something else is there by now.
+        var isLost = false
+    }
+
+    /// A name to be looked at: it may be a directory that is not watched.
+    struct Look {
+        let directory: Int32
+        let name: [UInt8]
+        let news: News
+    }
+
+    /// What the user knows of what a look finds.
+    enum News {
+        /// Nothing: all of it is told.
+        case new
+        /// The names have changed, by that of a directory above.
+        case renamed
+        /// All of it, or the user was told to look.
+        case known
     }
 
     let events: FileEvents
@@ -32,15 +97,39 @@ struct WatchTable {
     /// How many directories a recursive watch may have.
     let maximumWatches: Int
 
-    private var watches: [Int32: Watch] = [:]
-    private var numbers: [KernelPath: Int32] = [:]
+    var watches: [Int32: Watch] = [:]
+    var roots: [Int: Root] = [:]
+    var rootsByPath: [KernelPath: Int] = [:]
+    var nextRoot = 0
+    /// Watches that are to be given up.
+    var leaving: [Int32] = []
+    var leavingCount = 0
+    /// Watches without a place, and how often the kernel's queue was empty since.
+    var adrift: [Int32: Int] = [:]
+    /// Those that MOVED_FROM was read of, by its cookie.
+    var cookies: [UInt32: Int32] = [:]
+    /// Changed whenever a path may have.
+    var pathRound = 0
+    /// How often everything was looked through anew.
+    var round = 0
+    var isSweeping = false
+
+    /// What was read and not dealt with.
+    var unread: ArraySlice<RawFileEvent> = []
+    /// Was the kernel's queue empty after `unread`?
+    var isDrained = false
+    /// Is what the next event says about names not to be trusted before the looks?
+    var mustLook = false
+    /// Names that may be new directories.
+    var looks: [Look] = []
+    /// Paths of the user's to be looked through again: what the kernel has lost may have been a new directory.
+    var lostRoots: [Int] = []
+    /// The names in all `found`, in their order.
+    var foundNames: [(Int32, [UInt8])] = []
+
     /// Events that nobody has taken; those before `next` were.
     private var pending: [FileEvent] = []
     private var next = 0
-    /// New directories that are neither watched nor looked through.
-    private(set) var newDirectories: [KernelPath] = []
-    /// Paths of the user's to be looked through again: what the kernel has lost may have been a new directory.
-    private(set) var lostRoots: [KernelPath] = []
 
     init(events: FileEvents, isRecursive: Bool, capacity: Int, maximumWatches: Int) {
         self.events = events
@@ -49,20 +138,45 @@ struct WatchTable {
         self.maximumWatches = maximumWatches
     }
 
-    var isEmpty: Bool { watches.isEmpty && !needsLook }
-    /// Is there something to be looked through?
-    var needsLook: Bool { !newDirectories.isEmpty || !lostRoots.isEmpty }
-    var count: Int { watches.count }
+    /// Is there nothing that events could come from?
+    var isEmpty: Bool { roots.isEmpty }
+    /// Is there something to be looked at, or to be given up?
+    var needsLook: Bool { !looks.isEmpty || !lostRoots.isEmpty || !leaving.isEmpty }
+    var count: Int { watches.count - leavingCount }
     var pendingCount: Int { pending.count - next }
 
     /// What the kernel is asked for: what a recursive watch needs is asked for as well, and left out afterwards.
     var mask: UInt32 {
-        isRecursive ? events.rawValue | UInt32(IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) : events.rawValue
+        isRecursive
+            ? events.rawValue | UInt32(IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_MOVE_SELF) : events.rawValue
     }
 
-    // MARK: - Events
+    // MARK: - Events for the user
 
-    mutating func take() -> FileEvent? {
+    /// What whoever asks for an event does next.
+    enum Step {
+        case look, read, end
+        case event(FileEvent)
+    }
+
+    /// Before anything is told, all is looked at: whoever hears of a directory, or of an overflow, and looks, is told of
+    /// what comes after.
+    mutating func step() -> Step {
+        if needsLook { return .look }
+        while !mustLook, let event = unread.popFirst() { receive(event) }
+        if needsLook { return .look }
+        if unread.isEmpty {
+            unread = []
+            if isDrained { noteDrained() }
+            if needsLook { return .look }
+            // Whether it has left is known when there is nothing more to read, which does not wait then.
+            if hasGone { return .read }
+        }
+        if let event = take() { return .event(event) }
+        return isEmpty ? .end : .read
+    }
+
+    private mutating func take() -> FileEvent? {
         guard next < pending.count else { return nil }
         defer {
             next += 1
@@ -74,7 +188,7 @@ struct WatchTable {
         return pending[next]
     }
 
-    private mutating func report(
+    mutating func report(
         _ kind: FileEvent.Kind, _ path: KernelPath?, _ name: [UInt8]? = nil, isDirectory: Bool = false
     ) {
         if pendingCount >= capacity {
@@ -88,144 +202,73 @@ struct WatchTable {
                 kind: kind, isDirectory: isDirectory, pathBytes: full.map { Array($0.bytes) } ?? [], nameBytes: name))
     }
 
+    mutating func reportOverflow() {
+        if pendingCount == 0 || pending.last?.kind != .overflow { report(.overflow, nil) }
+    }
+
     private static let overflow = FileEvent(kind: .overflow, isDirectory: false, pathBytes: [], nameBytes: nil)
 
-    /// Takes in an event of the kernel's.
-    mutating func receive(_ event: RawFileEvent) {
-        guard let kind = event.kind else { return }
-        if kind == .overflow {
-            if isRecursive { startOver() }
-            return report(.overflow, nil)
+    // MARK: - Paths of the user's
+
+    /// A path of the user's has this watch.
+    ///
+    /// - Returns: whether what is below has to be looked through.
+    mutating func addRoot(
+        _ path: KernelPath, _ number: Int32, _ identity: FileIdentity, at location: KernelPath
+    ) -> Bool {
+        let id: Int
+        if let known = rootsByPath[path], let root = roots[known] {
+            if root.number == number {
+                roots[known]!.location = location
+                roots[known]!.isLost = false
+                return false
+            }
+            // It leads to another file by now.
+            id = known
+            detach(known)
+        } else {
+            id = nextRoot
+            nextRoot += 1
+            rootsByPath[path] = id
         }
-        // Of a watch that was given up: its last events are still on their way.
-        guard let watch = watches[event.watch] else { return }
-        if kind == .watchEnded {
-            forget(event.watch)
-            // The directory above has told about one that was found below.
-            if watch.isRoot { report(.watchEnded, watch.path) }
-            return
+        roots[id] = Root(path: path, number: number, location: location)
+        pathRound += 1
+        var isTracked = false
+        if let watch = watches[number] {
+            if case .leaving = watch.place {
+                leavingCount -= 1
+                watches[number]!.place = .alone
+            } else {
+                isTracked = true
+            }
+        } else {
+            watches[number] = Watch(identity: identity, place: .alone)
         }
-        let isDirectory = event.has(IN_ISDIR)
-        guard let name = event.name else {
-            // The directory above tells the same by name.
-            if watch.isRoot, isAsked(event) { report(kind, watch.path, isDirectory: isDirectory) }
-            return
+        watches[number]!.roots.append(id)
+        watches[number]!.roots.sort()
+        if !isTracked {
+            watches[number]!.isOld = true
+            watches[number]!.round = round
         }
-        var isKnown = false
-        if event.has(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO), !watch.found.isEmpty {
-            isKnown = watches[event.watch]!.found.remove(name) != nil && event.has(IN_CREATE)
-        }
-        if isRecursive, isDirectory {
-            let path = watch.path.appending(name)
-            if event.has(IN_MOVED_FROM) { forgetAll(below: path) }
-            if event.has(IN_CREATE | IN_MOVED_TO), !isKnown { newDirectories.append(path) }
-        }
-        if !isKnown, isAsked(event) { report(kind, watch.path, name, isDirectory: isDirectory) }
+        return !isTracked
     }
 
-    private func isAsked(_ event: RawFileEvent) -> Bool { event.mask & events.rawValue != 0 }
-
-    /// The kernel's queue was empty: what was found by looking has no more events from before.
-    mutating func noteDrained() {
-        for number in watches.keys where !watches[number]!.found.isEmpty { watches[number]!.found = [] }
-    }
-
-    // MARK: - Watches
-
-    /// - Returns: false when a path of this watcher's has that file already.
-    mutating func add(_ number: Int32, _ path: KernelPath, isRoot: Bool) -> Bool {
-        if let known = watches[number] {
-            // The same directory, found again under the name that it has now.
-            guard !known.isRoot, known.path != path else { return false }
-            numbers[known.path] = nil
-        }
-        watches[number] = Watch(path: path, isRoot: isRoot)
-        numbers[path] = number
-        return true
-    }
-
-    func number(of path: KernelPath) -> Int32? { numbers[path] }
-
-    private mutating func forget(_ number: Int32) {
-        guard let watch = watches.removeValue(forKey: number) else { return }
-        if numbers[watch.path] == number { numbers[watch.path] = nil }
-    }
-
-    /// Watches that are to be given up: the kernel is told by whoever reads.
-    private(set) var abandoned: [Int32] = []
-
-    mutating func takeAbandoned() -> [Int32] {
-        defer { abandoned = [] }
-        return abandoned
-    }
-
-    /// Gives up the watch of a directory that was moved away, and those below.
-    mutating func forgetAll(below path: KernelPath) {
-        let prefix = path.appending([]).bytes
-        for (number, watch) in watches where !watch.isRoot {
-            guard watch.path == path || watch.path.bytes.starts(with: prefix) else { continue }
-            forget(number)
-            abandoned.append(number)
-        }
-        newDirectories.removeAll { $0 == path || $0.bytes.starts(with: prefix) }
-    }
-
-    /// Gives up a path of the user's, and what was found below.
+    /// Gives up a path of the user's, and what no other one needs.
     ///
     /// - Returns: false when it is not watched.
-    mutating func remove(_ path: KernelPath) -> Bool {
-        guard let number = numbers[path], let watch = watches[number], watch.isRoot else { return false }
-        forget(number)
-        abandoned.append(number)
-        forgetAll(below: path)
+    mutating func removeRoot(_ path: KernelPath) -> Bool {
+        guard let id = rootsByPath.removeValue(forKey: path) else { return false }
+        detach(id)
+        roots[id] = nil
+        lostRoots.removeAll { $0 == id }
         report(.watchEnded, path)
         return true
     }
 
-    mutating func takeNewDirectories() -> [KernelPath] {
-        defer { newDirectories = [] }
-        return newDirectories
-    }
-
-    mutating func takeLostRoots() -> [KernelPath] {
-        defer { lostRoots = [] }
-        return lostRoots
-    }
-
-    /// Could not be dealt with now.
-    mutating func putBack(_ directories: [KernelPath], lostRoots roots: [KernelPath] = []) {
-        newDirectories += directories
-        lostRoots += roots
-    }
-
-    /// Watches everything below anew: which directories there are is not known any more.
-    private mutating func startOver() {
-        lostRoots = watches.values.filter(\.isRoot).map(\.path)
-        newDirectories = []
-        for (number, watch) in watches where !watch.isRoot {
-            forget(number)
-            abandoned.append(number)
-        }
-    }
-
-    /// Names that were found in a directory.
-    ///
-    /// - Parameter isReported: whether they are new to the user. Otherwise their events, which may still be on their
-    ///   way, are told.
-    mutating func find(_ entries: [RawDirectoryEntry], in path: KernelPath, watch number: Int32, isReported: Bool) {
-        for entry in entries {
-            if isReported {
-                if events.contains(.created) {
-                    report(.created, path, entry.name, isDirectory: entry.kind == .directory)
-                }
-                watches[number]?.found.insert(entry.name)
-            }
-            if entry.kind == .directory { newDirectories.append(path.appending(entry.name)) }
-        }
-    }
-
-    /// A directory that can't be watched.
-    mutating func reportUnwatched(_ path: KernelPath) {
-        report(.watchEnded, path, isDirectory: true)
+    private mutating func detach(_ id: Int) {
+        guard let number = roots[id]?.number, watches[number] != nil else { return }
+        watches[number]!.roots.removeAll { $0 == id }
+        pathRound += 1
+        if !isNeeded(number) { release(number) }
     }
 }

@@ -41,6 +41,18 @@ final class Scratch: Sendable {
     }
 }
 
+extension FileWatcher {
+    /// The next events, as many as that. Each is waited for.
+    func next(_ count: Int) async throws -> [String] {
+        var events: [String] = []
+        for _ in 0..<count {
+            guard let event = try await next() else { break }
+            events.append("\(event)")
+        }
+        return events
+    }
+}
+
 /// What is in a file, by other means than those that are tested.
 func bytesOf(_ path: String) -> [UInt8]? {
     let descriptor = open(path, O_RDONLY)
