@@ -174,12 +174,11 @@ extension UnsafeRawBufferPointer {
     fileprivate var isHost: Bool {
         let isBracketed = first == UInt8(ascii: "[")
         let end = isBracketed ? UInt8(ascii: "]") : UInt8(ascii: ":")
+        let (low, high) = (Self.lowHost, Self.highHost)
         var index = isBracketed ? 1 : 0
         while index < count, self[index] != end {
             let byte = self[index]
-            guard byte < 128, (byte < 64 ? Self.lowHost >> byte : Self.highHost >> (byte - 64)) & 1 == 1 else {
-                return false
-            }
+            guard byte < 128, (byte < 64 ? low >> byte : high >> (byte - 64)) & 1 == 1 else { return false }
             index += 1
         }
         if isBracketed {
