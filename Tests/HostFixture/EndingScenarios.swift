@@ -113,6 +113,15 @@ nonisolated(unsafe) let endingScenarios: [String: () throws -> Void] = [
             try await withTaskCancellationShield { try await forever() }
         }
     },
+    "end-second-past-grace": {
+        EventLoop.main(shutdown: .onSignals(grace: .milliseconds(1))) {
+            raise(SIGTERM)
+            try? await forever()
+            print("past the grace")
+            raise(SIGTERM)
+            print("never here")
+        }
+    },
     "end-error": {
         EventLoop.main {
             printBuffered("printed")

@@ -92,6 +92,12 @@ struct ProgramRun {
         #expect(try ProgramRun("end-second").signal == 2)
     }
 
+    @Test("fault 1: a second SIGTERM past the grace period ends a program that ignores its cancellation")
+    func aSecondSignalPastTheGrace() throws {
+        let run = try ProgramRun("end-second-past-grace")
+        #expect(run.signal == 15 && run.output == "past the grace\n")
+    }
+
     @Test("fault 1: an error is one line and status 1", arguments: ["end-error", "end-error-loops"])
     func errors(scenario: String) throws {
         let run = try ProgramRun(scenario)

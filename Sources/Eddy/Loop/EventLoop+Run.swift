@@ -10,6 +10,9 @@ extension EventLoop {
     /// At the end, tasks that are still alive are cancelled and awaited for the configuration's grace period. Ctrl-C cancels
     /// the main task; a second one ends the process.
     ///
+    /// A program begins with ``main(name:shutdown:configuration:_:)``, which makes the end of the process of what this throws. This
+    /// one is for whoever wants the error itself: a `CancellationError` after Ctrl-C. Not caught at top level, it looks like a crash.
+    ///
     /// - Parameters:
     ///   - name: the main task's name.
     ///   - shutdown: makes SIGTERM and Ctrl-C a graceful shutdown: ``ShutdownPolicy/onSignals(_:grace:)``.

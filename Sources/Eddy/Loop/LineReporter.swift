@@ -8,7 +8,8 @@ import EddyReactor
 ///
 /// A line is written at once, past the C library's buffer, or it is dropped: a reader that is slow, stopped or gone holds up
 /// neither the task nor its loop, and raises no signal. What was dropped is counted, and the count is told in a line of its own
-/// as soon as lines are taken again. Errors that have nobody to be thrown to are reported like this by Eddy itself.
+/// before the next one that is taken, and at the end of ``EventLoop/main(name:shutdown:configuration:_:)``. Errors that have nobody
+/// to be thrown to are reported like this by Eddy itself. Only a file is written as files are: its disk is waited for.
 ///
 /// `print` blocks the whole loop while a pipe is full, and SIGPIPE ends the process when its reader is gone. ``StandardOutput``
 /// loses nothing, and waits.
