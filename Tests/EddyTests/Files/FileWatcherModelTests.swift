@@ -36,7 +36,9 @@ private struct RandomTree {
         return access(short, F_OK) == 0 ? "\(parent)/\(newName())" : short
     }
 
-    private static func isBelow(_ path: String, _ other: String) -> Bool { path == other || path.hasPrefix("\(other)/") }
+    private static func isBelow(_ path: String, _ other: String) -> Bool {
+        path == other || path.hasPrefix("\(other)/")
+    }
 
     private mutating func move(_ old: String, to new: String) {
         rename(old, new)
