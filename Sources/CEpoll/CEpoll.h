@@ -430,6 +430,11 @@ static inline long eddy_read_link(const char *path, void *buffer, size_t count) 
     EDDY_RESULT(readlink(path, (char *)buffer, count));
 }
 
+// The length of the path, with its NUL (getcwd(2)).
+static inline long eddy_current_directory(void *buffer, size_t count) {
+    EDDY_RESULT(syscall(SYS_getcwd, buffer, count));
+}
+
 // Entries of a directory, as the kernel packs them (getdents(2)).
 static inline long eddy_read_directory(int fd, void *buffer, size_t count) {
     EDDY_RESULT(syscall(SYS_getdents64, fd, buffer, count));

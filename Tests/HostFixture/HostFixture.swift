@@ -11,7 +11,7 @@ struct HostFixture {
         let name = CommandLine.arguments.dropFirst().first ?? ""
         guard
             let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name]
-                ?? clockScenarios[name]
+                ?? clockScenarios[name] ?? workingDirectoryScenarios[name]
                 ?? signalScenarios[name]
                 ?? runnerScenarios[name] ?? toolkitScenarios[name] ?? endingScenarios[name] ?? reportScenarios[name]
                 ?? taskRunScenarios[name]

@@ -27,20 +27,24 @@ public enum Directory {
     /// The names in a directory, in no order, without `.` and `..`.
     ///
     /// Names that come or go during the iteration may be seen or not (readdir(3)). The directory is opened by the first
-    /// step, and closed at the end, or when the iterator goes away.
+    /// step, and closed at the end, or when the iterator goes away. A relative path is one from the working directory
+    /// that the process has when this is called; the paths of the entries are relative then, too.
     ///
     /// - Note: *Complexity:* a trip to the pool for each batch of some hundred names: one for a small directory.
     public static func entries(of path: some PathConvertible) -> DirectoryEntries {
         do throws(SystemError) {
-            return DirectoryEntries(path: try KernelPath(path, for: .open), failure: nil)
+            let path = try KernelPath(path, for: .open)
+            // Opened later, when the process's working directory may be another one.
+            return DirectoryEntries(path: path, place: FileKernel.current.absolute(path), failure: nil)
         } catch {
-            return DirectoryEntries(path: nil, failure: error)
+            return DirectoryEntries(path: nil, place: nil, failure: error)
         }
     }
 
     /// Does a directory stand at a path? A symbolic link to one counts.
     ///
     /// - Throws: ``SystemError`` when it can't be told, for instance EACCES; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its answer is dropped.
     public static func exists(_ path: some PathConvertible) async throws -> Bool {
         do {
             return try await File.information(of: path).isDirectory
@@ -67,7 +71,7 @@ public enum Directory {
         let kernel = FileKernel.current
         try await FileCalls.change { _ in
             if withIntermediates {
-                try makeAll(path, permissions, kernel)
+                try makeAll(kernel.absolute(path), permissions, kernel)
             } else {
                 try path.withPointer {
                     _ = try kernel.check(.makeDirectory(AT_FDCWD, $0, mode: permissions), path.description)
@@ -162,16 +166,25 @@ struct TreeRemoval {
     }
 
     mutating func run() throws {
-        defer { for level in levels { level.directory.close() } }
-        let result = open(AT_FDCWD, root)
+        // By its directory's descriptor: the process's working directory may change on the way.
+        var (above, name) = root.split
+        if name.bytes.isEmpty { name = KernelPath(unchecked: [UInt8(ascii: ".")]) }
+        let opened = above.withPointer { kernel.call(.open($0, flags: OpenFile.pathOnly | O_DIRECTORY, mode: 0)) }
+        if opened < 0 { throw SystemError(result: opened, .open, root.description) }
+        let parent = own(opened, above.description)
+        defer {
+            for level in levels { level.directory.close() }
+            parent.close()
+        }
+        let result = open(parent.descriptor, name)
         if result < 0 { throw SystemError(result: result, .openat, root.description) }
-        levels.append(Level(directory: own(result, root.description), name: root))
+        levels.append(Level(directory: own(result, root.description), name: name))
         while let top = levels.indices.last {
             try signal?.check()
             if let entry = levels[top].entries.popLast() {
                 try remove(entry, in: top)
             } else if try !refill(top) {
-                try leave()
+                try leave(parent.descriptor)
             }
         }
     }
@@ -218,10 +231,10 @@ struct TreeRemoval {
     }
 
     /// A directory is empty: it goes, too.
-    private mutating func leave() throws {
+    private mutating func leave(_ top: Int32) throws {
         let level = levels.removeLast()
         level.directory.close()
-        let parent = levels.last?.directory.descriptor ?? AT_FDCWD
+        let parent = levels.last?.directory.descriptor ?? top
         let result = level.name.withPointer { kernel.call(.unlinkAt(parent, $0, isDirectory: true)) }
         try finish(result, level.name, in: levels.indices.last)
     }
@@ -246,6 +259,6 @@ struct TreeRemoval {
     }
 
     private func path(of name: KernelPath) -> String {
-        levels.reduce(into: "") { $0 += "\($1.name)/" } + name.description
+        levels.dropFirst().reduce(into: "\(root)/") { $0 += "\($1.name)/" } + name.description
     }
 }

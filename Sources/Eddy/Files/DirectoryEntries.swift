@@ -30,6 +30,8 @@ public struct DirectoryEntry: Hashable, Sendable, PathConvertible {
 /// The names in a directory, in no order: see ``Directory/entries(of:)``.
 public struct DirectoryEntries: AsyncSequence, Sendable {
     let path: KernelPath?
+    /// The same, absolute.
+    let place: KernelPath?
     /// The path can't be one: thrown by the first `next()`.
     let failure: SystemError?
 
@@ -53,6 +55,7 @@ public struct DirectoryEntries: AsyncSequence, Sendable {
             try await next(isolation: #isolation)
         }
 
+        /// - Note: *Cancellation:* no name is lost.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> DirectoryEntry? {
             guard let reader else {
                 if let failure { throw failure }
@@ -70,7 +73,9 @@ public struct DirectoryEntries: AsyncSequence, Sendable {
     }
 
     public func makeAsyncIterator() -> Iterator {
-        Iterator(path.map { DirectoryReader($0, .current) }, failure)
+        let reader: DirectoryReader? =
+            if let path, let place { DirectoryReader(path, at: place, .current) } else { nil }
+        return Iterator(reader, failure)
     }
 }
 
@@ -82,7 +87,9 @@ final class DirectoryReader: Sendable {
     /// How many bytes of names one call asks for.
     static let batchSize = 32_768
 
+    /// For the entries, as the user has written it.
     private let path: KernelPath
+    private let place: KernelPath
     private let kernel: FileKernel
     private let state = Guarded(State())
     private let turns = QueuePlaces(1)
@@ -93,8 +100,9 @@ final class DirectoryReader: Sendable {
         var entries: [DirectoryEntry] = []
     }
 
-    init(_ path: KernelPath, _ kernel: FileKernel) {
+    init(_ path: KernelPath, at place: KernelPath, _ kernel: FileKernel) {
         self.path = path
+        self.place = place
         self.kernel = kernel
     }
 
@@ -135,7 +143,7 @@ final class DirectoryReader: Sendable {
     }
 
     private func open() throws(SystemError) -> OpenFile {
-        let directory = try RawDirectoryEntry.open(path, kernel)
+        let directory = try RawDirectoryEntry.open(place, kernel)
         state.withLock { $0.directory = directory }
         return directory
     }

@@ -206,6 +206,7 @@ extension File: ByteWriter {
     /// Writes all bytes of several buffers, as if they were one.
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* as for ``write(_:)-(RawSpan)``.
     public func write(vectored buffers: [[UInt8]]) async throws {
         try await write(Array(buffers.joined()))
     }
@@ -214,6 +215,7 @@ extension File: ByteWriter {
     /// it.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
         try checkOpen()
     }
@@ -273,6 +275,7 @@ public struct FileChunks: AsyncSequence, Sendable {
             return bytes.isEmpty ? nil : bytes
         }
 
+        /// - Note: *Cancellation:* the wait throws `CancellationError`; the position has not moved.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> [UInt8]? {
             let bytes = try await file.readNext(atMost: size, isFilling: true)
             return bytes.isEmpty ? nil : bytes

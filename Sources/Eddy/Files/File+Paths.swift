@@ -14,6 +14,7 @@ extension File {
     ///   - path: the file.
     ///   - followingLinks: whether a symbolic link is followed; otherwise this tells about the link itself.
     /// - Throws: ``SystemError``: ENOENT, EACCES, ELOOP and others; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its answer is dropped.
     public static func information(
         of path: some PathConvertible, followingLinks: Bool = true
     ) async throws -> FileInformation {
@@ -33,6 +34,7 @@ extension File {
     /// ``FileCreation/exclusively``, where that matters.
     ///
     /// - Throws: ``SystemError`` when it can't be told, for instance EACCES; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its answer is dropped.
     public static func exists(_ path: some PathConvertible) async throws -> Bool {
         do {
             _ = try await information(of: path)
@@ -111,6 +113,7 @@ extension File {
     ///
     /// - Throws: ``SystemError``: EINVAL for what is no link, ENOENT and others; `CancellationError`;
     ///   ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its answer is dropped.
     public static func targetOfSymbolicLink(at path: some PathConvertible) async throws -> [UInt8] {
         let path = try KernelPath(path, for: .readlink)
         let kernel = FileKernel.current

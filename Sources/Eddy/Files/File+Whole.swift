@@ -55,7 +55,8 @@ extension File {
     ///   - path: a string, or bytes: see ``PathConvertible``.
     ///   - atomically: whether nobody ever sees a part of it.
     ///   - permissions: of a file that was not there, less the process's umask.
-    /// - Throws: ``SystemError``: ENOSPC, EACCES and others; ``NotAFileError``; `CancellationError`; ``ShutdownError``.
+    /// - Throws: ``SystemError``: ENOSPC, EACCES, EISDIR for a path that ends in a slash, and others; ``NotAFileError``;
+    ///   `CancellationError`; ``ShutdownError``.
     ///   Atomically, the path is as it was then, and nothing is left beside it. Otherwise some bytes may have been
     ///   written: a ``PartialWriteError`` says how many.
     /// - Note: *Cancellation:* before a thread has begun, nothing happens. After that it stops at the next mebibyte,
@@ -85,6 +86,7 @@ extension File {
     /// Writes a whole file of text, as UTF-8: see ``write(_:to:atomically:permissions:)-([UInt8],_,_,_)``.
     ///
     /// - Throws: as for bytes.
+    /// - Note: *Cancellation:* as for bytes.
     public static func write(
         _ text: String, to path: some PathConvertible, atomically: Bool = false, permissions: UInt32 = 0o666
     ) async throws {
@@ -113,6 +115,7 @@ extension File {
             let original = try openFile(source, O_RDONLY, 0, kernel)
             defer { original.close() }
             let permissions = try original.status().mode & 0o777
+            let kept = kernel.absolute(target)
             if replacing {
                 try FileReplacement.replace(target, permissions, kernel) { copy in
                     try original.copyBytes(to: copy, signal)
@@ -128,7 +131,7 @@ extension File {
                 let result = copy.close()
                 if result < 0 { throw copy.error(result, .close) }
             } catch {
-                _ = target.withPointer { kernel.call(.unlink($0)) }
+                _ = kept.withPointer { kernel.call(.unlink($0)) }
                 throw error
             }
         }
@@ -147,6 +150,11 @@ enum FileReplacement {
     static func replace(
         _ path: KernelPath, _ permissions: UInt32, _ kernel: FileKernel, _ fill: (OpenFile) throws -> Void
     ) throws {
+        // A file has no name that ends in a slash, and open(2) refuses to make one. Nor has it none.
+        guard let last = path.bytes.last, last != UInt8(ascii: "/") else {
+            let code = path.bytes.isEmpty ? ErrorNumber.noEntry : ErrorNumber.isDirectory
+            throw SystemError(result: -code, .open, path.description)
+        }
         let (directoryPath, name) = path.split
         // Everything goes by this descriptor: the directory may be renamed meanwhile.
         let opened = try directoryPath.withPointer {

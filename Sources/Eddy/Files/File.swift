@@ -127,6 +127,7 @@ public final class File: Closable {
     ///
     /// - Returns: what the body returns.
     /// - Throws: as for ``open(_:_:create:appending:permissions:)``; what the body throws; ``SystemError`` of close(2).
+    /// - Note: *Cancellation:* the body's to heed; the file is closed all the same.
     public static func open<T>(
         _ path: some PathConvertible, _ access: FileAccess = .read, create: FileCreation = .never,
         appending: Bool = false, permissions: UInt32 = 0o666,
@@ -148,6 +149,7 @@ public final class File: Closable {
     ///
     /// - Throws: ``SystemError``; ``NotAFileError``; `CancellationError`; ``ShutdownError``. The descriptor is closed
     ///   then.
+    /// - Note: *Cancellation:* ends the wait at once; the descriptor is closed when the thread has finished.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         let number = descriptor.take()
         let file = OpenFile(number, "descriptor \(number)", openedBy: .current)
@@ -247,6 +249,7 @@ public final class File: Closable {
     /// What the file system knows about it.
     ///
     /// - Throws: ``SystemError``; ``ClosedError``; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its answer is dropped.
     public func information() async throws -> FileInformation {
         try checkOpen()
         let file = file
@@ -256,6 +259,7 @@ public final class File: Closable {
     /// How many bytes the file has now.
     ///
     /// - Throws: as for ``information()``.
+    /// - Note: *Cancellation:* as for ``information()``.
     public var size: Int64 { get async throws { try await information().size } }
 
     /// Makes the file so many bytes long: cuts it off, or adds zeros. The position stays where it is.

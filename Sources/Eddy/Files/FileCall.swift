@@ -41,6 +41,12 @@ struct FileKernel: Sendable {
         }
     }
 
+    /// A path that is kept, to be used again later: see ``AbsolutePath``.
+    func absolute(_ path: KernelPath) -> KernelPath {
+        if path.bytes.first == UInt8(ascii: "/") { return path }
+        return KernelPath(unchecked: AbsolutePath.make(path.bytes) { call(.currentDirectory($0, $1)) })
+    }
+
     /// Never repeated, as close(2) has freed the number whatever it answers.
     @discardableResult
     func close(_ descriptor: Int32) -> Int { backend.perform(.close(descriptor)) }

@@ -36,7 +36,7 @@ public struct FileEvent: Hashable, Sendable, PathConvertible {
         /// Events were lost, of the kernel's queue or of the watcher's: look at everything again.
         case overflow
         /// Nothing is reported any more of this path: what was watched is gone, its file system was unmounted, or
-        /// ``FileWatcher/unwatch(_:)`` was called.
+        /// ``FileWatcher/unwatch(_:)`` was called. Of a new directory in a recursive watch: it could not be watched.
         case watchEnded
     }
 

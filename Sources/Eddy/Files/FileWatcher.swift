@@ -66,6 +66,7 @@ public final class FileWatcher: AsyncSequence, Closable {
     /// - Throws: ``SystemError``: ENOENT, EACCES; ENOSPC when there are too many watches, EMFILE when there are too
     ///   many watchers (`/proc/sys/fs/inotify`); `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off
     ///   any loop.
+    /// - Note: *Cancellation:* nothing is watched, and nothing stays open.
     public convenience init(
         _ path: some PathConvertible, events: FileEvents = .all, recursive: Bool = false, capacity: Int = 16_384,
         maximumDirectories: Int = 65_536
@@ -84,13 +85,13 @@ public final class FileWatcher: AsyncSequence, Closable {
     ///   - capacity: how many events may wait to be taken.
     ///   - maximumDirectories: how many directories a recursive watch may have.
     /// - Throws: as for one path.
+    /// - Note: *Cancellation:* as for one path.
     public init(
         paths: [some PathConvertible], events: FileEvents = .all, recursive: Bool = false, capacity: Int = 16_384,
         maximumDirectories: Int = 65_536
     ) async throws {
-        expectUsage(
-            capacity >= 32,
-            "the kernel gives more than \(capacity) events at a time: give a watcher room for 32 or more")
+        // The kernel gives more than a few events at a time.
+        let capacity = Swift.max(capacity, 32)
         let paths = try paths.map { path throws(SystemError) in try KernelPath(path, for: .inotify_add_watch) }
         let table = WatchTable(
             events: events, isRecursive: recursive, capacity: capacity, maximumWatches: maximumDirectories)
@@ -219,10 +220,12 @@ public final class FileWatcher: AsyncSequence, Closable {
     public struct Iterator: AsyncIteratorProtocol {
         let watcher: FileWatcher
 
+        /// - Note: *Cancellation:* no event is lost.
         public mutating func next() async throws -> FileEvent? {
             try await watcher.next()
         }
 
+        /// - Note: *Cancellation:* no event is lost.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> FileEvent? {
             try await watcher.next()
         }

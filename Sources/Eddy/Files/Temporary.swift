@@ -58,7 +58,7 @@ extension File {
     /// - Parameters:
     ///   - directory: where; nil is what the environment's `TMPDIR` says, or `/tmp`.
     ///   - prefix: how its name begins.
-    ///   - body: gets the file and its path. When it has renamed the file, that stays.
+    ///   - body: gets the file and its absolute path. When it has renamed the file, that stays.
     /// - Returns: what the body returns.
     /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``; what the body throws.
     /// - Note: *Cancellation:* the body's to heed; the file is removed all the same.
@@ -67,8 +67,8 @@ extension File {
         _ body: nonisolated(nonsending) (_ file: File, _ path: String) async throws -> T
     ) async throws -> T {
         try TemporaryName.check(prefix, .open)
-        let parent = try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .open)
         let kernel = FileKernel.current
+        let parent = kernel.absolute(try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .open))
         let (file, path) = try await FileCalls.change { _ in
             let made = try TemporaryName.make(in: parent, prefix, .open) {
                 kernel.call(.open($0, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600))
@@ -93,9 +93,10 @@ extension File {
     /// - Parameter directory: whose file system holds its bytes; nil is what the environment's `TMPDIR` says, or
     ///   `/tmp`.
     /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* before a thread has begun; then the outcome is waited for. Nothing is left.
     public static func unnamed(in directory: String? = nil) async throws -> File {
-        let parent = try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .open)
         let kernel = FileKernel.current
+        let parent = kernel.absolute(try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .open))
         let file = try await FileCalls.change { _ in
             // O_TMPFILE: O_DIRECTORY and a bit whose name is hidden behind _GNU_SOURCE.
             let result = parent.withPointer {
@@ -126,7 +127,7 @@ extension Directory {
     /// - Parameters:
     ///   - directory: where; nil is what the environment's `TMPDIR` says, or `/tmp`.
     ///   - prefix: how its name begins.
-    ///   - body: gets the directory's path.
+    ///   - body: gets the directory's absolute path.
     /// - Returns: what the body returns.
     /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``; what the body throws.
     /// - Note: *Cancellation:* the body's to heed; the directory is removed all the same.
@@ -135,8 +136,8 @@ extension Directory {
         _ body: nonisolated(nonsending) (_ path: String) async throws -> T
     ) async throws -> T {
         try TemporaryName.check(prefix, .mkdirat)
-        let parent = try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .mkdirat)
         let kernel = FileKernel.current
+        let parent = kernel.absolute(try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .mkdirat))
         let path = try await FileCalls.change { _ in
             try TemporaryName.make(in: parent, prefix, .mkdirat) {
                 kernel.call(.makeDirectory(AT_FDCWD, $0, mode: 0o700))

@@ -135,7 +135,8 @@ struct WatchTable {
         self.events = events
         self.isRecursive = isRecursive
         self.capacity = capacity
-        self.maximumWatches = maximumWatches
+        // The kernel's numbers have no more.
+        self.maximumWatches = min(max(maximumWatches, 0), Int(Int32.max))
     }
 
     /// Is there nothing that events could come from?

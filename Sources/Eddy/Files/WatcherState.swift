@@ -96,7 +96,7 @@ final class WatcherState: Sendable {
         let (mask, isRecursive) = table.withLock { ($0.mask, $0.isRecursive) }
         let result = watch(file, mask, or: path)
         if result < 0 { throw watchError(result, path) }
-        let location = isRecursive ? file.currentPath ?? path : path
+        let location = isRecursive ? file.currentPath ?? kernel.absolute(path) : path
         let isNew = table.withLock { $0.addRoot(path, Int32(result), status.identity, at: location) }
         guard isNew, isRecursive, FileKind(mode: status.mode) == .directory else { return }
         var scan = WatchScan(state: self, signal: signal)

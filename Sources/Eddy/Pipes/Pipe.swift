@@ -96,8 +96,9 @@ public enum Pipe {
         return try await loop.anchor.run {
             let core = loop.core
             var pause = Duration.milliseconds(1)
+            let place = core.kernel.absolutePath(path)
             while true {
-                let result = core.kernel.open(path, flags: O_WRONLY | O_NONBLOCK)
+                let result = core.kernel.open(place, flags: O_WRONLY | O_NONBLOCK)
                 if result >= 0 { return PipeWriter(try adopt(core.kernel.own(result), named: path, on: core)) }
                 guard result == -ErrorNumber.noDeviceOrAddress else { throw SystemError(result: result, .open, path) }
                 try await sleep(for: pause)

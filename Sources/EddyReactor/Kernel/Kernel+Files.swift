@@ -58,6 +58,17 @@ extension Kernel {
         }
     }
 
+    package func open(_ path: [UInt8], flags: Int32) -> Int {
+        (path + [0]).withUnsafeBytes { bytes in
+            let path = bytes.baseAddress!.assumingMemoryBound(to: CChar.self)
+            return retrying {
+                count(.open)
+                if let backend { return backend.perform(.open(path, flags: flags, mode: 0)) }
+                return eddy_open(path, flags, 0)
+            }
+        }
+    }
+
     package func unlink(_ path: String) -> Int {
         path.withCString { path in
             count(.unlink)
@@ -135,13 +146,22 @@ extension Kernel {
         return eddy_inotify_remove(descriptor, watch)
     }
 
+    /// A path that leads to the same place whatever becomes of the process's working directory: see ``AbsolutePath``.
+    package func absolutePath(_ path: String) -> [UInt8] {
+        AbsolutePath.make(path.utf8) { buffer, size in
+            count(.getcwd)
+            if let backend { return backend.perform(.currentDirectory(buffer, size)) }
+            return eddy_current_directory(buffer, size)
+        }
+    }
+
     /// The owner of what stands at a path, which it removes through this gate.
     ///
     /// - Returns: nil when nothing stands there.
     package func ownPath(_ path: String) -> OwnedPath? {
         var identity = FileIdentity()
         guard pathIdentity(path, &identity) >= 0 else { return nil }
-        return OwnedPath(path, identity, openedBy: backend)
+        return OwnedPath(absolutePath(path), identity, openedBy: backend)
     }
 }
 

@@ -87,6 +87,7 @@ public final class LinuxKernel: KernelBackend {
             eddy_rename(source, path, target, newPath, flags)
         case .symbolicLink(let target, let directory, let path): eddy_symbolic_link(target, directory, path)
         case .readLink(let path, let buffer, let count): eddy_read_link(path, buffer, count)
+        case .currentDirectory(let buffer, let count): eddy_current_directory(buffer, count)
         case .readDirectory(let descriptor, let buffer, let count): eddy_read_directory(descriptor, buffer, count)
         case .inotifyCreate: eddy_inotify_create()
         case .inotifyAdd(let descriptor, let path, let mask): eddy_inotify_add(descriptor, path, mask)

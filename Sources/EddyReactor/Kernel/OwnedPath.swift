@@ -6,9 +6,12 @@ import Synchronization
 /// Only if it is still the same file: what somebody else has put there meanwhile is theirs. Whoever keeps the file itself in use
 /// until then, as a bound socket does, also keeps its number from being given to another file.
 ///
+/// Its path should be absolute: see ``AbsolutePath``.
+///
 /// - Note: *Thread:* any. What is done here is not counted.
 package final class OwnedPath: Sendable {
-    package let path: String
+    /// With a NUL at its end.
+    private let path: [UInt8]
     private let identity: FileIdentity
     /// A child of fork(2) has a copy of the owner, but the file is the parent's.
     private let process: Int32
@@ -16,10 +19,10 @@ package final class OwnedPath: Sendable {
     private let isRemoved = Atomic<Bool>(false)
 
     init(
-        _ path: String, _ identity: FileIdentity, openedBy backend: (any KernelBackend)?,
+        _ path: [UInt8], _ identity: FileIdentity, openedBy backend: (any KernelBackend)?,
         process: Int32 = eddy_process_id()
     ) {
-        self.path = path
+        self.path = path + [0]
         self.identity = identity
         self.process = process
         self.backend = backend
@@ -37,7 +40,8 @@ package final class OwnedPath: Sendable {
     /// Removes the name, unless another file has it by now. Doing it twice is fine.
     package func remove() {
         guard !isRemoved.exchange(true, ordering: .acquiringAndReleasing), process == eddy_process_id() else { return }
-        path.withCString { path in
+        path.withUnsafeBytes { bytes in
+            let path = bytes.baseAddress!.assumingMemoryBound(to: CChar.self)
             var now = FileIdentity()
             let result =
                 if let backend {

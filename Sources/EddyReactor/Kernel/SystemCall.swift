@@ -111,6 +111,8 @@ public enum SystemCall {
     case symbolicLink(UnsafePointer<CChar>, Int32, UnsafePointer<CChar>)
     /// `readlink(2)`: a link's path, where to, and how many bytes at most. Answers how many bytes it says.
     case readLink(UnsafePointer<CChar>, UnsafeMutableRawPointer, Int)
+    /// `getcwd(2)`: where to, and how many bytes at most. Answers how many bytes the path has, with its NUL.
+    case currentDirectory(UnsafeMutableRawPointer, Int)
     /// `getdents64(2)`: a directory, where to, and how many bytes at most. Answers how many bytes of entries; zero is the end.
     case readDirectory(Int32, UnsafeMutableRawPointer, Int)
     /// `inotify_init1(2)`, non-blocking. Answers its descriptor.
@@ -241,6 +243,8 @@ public enum SystemCall {
         case symlinkat
         /// `readlink(2)`: reads a symbolic link.
         case readlink
+        /// `getcwd(2)`: asks for the process's working directory.
+        case getcwd
         /// `getdents64(2)`: reads a directory.
         case getdents64
         /// `inotify_init1(2)`: makes an inotify instance.
@@ -338,6 +342,7 @@ public enum SystemCall {
         case .rename: .renameat2
         case .symbolicLink: .symlinkat
         case .readLink: .readlink
+        case .currentDirectory: .getcwd
         case .readDirectory: .getdents64
         case .inotifyCreate: .inotify_init1
         case .inotifyAdd: .inotify_add_watch
@@ -369,7 +374,7 @@ public enum SystemCall {
             .makeNamedPipe, .pathType, .pathIdentity, .availableProcessors, .clockTimerCreate, .clockRead,
             .blockingPipe, .spawn, .waitForExit, .kill, .openAt, .pathStatus, .makeDirectory, .unlinkAt, .rename,
             .symbolicLink,
-            .readLink, .inotifyCreate:
+            .readLink, .currentDirectory, .inotifyCreate:
             nil
         case .epollControl(_, _, let descriptor, _, _), .epollWait(let descriptor, _, _), .timerSet(let descriptor, _),
             .clockTimerSet(_, let descriptor, _),

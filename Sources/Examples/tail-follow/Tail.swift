@@ -25,19 +25,19 @@ final class Tail {
 
     let path: String
     let directory: String
-    /// As events have it: the directory, and the name.
-    let eventPath: String
+    let name: String
     private let output: TailOutput
     private var file: File?
     private var identity: FileIdentity?
+    /// What was said last, so that it is said once.
+    private var complaint: String?
 
     init(path: String, output: TailOutput) {
         self.path = path
         self.output = output
         let slash = path.lastIndex(of: "/")
         directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
-        eventPath = directory == "/" ? "/\(name)" : "\(directory)/\(name)"
+        name = slash.map { String(path[path.index(after: $0)...]) } ?? path
     }
 
     /// Prints the last lines.
@@ -74,11 +74,20 @@ final class Tail {
         if now != identity {
             // What was added to the old file before it lost its name.
             try await printRest()
+            let hadOne = file != nil
             file?.close()
             (file, identity) = (nil, nil)
+            if now == nil, hadOne {
+                complaint = "\(path) is gone: waiting for another file of that name"
+                return try await Self.tell(complaint!)
+            }
             guard try await open() else { return }
+            try await Self.tell("\(path) is \(hadOne ? "another file" : "there") now: reading it from its beginning")
         }
-        if let file, try await file.size < file.position { try await file.seek(to: 0) }
+        if let file, try await file.size < file.position {
+            try await Self.tell("\(path) was cut off: reading it again from its beginning")
+            try await file.seek(to: 0)
+        }
         try await printRest()
     }
 
@@ -88,11 +97,17 @@ final class Tail {
             let opened = try await File.open(path)
             identity = try await opened.information().identity
             file = opened
+            complaint = nil
             return true
         } catch let error where error is SystemError || error is NotAFileError {
-            try await StandardError().write("tail-follow: \(error)\n")
+            if complaint != "\(error)" { try await Self.tell("\(error)") }
+            complaint = "\(error)"
             return false
         }
+    }
+
+    static func tell(_ text: String) async throws {
+        try await StandardError().write("tail-follow: \(text)\n")
     }
 
     /// 64 KiB at a time, however much was added.

@@ -9,8 +9,8 @@ struct TailFollow: ParsableCommand {
         abstract: "Prints the last lines of files, and what is added to them, until it is interrupted.",
         discussion: """
             It follows names: a file that is replaced, as a log is when it is rotated, is read from its beginning; one that is \
-            not there yet is waited for; one that was cut off is read again from its beginning. The directories of the files \
-            must be there.
+            not there, or is removed, is waited for; one that was cut off is read again from its beginning. A directory that is \
+            removed, or gets another name, is waited for, too. All of that is told on standard error.
 
               tail-follow /var/log/syslog
               tail-follow --lines 0 a.log b.log
@@ -38,13 +38,14 @@ struct TailFollow: ParsableCommand {
         let tails = files.map { Tail(path: $0, output: output) }
         // The directories rather than the files: a name that gets another file is told there. Before anything is read,
         // so that nothing falls between.
-        let directories = Set(tails.map(\.directory)).sorted()
-        let watcher = try await FileWatcher(paths: directories, events: [.created, .modified, .moved, .attributes])
+        let directories = try await FollowedDirectories(Set(tails.map(\.directory)))
         for tail in tails { try await tail.begin(lines: lines) }
-        for try await event in watcher {
-            // After an overflow nobody knows which.
-            let isLost = event.kind == .overflow
-            for tail in tails where isLost || tail.eventPath == event.path { try await tail.update() }
+        for try await event in directories.events {
+            // Then nobody knows which.
+            let isAny = directories.concerns(event)
+            if isAny { try await directories.follow() }
+            // By name: one directory may have several paths, and is told of under one.
+            for tail in tails where isAny || tail.name == event.name { try await tail.update() }
         }
     }
 }

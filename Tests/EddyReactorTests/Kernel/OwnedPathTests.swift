@@ -36,7 +36,7 @@ private final class TestFile {
     @Test func theOwnerRemovesTheFileOnce() {
         let file = TestFile()
         let kernel = CountingKernel()
-        let owner = OwnedPath(file.path, file.identity, openedBy: kernel)
+        let owner = OwnedPath(Array(file.path.utf8), file.identity, openedBy: kernel)
         #expect(file.exists)
         owner.remove()
         owner.remove()
@@ -49,7 +49,7 @@ private final class TestFile {
 
     @Test func theLastReferenceRemovesTheFile() {
         let file = TestFile()
-        do { _ = OwnedPath(file.path, file.identity, openedBy: nil) }
+        do { _ = OwnedPath(Array(file.path.utf8), file.identity, openedBy: nil) }
         #expect(!file.exists)
     }
 
@@ -57,18 +57,53 @@ private final class TestFile {
         let file = TestFile()
         var identity = file.identity
         identity.inode += 1
-        OwnedPath(file.path, identity, openedBy: nil).remove()
+        OwnedPath(Array(file.path.utf8), identity, openedBy: nil).remove()
         #expect(file.exists)
         identity = file.identity
         identity.device += 1
-        OwnedPath(file.path, identity, openedBy: nil).remove()
+        OwnedPath(Array(file.path.utf8), identity, openedBy: nil).remove()
         #expect(file.exists)
     }
 
     @Test("H6: a child of fork has a copy of the owner, and does not remove its parent's file")
     func theFileOfTheParentStays() {
         let file = TestFile()
-        OwnedPath(file.path, file.identity, openedBy: nil, process: getpid() + 1).remove()
+        OwnedPath(Array(file.path.utf8), file.identity, openedBy: nil, process: getpid() + 1).remove()
         #expect(file.exists)
+    }
+}
+
+@Suite struct AbsolutePaths {
+    private func absolute(_ path: String, in directory: String?) -> String {
+        let made = AbsolutePath.make(path.utf8) { buffer, size in
+            guard let directory else { return -Int(ENOENT) }
+            let bytes = Array(directory.utf8) + [0]
+            buffer.copyMemory(from: bytes, byteCount: bytes.count)
+            return bytes.count
+        }
+        return String(decoding: made, as: UTF8.self)
+    }
+
+    @Test func aRelativePathGetsTheWorkingDirectory() {
+        #expect(absolute("a/b", in: "/x") == "/x/a/b")
+        #expect(absolute("a", in: "/") == "/a")
+        #expect(absolute(".", in: "/x") == "/x/.")
+        #expect(absolute("/a", in: "/x") == "/a")
+    }
+
+    @Test func withoutAWorkingDirectoryAPathStaysAsItIs() {
+        #expect(absolute("a", in: nil) == "a")
+        // Outside of the process's root (getcwd(2)).
+        #expect(absolute("a", in: "(unreachable)/x") == "a")
+        #expect(absolute("", in: "/x") == "")
+    }
+
+    @Test func theKernelIsAskedForIt() {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        getcwd(&buffer, buffer.count)
+        let size = buffer.withUnsafeMutableBytes {
+            LinuxKernel.shared.perform(.currentDirectory($0.baseAddress!, $0.count))
+        }
+        #expect(size == strlen(buffer) + 1)
     }
 }

@@ -94,7 +94,8 @@ private func names(in path: String) async throws -> [String] {
         scratch.file("a")
         let gate = FileGate()
         try onLoop(gatedKernel(.getdents64, gate)) { loop in
-            let entries = DirectoryReader(KernelPath(unchecked: Array(scratch.path.utf8)), .current)
+            let path = KernelPath(unchecked: Array(scratch.path.utf8))
+            let entries = DirectoryReader(path, at: path, .current)
             let step = loop.spawn { try await entries.nextBatch() }
             try await gate.arrivals.wait()
             step.cancel()
@@ -294,6 +295,21 @@ private func names(in path: String) async throws -> [String] {
             #expect(await errorOf(task) is CancellationError)
         }
         #expect(namesIn(scratch("tree")).count == 6)
+    }
+
+    @Test func aLinkToATreeIsRefusedAlsoWithASlash() throws {
+        let scratch = Scratch()
+        scratch.directory("tree")
+        scratch.file("tree/a")
+        symlink("tree", scratch("link"))
+        try onLoop { _ in
+            for path in [scratch("link"), scratch("link/")] {
+                #expect(await code { try await Directory.remove(path, recursively: true) } == ENOTDIR)
+            }
+            #expect(namesIn(scratch("tree")) == ["a"])
+            try await Directory.remove(scratch("tree/"), recursively: true)
+            #expect(namesIn(scratch.path) == ["link"])
+        }
     }
 
     // MARK: - Temporary ones

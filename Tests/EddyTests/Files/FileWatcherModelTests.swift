@@ -5,7 +5,7 @@ import Testing
 @testable import Eddy
 
 /// A tree whose directories come, go and move at random, and where each file in it may have been told to be.
-private struct RandomTree {
+private struct RandomTree: Sendable {
     let inside: Scratch
     let outside: Scratch
     var random: SplitMix
@@ -36,7 +36,9 @@ private struct RandomTree {
         return access(short, F_OK) == 0 ? "\(parent)/\(newName())" : short
     }
 
-    private static func isBelow(_ path: String, _ other: String) -> Bool { path == other || path.hasPrefix("\(other)/") }
+    private static func isBelow(_ path: String, _ other: String) -> Bool {
+        path == other || path.hasPrefix("\(other)/")
+    }
 
     private mutating func move(_ old: String, to new: String) {
         rename(old, new)
@@ -102,34 +104,71 @@ private struct RandomTree {
 }
 
 @Suite struct FileWatcherModels {
+    private static let seeds = [1, 4] + (0..<stressRounds(3, 50)).map { _ in UInt64.random(in: 0 ... .max) }
+
     /// After any changes, a file that is written in any directory is told of, under its path, and no file under one that
     /// it never had.
-    @Test(arguments: [1, 2, 3, 4, 5, 6, 7, 8] + (0..<8).map { _ in UInt64.random(in: 0 ... .max) })
-    func eachDirectoryIsWatchedUnderItsName(seed: UInt64) throws {
+    @Test(arguments: seeds) func eachDirectoryIsWatchedUnderItsName(seed: UInt64) throws {
         let (inside, outside) = (Scratch(), Scratch())
         try onLoop { _ in
             var tree = RandomTree(inside, outside, seed: seed)
             let watcher = try await FileWatcher(inside.path, events: .closedAfterWriting, recursive: true)
             for round in 0..<30 {
                 for _ in 0..<Int.random(in: 1...12, using: &tree.random) { tree.change() }
-                var left: Set<String> = []
-                for directory in tree.directories { left.insert(tree.write(in: directory)) }
-                do {
-                    try await withTimeout(.seconds(5)) {
-                        while !left.isEmpty, let event = try await watcher.next() {
-                            if event.kind == .closedAfterWriting {
-                                #expect(tree.mayBe(event), "seed \(seed), round \(round): \(event)")
-                            }
-                            left.remove(event.path)
-                        }
-                    }
-                } catch is TimeoutError {}
-                try #require(left == [], "seed \(seed), round \(round)")
+                try await Self.probe(&tree, watcher, "seed \(seed), round \(round)")
             }
-            // Nothing is watched that is not there.
-            let path = tree.write(in: inside.path)
-            while let event = try await watcher.next(), event.path != path {}
-            #expect(watcher.watchCount == tree.directories.count, "seed \(seed)")
+            try await Self.expectNothingElse(&tree, watcher, "seed \(seed)")
         }
+    }
+
+    /// The same when the changes are made while directories are looked through.
+    @Test(arguments: seeds) func eachDirectoryIsWatchedThatChangesMeanwhile(seed: UInt64) throws {
+        let (inside, outside) = (Scratch(), Scratch())
+        try onLoop { loop in
+            var tree = RandomTree(inside, outside, seed: seed)
+            let watcher = try await FileWatcher(inside.path, events: .closedAfterWriting, recursive: true)
+            for round in 0..<20 {
+                let before = tree
+                let changes = loop.spawn {
+                    try await offload {
+                        var tree = before
+                        for _ in 0..<30 { tree.change() }
+                        inside.file("mark\(round)")
+                        return tree
+                    }
+                }
+                while let event = try await watcher.next(), event.name != "mark\(round)" {}
+                tree = try await changes.value
+                try await Self.probe(&tree, watcher, "seed \(seed), round \(round)", isEachChecked: false)
+            }
+            try await Self.expectNothingElse(&tree, watcher, "seed \(seed)")
+        }
+    }
+
+    private static func probe(
+        _ tree: inout RandomTree, _ watcher: FileWatcher, _ what: String, isEachChecked: Bool = true
+    ) async throws {
+        var left: Set<String> = []
+        for directory in tree.directories { left.insert(tree.write(in: directory)) }
+        do {
+            try await withTimeout(.seconds(10)) {
+                while !left.isEmpty, let event = try await watcher.next() {
+                    if isEachChecked, event.kind == .closedAfterWriting {
+                        #expect(tree.mayBe(event), "\(what): \(event)")
+                    }
+                    left.remove(event.path)
+                }
+            }
+        } catch is TimeoutError {}
+        try #require(left == [], "\(what)")
+    }
+
+    /// Nothing is watched that is not there.
+    private static func expectNothingElse(
+        _ tree: inout RandomTree, _ watcher: FileWatcher, _ what: String
+    ) async throws {
+        let path = tree.write(in: tree.inside.path)
+        while let event = try await watcher.next(), event.path != path {}
+        #expect(watcher.watchCount == tree.directories.count, "\(what)")
     }
 }

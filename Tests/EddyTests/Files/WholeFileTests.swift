@@ -131,6 +131,35 @@ private func code<T>(_ body: nonisolated(nonsending) () async throws -> T) async
         #expect(namesIn(scratch.path) == ["a"])
     }
 
+    @Test(arguments: ["new/", "new//", "old/", "link/", "/"])
+    func aPathThatEndsInASlashIsRefusedAlike(name: String) throws {
+        let scratch = Scratch()
+        scratch.file("old", [1])
+        symlink("old", scratch("link"))
+        try onLoop { _ in
+            let path = name == "/" ? name : scratch(name)
+            let plain = await errorOf { try await File.write("x", to: path) } as? SystemError
+            let atomic = await errorOf { try await File.write("x", to: path, atomically: true) } as? SystemError
+            #expect(plain?.code == EISDIR)
+            #expect(atomic?.code == EISDIR)
+            #expect(await code { try await File.copy(scratch("old"), to: path, replacing: true) } == EISDIR)
+            #expect(namesIn(scratch.path) == ["link", "old"])
+            #expect(bytesOf(scratch("old")) == [1])
+        }
+    }
+
+    @Test func anAtomicWriteIntoADirectoryThatIsNotThereIsRefused() throws {
+        let scratch = Scratch()
+        try onLoop { _ in
+            for atomically in [false, true] {
+                for path in [scratch("new/file"), scratch("new/."), ""] {
+                    #expect(await code { try await File.write("x", to: path, atomically: atomically) } == ENOENT)
+                }
+            }
+            #expect(namesIn(scratch.path) == [])
+        }
+    }
+
     @Test func atomicallyPermissionsAreKeptAndALinkIsReplaced() throws {
         let scratch = Scratch()
         scratch.file("a", [1])
