@@ -40,10 +40,12 @@ import Testing
                 }
                 guard end != .overrun else {
                     try await run.value
-                    // It has no child to look at, and is as long as the grace if it is killed.
+                    // It has no child to look at, and is as long as the grace if it is killed: its command goes on writing.
                     let start = ContinuousClock.now
                     let error = await errorOf {
-                        try await Subprocess.run("sh", arguments: blocked, atMost: 5, terminationGrace: grace)
+                        try await Subprocess.run(
+                            "sh", arguments: ["-c", "trap 'exit 7' TERM; head -c 2000000 /dev/zero"], atMost: 100_000,
+                            terminationGrace: grace)
                     }
                     #expect(error is SubprocessOverrunError)
                     #expect(ContinuousClock.now - start < grace)
