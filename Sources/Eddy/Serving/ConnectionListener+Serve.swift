@@ -126,5 +126,5 @@ public func printConnectionError(_ error: any Error) {
     {
         return
     }
-    StandardErrorLine.print("connection failed: \(error)")
+    LineReporter.standardError.report("connection failed: \(error)")
 }
