@@ -33,7 +33,10 @@ nonisolated(unsafe) let taskRunScenarios: [String: () throws -> Void] = [
     },
     // Each waits for a task that no thread is left for.
     "task-runs-stuck": {
-        inTask { try await runs(EventLoop.availableProcessors) { await Task {}.value } }
+        let reader = try standardStreamWithoutReading(2)
+        Task.detached { try await runs(EventLoop.availableProcessors) { await Task {}.value } }
+        var entry = pollfd(fd: reader, events: Int16(POLLIN), revents: 0)
+        print(poll(&entry, 1, 50_000) == 1 ? drain(reader) : "nothing was told")
     },
     "task-runs-guest-inside": {
         let inner = { @Sendable in try EventLoop().run { print("never here") } }

@@ -33,7 +33,7 @@ extension Integration {
             }
         }
 
-        @Test("24: servers at their limit of descriptors close nobody", arguments: ["reactor-echo", "echo-server"])
+        @Test("Servers at their limit of descriptors close nobody", arguments: ["reactor-echo", "echo-server"])
         func aServerAtItsLimitClosesNobody(name: String) async throws {
             try await onLoop {
                 try await withServer(name, ["--port", "0"], descriptors: 40, stops: name != "reactor-echo") { server in

@@ -81,9 +81,9 @@ extension Integration {
                     try await withUnreadProgram(.example("tcp-proxy"), arguments, .gone) { process in
                         for _ in 0..<3 {
                             let client = try await connectEventually(to: port)
-                            try await client.write("hello")
-                            try await client.finishWriting()
-                            // Who is refused is closed, perhaps with a reset.
+                            // Who is refused is closed, perhaps with a reset, perhaps before he has said anything.
+                            try? await client.write("hello")
+                            try? await client.finishWriting()
                             let echo = try? await BufferedReader(client).readToEnd(upTo: 100)
                             #expect((echo == Array("hello".utf8)) == targetIsThere)
                             client.close()

@@ -142,6 +142,8 @@ extension Error {
         switch self {
         case is CancellationError: true
         case let error as PartialWriteError: error.underlyingError.isOnlyCancellation
+        case let error as ProxyError: error.underlyingError.isOnlyCancellation
+        case let error as PartialBatchError: error.underlyingError.isOnlyCancellation
         case let error as MultiError: error.errors.allSatisfy(\.isOnlyCancellation)
         default: false
         }

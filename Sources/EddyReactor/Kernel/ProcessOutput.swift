@@ -11,12 +11,16 @@ import Musl
 package enum ProcessOutput {
     /// Writes to standard output or standard error what that takes at once, without SIGPIPE and without a change of its flags.
     ///
-    /// - Parameter bytes: at most PIPE_BUF of them go into a pipe in one piece or not at all (pipe(7)).
+    /// - Parameters:
+    ///   - bytes: at most PIPE_BUF of them go into a pipe in one piece or not at all (pipe(7)).
+    ///   - knowsNoWait: false is as on a kernel whose pipes do not know RWF_NOWAIT: for tests.
     /// - Returns: how many bytes it took, or `-errno`: EAGAIN when it takes none now, EPIPE when nobody reads.
-    package static func writeAtOnce(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+    package static func writeAtOnce(
+        _ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, knowsNoWait: Bool = true
+    ) -> Int {
         guard let base = bytes.baseAddress else { return 0 }
         while true {
-            let result = eddy_write_at_once(descriptor, base, bytes.count)
+            let result = eddy_write_at_once(descriptor, base, bytes.count, knowsNoWait ? 1 : 0)
             if result != -Int(EINTR) { return result }
         }
     }

@@ -7,6 +7,7 @@ final class EchoRoundTrip: Sendable {
         var waiting: [String] = []
         var isFinished = false
         var hasEnded = false
+        var failure: (any Error)?
         var answers = 0
         var ticks = 0
     }
@@ -20,6 +21,8 @@ final class EchoRoundTrip: Sendable {
     /// May more lines be sent? Whoever can't wait must not take what comes faster than it is echoed.
     var hasRoom: Bool { state.withLock { $0.waiting.count < Self.limit } }
     var hasEnded: Bool { state.withLock { $0.hasEnded } }
+    /// What has ended it before its time.
+    var failure: (any Error)? { state.withLock { $0.failure } }
     var answers: Int { state.withLock { $0.answers } }
     var tickCount: Int { state.withLock { $0.ticks } }
 
@@ -35,8 +38,17 @@ final class EchoRoundTrip: Sendable {
         changed.set()
     }
 
-    func run() async throws {
-        defer { state.withLock { $0.hasEnded = true } }
+    /// Works until all lines have been echoed, or something fails.
+    func run() async {
+        do {
+            try await serveAndAsk()
+        } catch {
+            state.withLock { $0.failure = error }
+        }
+        state.withLock { $0.hasEnded = true }
+    }
+
+    private func serveAndAsk() async throws {
         let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {

@@ -20,13 +20,14 @@ struct EmbeddedPoll: ParsableCommand {
         let loop = try EventLoop()
         defer { loop.close() }
         let service = EchoRoundTrip()
-        let main = loop.spawn(name: "service") { try await service.run() }
+        let main = loop.spawn(name: "service") { await service.run() }
         try PollLoop(loop: loop).run(
             onLine: { line in service.send(line) },
             onEnd: { service.finish() },
             hasRoom: { service.hasRoom },
             isDone: { service.hasEnded })
         main.cancel()
+        if let failure = service.failure { throw failure }
         print("the poll loop made \(service.tickCount > 0 ? "ticks and " : "")\(service.answers) answers")
     }
 }

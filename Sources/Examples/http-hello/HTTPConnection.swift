@@ -35,6 +35,7 @@ enum HTTPConnection {
         var output: [UInt8] = []
         var progress = Progress()
         var phase = Phase.nothing
+        var patience = lingeringTime
         // When what has begun must be there.
         var deadline = LoopClock.Instant.now
         while progress.isPersistent {
@@ -43,6 +44,8 @@ enum HTTPConnection {
             } catch is TimeoutError {
                 guard phase == .partOfHead else { return }
                 refuse(.timeout, into: &output)
+                // It had its time.
+                patience = .seconds(1)
                 progress.isPersistent = false
             }
             let heads = progress.heads
@@ -69,7 +72,7 @@ enum HTTPConnection {
             let left = LoopClock.Instant.now.duration(to: deadline)
             stream.readTimeout = next == .nothing ? idleTimeout : min(idleTimeout, max(.zero, left))
         }
-        try await finish(stream, progress.ignoring, deadline)
+        try await finish(stream, progress.ignoring, deadline, patience)
     }
 
     /// Answers all requests that are there completely.
@@ -121,12 +124,14 @@ enum HTTPConnection {
     /// Ends the connection in order. One that was closed with bytes unread would be reset, and the reset could destroy the answer
     /// before the client has read it (RFC 9112, section 9.6). So the rest of the last request's body is read, as that of any other
     /// would be, then what else comes for a while, and thrown away.
-    private static func finish(_ stream: TCPStream, _ rest: Int, _ deadline: LoopClock.Instant) async throws {
+    private static func finish(
+        _ stream: TCPStream, _ rest: Int, _ deadline: LoopClock.Instant, _ patience: Duration
+    ) async throws {
         do {
             try await withDeadline(deadline) { try await ignore(rest, from: stream) }
             try await stream.finishWriting()
             stream.readTimeout = .seconds(2)
-            try await withTimeout(lingeringTime) { try await ignore(lingeringBytes, from: stream) }
+            try await withTimeout(patience) { try await ignore(lingeringBytes, from: stream) }
         } catch let error where error is TimeoutError || error is SystemError {
             // The client was answered, and had its time. If it is gone, all the better.
         }

@@ -172,19 +172,20 @@ extension UnsafeRawBufferPointer {
     /// Can it be the value of a Host field: a name, an IPv4 address or an IPv6 address in brackets, perhaps with a port, or
     /// nothing (RFC 9110, section 7.2)?
     fileprivate var isHost: Bool {
-        var (start, nameEnd, end) = (0, count, count)
-        if first == UInt8(ascii: "[") {
-            guard let bracket = firstIndex(of: UInt8(ascii: "]")) else { return false }
-            (start, nameEnd, end) = (1, bracket, bracket + 1)
-        } else if let colon = firstIndex(of: UInt8(ascii: ":")) {
-            (nameEnd, end) = (colon, colon)
+        let isBracketed = first == UInt8(ascii: "[")
+        let end = isBracketed ? UInt8(ascii: "]") : UInt8(ascii: ":")
+        let (low, high) = (Self.lowHost, Self.highHost)
+        var index = isBracketed ? 1 : 0
+        while index < count, self[index] != end {
+            let byte = self[index]
+            guard byte < 128, (byte < 64 ? low >> byte : high >> (byte - 64)) & 1 == 1 else { return false }
+            index += 1
         }
-        for byte in self[start..<nameEnd] {
-            guard byte < 128, (byte < 64 ? Self.lowHost >> byte : Self.highHost >> (byte - 64)) & 1 == 1 else {
-                return false
-            }
+        if isBracketed {
+            guard index < count else { return false }
+            index += 1
         }
-        return end == count || (self[end] == UInt8(ascii: ":") && self[(end + 1)...].allSatisfy { $0.isDigit })
+        return index == count || (self[index] == UInt8(ascii: ":") && self[(index + 1)...].allSatisfy { $0.isDigit })
     }
 
     /// A number in decimal digits, if that is all there is and it fits.

@@ -6,6 +6,8 @@ final class Connection {
     enum State { case waiting, unfinished, ended }
 
     let registration: RegistrationID
+    /// When something was heard of it last.
+    var lastEvent: MonotonicInstant
     private let socket: OwnedDescriptor
     /// Received, and not sent back yet. Empty, without memory, while the peer reads.
     private var unsent: ArraySlice<UInt8> = []
@@ -13,8 +15,9 @@ final class Connection {
     var descriptor: Int32 { socket.rawValue }
     var unsentCount: Int { unsent.count }
 
-    init(_ socket: consuming OwnedDescriptor, _ registration: RegistrationID) {
+    init(_ socket: consuming OwnedDescriptor, _ registration: RegistrationID, at time: MonotonicInstant) {
         self.socket = socket
+        lastEvent = time
         self.registration = registration
     }
 

@@ -31,7 +31,13 @@ struct ReactorEcho: ParsableCommand {
             """)
     var maxConnections: Int?
 
+    @Option(help: "How many seconds a connection may be silent before it is closed.")
+    var idleTimeout = 600
+
     func validate() throws {
+        guard 1...1_000_000 ~= idleTimeout else {
+            throw ValidationError("The idle timeout is 1 to 1000000 seconds, not \(idleTimeout).")
+        }
         guard let wanted = maxConnections else { return }
         guard wanted > 0 else { throw ValidationError("A server needs at least one connection.") }
         let allowed = Self.descriptorLimit - Self.otherDescriptors
@@ -46,7 +52,8 @@ struct ReactorEcho: ParsableCommand {
         let limit =
             maxConnections ?? max(1, min(Self.defaultConnections, Self.descriptorLimit - Self.otherDescriptors))
         let reactor = try Reactor()
-        let server = try Server(host: host, port: port, maxConnections: limit, on: reactor)
+        let server = try Server(
+            host: host, port: port, maxConnections: limit, idleTimeout: .seconds(idleTimeout), on: reactor)
         LineReporter.standardOutput.report("listening on \(host):\(server.port)")
         // Nothing to clean up: SIGTERM and Ctrl-C end the process by their default action, and the kernel closes the
         // sockets.

@@ -13,6 +13,7 @@ final class Server {
     private let listener: OwnedDescriptor
     private let registration: RegistrationID
     private let maxConnections: Int
+    private let idleTimeout: Duration?
     /// accept(2), which a test may replace.
     private let acceptNext: (Int32) -> Int32
     private var connections: [Int32: Connection] = [:]
@@ -28,11 +29,12 @@ final class Server {
     var unsentByteCount: Int { connections.values.reduce(0) { $0 + $1.unsentCount } }
 
     init(
-        host: String, port: UInt16, maxConnections: Int, on reactor: Reactor,
+        host: String, port: UInt16, maxConnections: Int, idleTimeout: Duration? = nil, on reactor: Reactor,
         accept: @escaping (Int32) -> Int32 = { Glibc.accept($0, nil, nil) }
     ) throws {
         self.reactor = reactor
         self.maxConnections = maxConnections
+        self.idleTimeout = idleTimeout
         acceptNext = accept
         listener = try listeningSocket(host: host, port: port)
         self.port = try localPort(of: listener.rawValue)
@@ -40,6 +42,7 @@ final class Server {
         // only now: a socket that does not listen yet reports a hang-up.
         registration = try reactor.register(listener.rawValue, for: .read, mode: .level)
         listenIfPossible()
+        closeIdle()
     }
 
     /// Wants to know of connections, unless there is a reason not to.
@@ -92,7 +95,7 @@ final class Server {
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         // When the reactor can't take it, the socket is closed here, on the way out.
         guard let registration = try? reactor.register(descriptor) else { return false }
-        let connection = Connection(socket, registration)
+        let connection = Connection(socket, registration, at: reactor.now)
         connections[descriptor] = connection
         // Either event goes on where the last one stopped.
         let onEvent = { [unowned self, unowned connection] in proceed(connection) }
@@ -102,6 +105,7 @@ final class Server {
     }
 
     private func proceed(_ connection: Connection) {
+        if idleTimeout != nil { connection.lastEvent = reactor.now }
         switch connection.proceed(with: &buffer) {
         case .waiting: break
         case .unfinished:
@@ -111,6 +115,18 @@ final class Server {
             }
         case .ended: close(connection)
         }
+    }
+
+    /// Closes those of which nothing was heard for too long: they would keep their places for ever.
+    ///
+    /// One timer for all of them. A timer for each would be taken back and set anew with each event.
+    private func closeIdle() {
+        guard let idleTimeout else { return }
+        let now = reactor.now
+        for connection in connections.values where connection.lastEvent.duration(to: now) >= idleTimeout {
+            close(connection)
+        }
+        reactor.schedule(after: idleTimeout / 4) { [weak self] in self?.closeIdle() }
     }
 
     private func close(_ connection: Connection) {

@@ -46,8 +46,8 @@ struct SleepingCrowd {
         let clock = LoopClock()
         let start = clock.now
         let measurement = Measurement()
-        let ticker = progress.map { progress in
-            EventLoop.current!.spawn(name: "progress") {
+        let ticker = try progress.map { progress in
+            try EventLoop.required.spawn(name: "progress") {
                 for await _ in ticks(every: .milliseconds(100)) { progress.show(measurement.finished, of: count) }
             }
         }
