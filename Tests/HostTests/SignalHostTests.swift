@@ -49,6 +49,11 @@ import Testing
         #expect(run.output == (hasHandler ? "100 of 100\nhandled: true\n" : "100 of 100\n"))
     }
 
+    @Test("a handler for SIGCHLD that ends does not bring an ignored one back while a process runs")
+    func anIgnoredSIGCHLDDoesNotComeBack() throws {
+        #expect(try FixtureRun("process-sigchld-handler").output == "exited with code 3\n")
+    }
+
     @Test("the inherited environment is handed on byte for byte")
     func theInheritedEnvironmentIsUnchanged() throws {
         #expect(

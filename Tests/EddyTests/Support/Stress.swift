@@ -85,10 +85,9 @@ final class Racers: @unchecked Sendable {
 
     /// Ends the threads.
     func stop() {
-        for index in starts.indices {
-            bodies[index] = nil
-            sem_post(starts[index])
-        }
+        // All of them before the first one looks.
+        for index in bodies.indices { bodies[index] = nil }
+        for start in starts { sem_post(start) }
         for thread in threads { thread.join() }
         for semaphore in starts + [done] {
             sem_destroy(semaphore)
