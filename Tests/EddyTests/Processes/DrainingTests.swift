@@ -20,7 +20,7 @@ import Testing
     /// Far longer than the test takes: without a reader the process is killed after it.
     private let grace = Duration.seconds(20)
 
-    @Test("a process that is blocked in a write ends by its own handler", arguments: End.allCases)
+    @Test("H7: a process that is blocked in a write ends by its own handler", arguments: End.allCases)
     func aBlockedProcessEndsByItself(end: End) throws {
         for _ in 0..<20 {
             try EventLoop.runLeakChecked { _ in
