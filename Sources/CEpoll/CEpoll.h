@@ -783,12 +783,27 @@ static inline int32_t eddy_signal_was_default(const void *former) {
     const struct sigaction *action = (const struct sigaction *)former;
     return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL;
 }
+// A child whose parent ignores SIGCHLD, or has SA_NOCLDWAIT for it, is gone when it ends, and nobody learns how (waitid(2), NOTES).
+// An ignored signal is inherited through execve(2), so mostly nobody here has asked for that. A handler stays.
+__attribute__((weak)) int32_t eddy_keeps_children_storage = 0;
+static inline void eddy_keep_children(void) {
+    struct sigaction action;
+    __atomic_store_n(&eddy_keeps_children_storage, 1, __ATOMIC_RELAXED);
+    if (sigaction(SIGCHLD, (struct sigaction *)0, &action) != 0) return;
+    if (action.sa_handler != SIG_IGN && !(action.sa_flags & SA_NOCLDWAIT)) return;
+    if (action.sa_handler == SIG_IGN) action.sa_handler = SIG_DFL;
+    action.sa_flags &= ~SA_NOCLDWAIT;
+    sigaction(SIGCHLD, &action, (struct sigaction *)0);
+}
+
 // Puts a former action back, unless somebody has installed another one meanwhile. Frees it.
 static inline void eddy_signal_restore(int signal, void *former) {
     struct sigaction current;
     if (sigaction(signal, (struct sigaction *)0, &current) == 0 && (current.sa_flags & SA_SIGINFO) &&
         current.sa_sigaction == eddy_signal_handle)
         sigaction(signal, (const struct sigaction *)former, (struct sigaction *)0);
+    // What was ignored before there were children of ours must not be now.
+    if (signal == SIGCHLD && __atomic_load_n(&eddy_keeps_children_storage, __ATOMIC_RELAXED)) eddy_keep_children();
     free(former);
 }
 // Gives a signal its default action, now. Async-signal-safe: used inside the handler, at whose end it takes effect.
@@ -919,17 +934,6 @@ extern int __clone(int (*)(void *), void *, int, void *, ...);
 extern int clone(int (*)(void *), void *, int, void *, ...);
 #define EDDY_CLONE clone
 #endif
-
-// A child whose parent ignores SIGCHLD, or has SA_NOCLDWAIT for it, is gone when it ends, and nobody learns how (waitid(2), NOTES).
-// An ignored signal is inherited through execve(2), so mostly nobody here has asked for that. A handler stays.
-static inline void eddy_keep_children(void) {
-    struct sigaction action;
-    if (sigaction(SIGCHLD, (struct sigaction *)0, &action) != 0) return;
-    if (action.sa_handler != SIG_IGN && !(action.sa_flags & SA_NOCLDWAIT)) return;
-    if (action.sa_handler == SIG_IGN) action.sa_handler = SIG_DFL;
-    action.sa_flags &= ~SA_NOCLDWAIT;
-    sigaction(SIGCHLD, &action, (struct sigaction *)0);
-}
 
 // Starts a child process. Answers its number, or -errno.
 static inline long eddy_spawn_process(struct eddy_spawn *spawn) {

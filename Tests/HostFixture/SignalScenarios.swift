@@ -127,6 +127,25 @@ nonisolated(unsafe) let signalScenarios: [String: () throws -> Void] = [
         try countRuns()
         print("handled: \(handledChildren == 100)")
     },
+    // The handler of somebody who is told of children goes while one of them runs, and leaves what it found.
+    "process-sigchld-handler": {
+        signal(SIGCHLD, SIG_IGN)
+        try EventLoop.run {
+            let handler = EventLoop.current!.onSignal(.childChanged) {}
+            try await Subprocess.withProcess("sh", arguments: ["-c", "read x; exit 3"], input: .pipe) { process in
+                handler.cancel()
+                var action = sigaction()
+                for _ in 0..<100_000 {
+                    sigaction(SIGCHLD, nil, &action)
+                    // Ours is gone when it is the default, or ignored.
+                    if unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) <= 1 { break }
+                    await EventLoop.yield()
+                }
+                process.standardInput.close()
+                print(try await process.exited())
+            }
+        }
+    },
     // Entries that are no UTF-8, that have no name, or no equals sign, or that are there twice.
     "process-environment": {
         let entries: [[UInt8]] = [

@@ -43,10 +43,15 @@ import Testing
         #expect(try FixtureRun("process-inherits", input: "x\n").output == "got x\nerror\n")
     }
 
-    @Test("a process's end is known though SIGCHLD was inherited as ignored", arguments: [false, true])
+    @Test("H7: a process's end is known though SIGCHLD was inherited as ignored", arguments: [false, true])
     func anIgnoredSIGCHLDIsSetBack(hasHandler: Bool) throws {
         let run = try FixtureRun(hasHandler ? "process-sigchld-nowait" : "process-sigchld-ignored")
         #expect(run.output == (hasHandler ? "100 of 100\nhandled: true\n" : "100 of 100\n"))
+    }
+
+    @Test("H7: a handler for SIGCHLD that ends does not bring an ignored one back while a process runs")
+    func anIgnoredSIGCHLDDoesNotComeBack() throws {
+        #expect(try FixtureRun("process-sigchld-handler").output == "exited with code 3\n")
     }
 
     @Test("the inherited environment is handed on byte for byte")

