@@ -47,8 +47,8 @@ public final class FileWatcher: AsyncSequence, Closable {
     ///   - path: a file or a directory; a symbolic link is followed.
     ///   - events: what to report.
     ///   - recursive: whether directories below are watched, too.
-    ///   - capacity: how many events may wait to be taken. Only a new directory of a recursive watch can bring that
-    ///     many at once.
+    ///   - capacity: how many events may wait to be taken, at least 32. Only a new directory of a recursive watch can
+    ///     bring that many at once.
     ///   - maximumDirectories: how many directories a recursive watch may have.
     /// - Throws: ``SystemError``: ENOENT, EACCES; ENOSPC when there are too many watches, EMFILE when there are too
     ///   many watchers (`/proc/sys/fs/inotify`); `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off
@@ -75,9 +75,8 @@ public final class FileWatcher: AsyncSequence, Closable {
         paths: [some PathConvertible], events: FileEvents = .all, recursive: Bool = false, capacity: Int = 16_384,
         maximumDirectories: Int = 65_536
     ) async throws {
-        expectUsage(
-            capacity >= 32,
-            "the kernel gives more than \(capacity) events at a time: give a watcher room for 32 or more")
+        // The kernel gives more than a few events at a time.
+        let capacity = Swift.max(capacity, 32)
         let paths = try paths.map { path throws(SystemError) in try KernelPath(path, for: .inotify_add_watch) }
         let table = WatchTable(
             events: events, isRecursive: recursive, capacity: capacity, maximumWatches: maximumDirectories)
@@ -232,7 +231,7 @@ final class WatcherState: Sendable {
     private let isReading = Guarded(false)
 
     init(_ table: WatchTable, _ watching: OpenFile) {
-        readSize = min(16_384, table.capacity * 16)
+        readSize = min(1024, table.capacity) * 16
         self.table = Guarded(table)
         self.watching = watching
     }
