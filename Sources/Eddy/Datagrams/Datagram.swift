@@ -109,4 +109,6 @@ struct DatagramFeatures: OptionSet, Sendable {
     static let coalescing = DatagramFeatures(rawValue: 1)
     /// Errors of the network stand in the error queue (IP_RECVERR): the operation that happens to meet one goes on.
     static let queuedErrors = DatagramFeatures(rawValue: 2)
+    /// Coalescing is to end when what the kernel has put together already is received.
+    static let endsCoalescing = DatagramFeatures(rawValue: 4)
 }

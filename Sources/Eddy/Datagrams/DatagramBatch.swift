@@ -22,11 +22,13 @@ public final class DatagramBatch {
     /// How many datagrams there is room for.
     public let capacity: Int
     /// How many bytes each of them may have.
-    public let datagramSize: Int
+    public private(set) var datagramSize: Int
 
-    private let memory: UnsafeMutableRawPointer
+    private var memory: UnsafeMutableRawPointer
     private let headers: MessageBatch
-    private let layout: Layout
+    private var layout: Layout
+    /// Does it take more memory when a socket's datagrams are put together by the kernel?
+    var growsForCoalescing = false
     private var entries: [Entry] = []
     /// Counts how often the contents have changed, so that a view of former ones is found out.
     fileprivate private(set) var generation = 0
@@ -65,19 +67,16 @@ public final class DatagramBatch {
     ///
     /// - Parameters:
     ///   - capacity: how many datagrams, from 1 to 1,024: more than that the kernel does not take at once (UIO_MAXIOV,
-    ///     recvmmsg(2)).
-    ///   - datagramSize: how many bytes each of them may have, from 0 to 65,535. Longer ones are truncated.
-    /// - Precondition: both are in range.
+    ///     recvmmsg(2)). Of what is outside, the nearest counts.
+    ///   - datagramSize: how many bytes each of them may have, from 0 to 65,535, or the nearest. Longer ones are truncated.
     public init(capacity: Int = 32, datagramSize: Int = 2048) {
-        expectUsage(1...1024 ~= capacity, "a batch has room for 1 to 1024 datagrams, not for \(capacity)")
-        expectUsage(0...65_535 ~= datagramSize, "a datagram has 0 to 65535 bytes, not \(datagramSize)")
-        self.capacity = capacity
-        self.datagramSize = datagramSize
-        layout = Layout(capacity: capacity, datagramSize: datagramSize)
+        self.capacity = Swift.min(Swift.max(capacity, 1), 1024)
+        self.datagramSize = Swift.min(Swift.max(datagramSize, 0), 65_535)
+        layout = Layout(capacity: self.capacity, datagramSize: self.datagramSize)
         memory = .allocate(byteCount: layout.size, alignment: 16)
-        headers = MessageBatch(capacity: capacity)
-        staleHeaders = capacity
-        entries.reserveCapacity(capacity)
+        headers = MessageBatch(capacity: self.capacity)
+        staleHeaders = self.capacity
+        entries.reserveCapacity(self.capacity)
     }
 
     deinit {
@@ -164,6 +163,7 @@ public final class DatagramBatch {
         if features != preparedFeatures {
             preparedFeatures = features
             staleHeaders = capacity
+            if growsForCoalescing, features.contains(.coalescing) { grow(to: 65_535) }
         }
         for message in 0..<staleHeaders {
             vector(message).pointee = iovec(iov_base: payload(message), iov_len: datagramSize)
@@ -184,6 +184,17 @@ public final class DatagramBatch {
             for message in 0..<Swift.min(result, capacity) { note(message, features) }
         }
         return result
+    }
+
+    /// Takes larger memory. What was in the batch is forgotten.
+    private func grow(to size: Int) {
+        guard size > datagramSize else { return }
+        removeAll()
+        memory.deallocate()
+        datagramSize = size
+        layout = Layout(capacity: capacity, datagramSize: size)
+        memory = .allocate(byteCount: layout.size, alignment: 16)
+        staleHeaders = capacity
     }
 
     /// Takes down what came with a message.

@@ -23,16 +23,12 @@ enum UDPOption {
 struct QueuedErrorRetries {
     // The kept error is gone with the first try. Another one may have come meanwhile, but not each time: an error that stays
     // is this datagram's own.
-    private var left: Int
+    private var left = 3
 
-    @inline(__always)
-    init(_ features: DatagramFeatures) {
-        left = features.contains(.queuedErrors) ? 3 : 0
-    }
-
+    /// - Parameter features: what the socket was asked to do when the call failed.
     /// - Returns: whether to try again.
-    mutating func pass(_ error: SystemError) -> Bool {
-        guard left > 0, error.isFromNetwork else { return false }
+    mutating func pass(_ error: SystemError, _ features: DatagramFeatures) -> Bool {
+        guard features.contains(.queuedErrors), left > 0, error.isFromNetwork else { return false }
         left -= 1
         return true
     }
@@ -56,9 +52,40 @@ extension LoopDescriptor {
     /// Goes on after a failed receive whose error is told by the error queue.
     ///
     /// - Throws: the error, when it is not.
-    func passQueuedError(_ error: SystemError, _ features: DatagramFeatures) throws {
+    func passQueuedError(_ error: SystemError) throws {
         forgetError()
-        guard features.contains(.queuedErrors), error.isFromNetwork else { throw error }
+        guard datagramFeatures.contains(.queuedErrors), error.isFromNetwork else { throw error }
+    }
+
+    /// Forgets an error of the network that nobody has met yet: it is from a time in which errors were kept for others.
+    func dropPendingError() {
+        var code: Int32 = 0
+        var length = UInt32(MemoryLayout<Int32>.size)
+        _ = withUnsafeMutableBytes(of: &code) {
+            core.kernel.getOption(descriptor, level: SOL_SOCKET, name: SO_ERROR, $0.baseAddress!, &length)
+        }
+    }
+
+    /// Has the kernel put no more datagrams together, unless some that it has put together are waiting: it would give those without
+    /// saying where they are to be cut (udp_recvmsg). It is asked again when nothing is left.
+    ///
+    /// - Returns: zero, or `-errno`.
+    func endCoalescing() -> Int {
+        let result = Sockets.set(descriptor, level: UDPOption.level, UDPOption.receiveOffload, to: 0, on: core)
+        guard result >= 0 else { return result }
+        var nothing: UInt8 = 0
+        // What comes from here on is single: only what is there already may be more than one. A pending error, which a look takes
+        // with it, says nothing about that: look again.
+        for _ in 0..<3 {
+            let length = core.kernel.receive(descriptor, &nothing, 0, flags: SocketFlags.peek)
+            if length >= 0 { break }
+            guard length == -ErrorNumber.again else { continue }
+            setFeature(.coalescing, false)
+            setFeature(.endsCoalescing, false)
+            return 0
+        }
+        setFeature(.endsCoalescing, true)
+        return Sockets.set(descriptor, level: UDPOption.level, UDPOption.receiveOffload, to: 1, on: core)
     }
 
     /// The pending error was taken. An internet socket has no hang-ups, only errors: it is as good as before, and a short batch

@@ -10,7 +10,7 @@ extension LoopDescriptor {
     ///
     /// - Throws: ``SystemError``; ``ClosedError``; ``BusyError``; ``TimeoutError``; `CancellationError`; ``ShutdownError``.
     @inline(__always)
-    func receiveDatagrams(_ batch: DatagramBatch, _ features: DatagramFeatures = []) async throws {
+    func receiveDatagrams(_ batch: DatagramBatch) async throws {
         if core.isCurrent {
             do {
                 while true {
@@ -18,13 +18,16 @@ extension LoopDescriptor {
                         // Other than a short datagram, a short batch says that there is no more for now.
                         let received = try await perform(.read, .recvmmsg, wanted: batch.capacity, #isolation) {
                             kernel, descriptor in
-                            let result = batch.receive(kernel, descriptor, features)
+                            let result = batch.receive(kernel, descriptor, datagramFeatures)
                             core.countOperations(max(result, 0) / Self.datagramsPerOperation)
+                            if result == -ErrorNumber.again, datagramFeatures.contains(.endsCoalescing) {
+                                _ = endCoalescing()
+                            }
                             return result
                         }
                         if received > 0 { return }
                     } catch let error as SystemError {
-                        try passQueuedError(error, features)
+                        try passQueuedError(error)
                         if !core.mayContinue() { await EventLoop.yield() }
                     }
                 }
@@ -32,13 +35,13 @@ extension LoopDescriptor {
                 if let failure = moved.failure { throw failure }
             }
         }
-        try await receiveDatagramsOffLoop(batch, features)
+        try await receiveDatagramsOffLoop(batch)
     }
 
     @inline(never)
-    private func receiveDatagramsOffLoop(_ batch: DatagramBatch, _ features: DatagramFeatures) async throws {
+    private func receiveDatagramsOffLoop(_ batch: DatagramBatch) async throws {
         let lent = LentBatch(batch)
-        try await loop.anchor.run { try await self.receiveDatagrams(lent.batch, features) }
+        try await loop.anchor.run { try await self.receiveDatagrams(lent.batch) }
     }
 
     /// Sends the datagrams of a batch from a number on, waiting for room as often as it must.
@@ -46,19 +49,17 @@ extension LoopDescriptor {
     /// - Throws: ``PartialBatchError`` when one was refused, or some have gone; ``ClosedError``; ``BusyError``;
     ///   ``TimeoutError``; `CancellationError`; ``ShutdownError``.
     @inline(__always)
-    func sendDatagrams(_ batch: DatagramBatch, from first: Int, _ features: DatagramFeatures = []) async throws {
-        try await sendDatagrams(batch, from: first, after: first, features)
+    func sendDatagrams(_ batch: DatagramBatch, from first: Int) async throws {
+        try await sendDatagrams(batch, from: first, after: first)
     }
 
     /// - Parameters:
     ///   - first: where the send began: what was before it is not counted as sent by this one.
     ///   - start: where it goes on.
-    private func sendDatagrams(
-        _ batch: DatagramBatch, from first: Int, after start: Int, _ features: DatagramFeatures
-    ) async throws {
-        guard core.isCurrent else { return try await sendDatagramsOffLoop(batch, from: first, after: start, features) }
+    private func sendDatagrams(_ batch: DatagramBatch, from first: Int, after start: Int) async throws {
+        guard core.isCurrent else { return try await sendDatagramsOffLoop(batch, from: first, after: start) }
         var sent = start
-        var retries = QueuedErrorRetries(features)
+        var retries = QueuedErrorRetries()
         while sent < batch.count {
             do {
                 let next = sent
@@ -68,12 +69,12 @@ extension LoopDescriptor {
                     core.countOperations(max(result, 0) / Self.datagramsPerOperation)
                     return result
                 }
-                retries = QueuedErrorRetries(features)
+                retries = QueuedErrorRetries()
             } catch let moved as MovedAway {
                 if let failure = moved.failure { throw Self.partial(failure, sent, from: first) }
-                return try await sendDatagramsOffLoop(batch, from: first, after: sent, features)
+                return try await sendDatagramsOffLoop(batch, from: first, after: sent)
             } catch let error as SystemError {
-                if retries.pass(error) { continue }
+                if retries.pass(error, datagramFeatures) { continue }
                 let address = batch[sent].address
                 let refined = refined(error, batch[sent].count, to: address.isUnnamed ? nil : address)
                 // Even the first: whoever wants to leave it out must know which one it was.
@@ -89,12 +90,10 @@ extension LoopDescriptor {
     }
 
     @inline(never)
-    private func sendDatagramsOffLoop(
-        _ batch: DatagramBatch, from first: Int, after start: Int, _ features: DatagramFeatures
-    ) async throws {
+    private func sendDatagramsOffLoop(_ batch: DatagramBatch, from first: Int, after start: Int) async throws {
         let lent = LentBatch(batch)
         try await loop.anchor.run {
-            try await self.sendDatagrams(lent.batch, from: first, after: start, features)
+            try await self.sendDatagrams(lent.batch, from: first, after: start)
         }
     }
 }

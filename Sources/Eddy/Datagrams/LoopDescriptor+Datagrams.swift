@@ -14,14 +14,14 @@ extension LoopDescriptor {
     /// Receives a datagram into memory that is not initialized yet.
     @inline(__always)
     func receiveDatagram(
-        into buffer: inout OutputRawSpan, _ features: DatagramFeatures = []
+        into buffer: inout OutputRawSpan
     ) async throws -> DatagramReception {
         // SAFETY: the span is the caller's for as long as this function has it, across every wait, and nobody else may touch
         // the memory behind it: the pointer is good until this returns.
         let room = buffer.withUnsafeMutableBytes { bytes, count in
             UnsafeMutableRawBufferPointer(rebasing: bytes[count...])
         }
-        let reception = try await receiveDatagram(into: room, features)
+        let reception = try await receiveDatagram(into: room)
         buffer.withUnsafeMutableBytes { _, initialized in initialized += reception.count }
         return reception
     }
@@ -31,7 +31,7 @@ extension LoopDescriptor {
     /// - Throws: ``SystemError``; ``ClosedError``; ``BusyError``; ``TimeoutError``; `CancellationError`; ``ShutdownError``.
     @inline(__always)
     func receiveDatagram(
-        into buffer: UnsafeMutableRawBufferPointer, _ features: DatagramFeatures = []
+        into buffer: UnsafeMutableRawBufferPointer
     ) async throws -> DatagramReception {
         if core.isCurrent {
             do {
@@ -39,11 +39,11 @@ extension LoopDescriptor {
                     var reception: DatagramReception?
                     do {
                         _ = try await perform(.read, .recvmsg, wanted: 0, #isolation) {
-                            receiveDatagram($0, $1, buffer, features, &reception)
+                            receiveDatagram($0, $1, buffer, &reception)
                         }
                         if let reception { return reception }
                     } catch let error as SystemError {
-                        try passQueuedError(error, features)
+                        try passQueuedError(error)
                         if !core.mayContinue() { await EventLoop.yield() }
                     }
                 }
@@ -51,7 +51,7 @@ extension LoopDescriptor {
                 if let failure = moved.failure { throw failure }
             }
         }
-        let datagram = try await receiveDatagramOffLoop(atMost: buffer.count, features)
+        let datagram = try await receiveDatagramOffLoop(atMost: buffer.count)
         buffer.copyBytes(from: datagram.bytes)
         return DatagramReception(
             count: datagram.bytes.count, address: datagram.address, isTruncated: datagram.isTruncated,
@@ -59,30 +59,30 @@ extension LoopDescriptor {
     }
 
     /// Receives a datagram, at most so many bytes of it. Memory is taken only when the kernel may have something.
-    func receiveDatagram(atMost maximum: Int, _ features: DatagramFeatures = []) async throws -> Datagram {
-        guard core.isCurrent else { return try await receiveDatagramOffLoop(atMost: maximum, features) }
+    func receiveDatagram(atMost maximum: Int) async throws -> Datagram {
+        guard core.isCurrent else { return try await receiveDatagramOffLoop(atMost: maximum) }
         do {
             while true {
                 var datagram: Datagram?
                 do {
                     _ = try await perform(.read, .recvmsg, wanted: 0, #isolation) { kernel, descriptor in
-                        receiveDatagram(kernel, descriptor, atMost: maximum, features, &datagram)
+                        receiveDatagram(kernel, descriptor, atMost: maximum, &datagram)
                     }
                     if let datagram { return datagram }
                 } catch let error as SystemError {
-                    try passQueuedError(error, features)
+                    try passQueuedError(error)
                     if !core.mayContinue() { await EventLoop.yield() }
                 }
             }
         } catch let moved as MovedAway {
             if let failure = moved.failure { throw failure }
-            return try await receiveDatagramOffLoop(atMost: maximum, features)
+            return try await receiveDatagramOffLoop(atMost: maximum)
         }
     }
 
     @inline(never)
-    private func receiveDatagramOffLoop(atMost maximum: Int, _ features: DatagramFeatures) async throws -> Datagram {
-        try await loop.anchor.run { try await self.receiveDatagram(atMost: maximum, features) }
+    private func receiveDatagramOffLoop(atMost maximum: Int) async throws -> Datagram {
+        try await loop.anchor.run { try await self.receiveDatagram(atMost: maximum) }
     }
 
     /// Receives a datagram that is there now, without waiting.
@@ -90,7 +90,7 @@ extension LoopDescriptor {
     /// - Returns: nil when there is none now.
     /// - Note: *Thread:* the loop's.
     func tryReceiveDatagram(
-        into buffer: inout OutputRawSpan, _ features: DatagramFeatures = []
+        into buffer: inout OutputRawSpan
     ) throws -> DatagramReception? {
         expectOnLoop("tryReceive")
         while true {
@@ -99,8 +99,7 @@ extension LoopDescriptor {
             var reception: DatagramReception?
             let result = buffer.withUnsafeMutableBytes { bytes, initialized in
                 let result = receiveDatagram(
-                    core.kernel, descriptor, UnsafeMutableRawBufferPointer(rebasing: bytes[initialized...]), features,
-                    &reception)
+                    core.kernel, descriptor, UnsafeMutableRawBufferPointer(rebasing: bytes[initialized...]), &reception)
                 if result > 0 { initialized += result }
                 return result
             }
@@ -109,16 +108,18 @@ extension LoopDescriptor {
                 clearReadiness(registration.slot, .read)
                 return nil
             }
-            try passQueuedError(fail(result, .recvmsg, .read), features)
+            try passQueuedError(fail(result, .recvmsg, .read))
         }
     }
 
     /// The call itself.
     @inline(__always)
     private func receiveDatagram(
-        _ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawBufferPointer, _ features: DatagramFeatures,
+        _ kernel: Kernel, _ descriptor: Int32, _ target: UnsafeMutableRawBufferPointer,
         _ reception: inout DatagramReception?
     ) -> Int {
+        // As they are now: the task may have waited, and another one asked for something else meanwhile.
+        let features = datagramFeatures
         var vector = iovec(iov_base: target.baseAddress, iov_len: target.count)
         var control = ControlRoom()
         var header = MessageHeader()
@@ -141,7 +142,10 @@ extension LoopDescriptor {
                 }
             }
         }
-        guard result >= 0 else { return result }
+        guard result >= 0 else {
+            if _slowPath(features.contains(.endsCoalescing)), result == -ErrorNumber.again { _ = endCoalescing() }
+            return result
+        }
         let segment =
             features.contains(.coalescing)
             ? withUnsafeMutableBytes(of: &control) { segmentSize(in: $0, length: header.controlLength) } : nil
@@ -155,17 +159,30 @@ extension LoopDescriptor {
 
     @inline(never)
     private func receiveDatagram(
-        _ kernel: Kernel, _ descriptor: Int32, atMost maximum: Int, _ features: DatagramFeatures,
-        _ datagram: inout Datagram?
+        _ kernel: Kernel, _ descriptor: Int32, atMost maximum: Int, _ datagram: inout Datagram?
     ) -> Int {
+        let maximum = messageRoom(atMost: max(maximum, 0))
+        if maximum < 0 { return maximum }
         // Into memory that goes away at once: a program that keeps small datagrams shall not keep room for large ones.
-        withUnsafeTemporaryAllocation(byteCount: max(maximum, 1), alignment: 16) { memory in
+        return withUnsafeTemporaryAllocation(byteCount: max(maximum, 1), alignment: 16) { memory in
             var reception: DatagramReception?
-            let room = UnsafeMutableRawBufferPointer(rebasing: memory[..<max(maximum, 0)])
-            let result = receiveDatagram(kernel, descriptor, room, features, &reception)
+            let room = UnsafeMutableRawBufferPointer(rebasing: memory[..<maximum])
+            let result = receiveDatagram(kernel, descriptor, room, &reception)
             if let reception { datagram = Datagram(bytes: [UInt8](room[..<reception.count]), reception) }
             return result
         }
+    }
+
+    /// How much room to give to the next message: all that is allowed, but no more than the message has where that is much. A Unix
+    /// socket's may have megabytes.
+    ///
+    /// - Returns: `-errno` when the kernel has none, or refuses.
+    func messageRoom(atMost maximum: Int) -> Int {
+        guard maximum > 65_536 else { return maximum }
+        var nothing: UInt8 = 0
+        // Nothing of it is taken, and its length is the answer (recv(2)).
+        let length = core.kernel.receive(descriptor, &nothing, 0, flags: SocketFlags.peek | SocketFlags.truncated)
+        return length < 0 ? length : min(max(length, 1), maximum)
     }
 
     // MARK: - Sending
@@ -175,9 +192,9 @@ extension LoopDescriptor {
     /// - Throws: ``DatagramTooLongError``; ``SystemError``; ``ClosedError``; ``BusyError`` while another task waits for room;
     ///   ``TimeoutError``; `CancellationError`; ``ShutdownError``.
     @inline(__always)
-    func sendDatagram(_ bytes: RawSpan, to address: SocketAddress?, _ features: DatagramFeatures = []) async throws {
-        guard core.isCurrent else { return try await sendDatagramOffLoop(bytes.copied(), to: address, features) }
-        var retries = QueuedErrorRetries(features)
+    func sendDatagram(_ bytes: RawSpan, to address: SocketAddress?) async throws {
+        guard core.isCurrent else { return try await sendDatagramOffLoop(bytes.copied(), to: address) }
+        var retries = QueuedErrorRetries()
         while true {
             do {
                 _ = try await perform(.write, address == nil ? .send : .sendmsg, wanted: 0, #isolation) {
@@ -185,29 +202,26 @@ extension LoopDescriptor {
                 }
                 return
             } catch let error as SystemError {
-                guard retries.pass(error) else { throw refined(error, bytes.byteCount, to: address) }
+                guard retries.pass(error, datagramFeatures) else { throw refined(error, bytes.byteCount, to: address) }
             } catch let moved as MovedAway {
                 if let failure = moved.failure { throw failure }
-                return try await sendDatagramOffLoop(bytes.copied(), to: address, features)
+                return try await sendDatagramOffLoop(bytes.copied(), to: address)
             }
         }
     }
 
     @inline(never)
-    private func sendDatagramOffLoop(
-        _ bytes: [UInt8], to address: SocketAddress?, _ features: DatagramFeatures
-    ) async throws {
-        try await loop.anchor.run { try await self.sendDatagram(bytes.span.bytes, to: address, features) }
+    private func sendDatagramOffLoop(_ bytes: [UInt8], to address: SocketAddress?) async throws {
+        try await loop.anchor.run { try await self.sendDatagram(bytes.span.bytes, to: address) }
     }
 
     /// Sends a datagram if there is room for it now, without waiting.
     ///
     /// - Returns: whether it has gone.
     /// - Note: *Thread:* the loop's.
-    func trySendDatagram(_ bytes: RawSpan, to address: SocketAddress?, _ features: DatagramFeatures = []) throws -> Bool
-    {
+    func trySendDatagram(_ bytes: RawSpan, to address: SocketAddress?) throws -> Bool {
         expectOnLoop("trySend")
-        var retries = QueuedErrorRetries(features)
+        var retries = QueuedErrorRetries()
         while true {
             guard registration.isValid else { throw ClosedError() }
             guard registration.slot.pointee.isWritable else { return false }
@@ -218,7 +232,7 @@ extension LoopDescriptor {
                 return false
             }
             let error = fail(result, address == nil ? .send : .sendmsg, .write)
-            guard retries.pass(error) else { throw refined(error, bytes.byteCount, to: address) }
+            guard retries.pass(error, datagramFeatures) else { throw refined(error, bytes.byteCount, to: address) }
         }
     }
 

@@ -73,6 +73,7 @@ extension LoopDescriptor {
     ) throws -> ReadAttempt {
         // Zero bytes of recv(2) would look like the end of the stream.
         guard maximum > 0 else { return .read(0) }
+        let maximum = min(maximum, StreamBuffer.largestRead)
         return try attemptToRead(maximum, isolation) { kernel, descriptor in
             buffer.append(atMost: maximum) { receive(kernel, descriptor, $0, maximum) }
         }
@@ -101,7 +102,7 @@ extension LoopDescriptor {
             guard core.mayContinue() else { return .undecided }
             if let count = try transfer(room, slot, receive) { return .read(count) }
         }
-        guard slot.pointee.reader == 0 else { throw BusyError(descriptor: descriptor, direction: .read) }
+        guard slot.pointee.reader == 0 else { throw busy(.read) }
         // A task that was not started by us needs a cancellation handler around its wait.
         guard let record else { return .undecided }
         return .waits(arm(core, slot, .read, record, isolation))
@@ -113,7 +114,8 @@ extension LoopDescriptor {
     @usableFromInline
     @inline(never)
     func fillAfterWait(_ buffer: inout StreamBuffer, atMost maximum: Int, _ outcome: Outcome) throws -> Int? {
-        try attemptAfterWait(maximum, outcome) { kernel, descriptor in
+        let maximum = min(maximum, StreamBuffer.largestRead)
+        return try attemptAfterWait(maximum, outcome) { kernel, descriptor in
             buffer.append(atMost: maximum) { receive(kernel, descriptor, $0, maximum) }
         }
     }
@@ -169,6 +171,7 @@ extension LoopDescriptor {
     @usableFromInline
     @inline(never)
     func fillPatiently(_ buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
+        let maximum = min(maximum, StreamBuffer.largestRead)
         let count = try await readHere(maximum) { kernel, descriptor in
             buffer.append(atMost: maximum) { receive(kernel, descriptor, $0, maximum) }
         }

@@ -36,6 +36,7 @@ extension LoopDescriptor {
     /// Reads what is there, at most so many bytes. Memory is taken only when the kernel has something.
     func read(atMost maximum: Int) async throws -> [UInt8] {
         guard maximum > 0 else { return [] }
+        let maximum = min(maximum, StreamBuffer.largestRead)
         guard core.isCurrent else { return try await readOffLoop(atMost: maximum) }
         var bytes: [UInt8] = []
         do {
@@ -65,6 +66,7 @@ extension LoopDescriptor {
     /// Reads what is there without taking it out: the next read gets it again (MSG_PEEK, recv(2)).
     func peek(atMost maximum: Int) async throws -> [UInt8] {
         guard maximum > 0 else { return [] }
+        let maximum = min(maximum, StreamBuffer.largestRead)
         guard core.isCurrent else { return try await peekOffLoop(atMost: maximum) }
         var bytes: [UInt8] = []
         do {
@@ -136,7 +138,7 @@ extension LoopDescriptor {
         guard registration.isValid else { throw ClosedError() }
         let slot = registration.slot
         if slot.pointee.isHungUp { return }
-        guard slot.pointee.hangUpWaiter == 0 else { throw BusyError(descriptor: descriptor, direction: .read) }
+        guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read) }
         let waiter = core.makeWaiter(.hangUp)
         waiter.pointee.descriptor = descriptor
         waiter.pointee.place = UInt64(UInt(bitPattern: slot))

@@ -10,8 +10,8 @@ import Synchronization
 /// What is read and written through it is in `LoopDescriptor+Reading` and `LoopDescriptor+Writing`; sockets and pipes are built on
 /// these.
 // SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` and
-// `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing` and the limits are atomic;
-// the rest is immutable.
+// `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing`, the limits and the
+// features are atomic; the rest is immutable.
 @usableFromInline
 final class LoopDescriptor: @unchecked Sendable {
     let loop: EventLoop
@@ -31,6 +31,8 @@ final class LoopDescriptor: @unchecked Sendable {
     /// the other direction would see nothing.
     private var failure: SystemError?
     var writing = WritingState()
+    /// Of a datagram socket: see ``DatagramFeatures``.
+    private let datagramFeatureBits = Atomic<UInt8>(0)
 
     /// Which system calls bytes go through, and what a short one means.
     enum Kind: Sendable {
@@ -131,7 +133,7 @@ final class LoopDescriptor: @unchecked Sendable {
                 forgetReadiness(slot, direction)
             }
             guard (direction == .read ? slot.pointee.reader : slot.pointee.writer) == 0 else {
-                throw BusyError(descriptor: descriptor, direction: direction)
+                throw busy(direction)
             }
             // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.
             if _slowPath(hasWaited), let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) {
@@ -201,6 +203,11 @@ final class LoopDescriptor: @unchecked Sendable {
         [ErrorNumber.invalidArgument, ErrorNumber.badDescriptor, ErrorNumber.tooManyReferences].contains(-result)
     }
 
+    @inline(never)
+    func busy(_ direction: Direction) -> BusyError {
+        BusyError(descriptor: descriptor, direction: direction, subject: ends.description)
+    }
+
     /// The end of the stream, or the error that broke it.
     func checkEnd() throws {
         if let failure { throw failure }
@@ -217,6 +224,22 @@ final class LoopDescriptor: @unchecked Sendable {
         slot.pointee.park(UInt(bitPattern: waiter), .write)
         core.descriptorWaits += 1
         try LoopCore.check(await core.park(waiter, record, isolation))
+    }
+
+    // MARK: - Datagrams
+
+    /// What a datagram socket has been asked to do by now. Operations look when the kernel has answered, not when they begin: the
+    /// wait between may be long, and another task may ask for something else in it.
+    var datagramFeatures: DatagramFeatures {
+        @inline(__always) get { DatagramFeatures(rawValue: datagramFeatureBits.load(ordering: .relaxed)) }
+    }
+
+    func setFeature(_ feature: DatagramFeatures, _ isOn: Bool) {
+        if isOn {
+            datagramFeatureBits.bitwiseOr(feature.rawValue, ordering: .relaxed)
+        } else {
+            datagramFeatureBits.bitwiseAnd(~feature.rawValue, ordering: .relaxed)
+        }
     }
 
     // MARK: - Limits

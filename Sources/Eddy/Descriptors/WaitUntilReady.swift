@@ -4,12 +4,14 @@ import EddyReactor
 /// stream, or an error. The system call that follows tells which.
 ///
 /// The descriptor stays its owner's. It is watched for one event at a time, need not be non-blocking, and may be closed as
-/// soon as nobody waits for it. Close it while somebody does, and the kernel says nothing: the wait goes on.
+/// soon as nobody waits for it. Close it while somebody does, and the kernel says nothing: the wait goes
+/// on, until somebody else waits for that number, which may be another file's by then.
 ///
 /// Files that epoll does not watch (regular files, directories, `/dev/null`) are always ready, and this returns at once. That does
 /// not mean that a call does not block: ``File`` has its calls made by other threads.
 ///
-/// - Throws: ``BusyError`` when another task waits to read it; ``SystemError``: EBADF, ENOSPC, ENOMEM;
+/// - Throws: ``BusyError`` when another task waits to read it; ``ClosedError`` when it was closed meanwhile, as far as that is
+///   noticed; ``SystemError``: EBADF, ENOSPC, ENOMEM;
 ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
 /// - Note: *Cancellation:* ends the wait and takes the descriptor out of epoll. *Complexity:* one `epoll_ctl`.
 public func waitUntilReadable(_ descriptor: Int32) async throws {
@@ -19,7 +21,8 @@ public func waitUntilReadable(_ descriptor: Int32) async throws {
 /// Suspends the task until a descriptor is writable: there is room, or an error. The system call that follows tells which.
 ///
 /// - Throws: as for ``waitUntilReadable(_:)``.
-/// - Note: as for ``waitUntilReadable(_:)``.
+/// - Note: *Cancellation:* ends the wait and takes the descriptor out of epoll.
+///   The rest as for ``waitUntilReadable(_:)``.
 public func waitUntilWritable(_ descriptor: Int32) async throws {
     try await waitUntilReady(descriptor, .write, #isolation)
 }

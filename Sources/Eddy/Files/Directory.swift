@@ -161,7 +161,7 @@ struct TreeRemoval {
     init(kernel: FileKernel, root: KernelPath, namesLeft: Int, signal: FileCallSignal?) {
         self.kernel = kernel
         self.root = root
-        self.namesLeft = namesLeft
+        self.namesLeft = max(namesLeft, 0)
         self.signal = signal
     }
 

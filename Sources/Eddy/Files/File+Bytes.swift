@@ -74,7 +74,7 @@ extension File {
     ///   `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its bytes are dropped.
     public func read(at offset: Int64, atMost maximum: Int) async throws -> [UInt8] {
-        expectUsage(offset >= 0, "a file has no place \(offset): read at 0 or later")
+        try OutOfRangeError.check("the offset", Int(offset), atLeast: 0)
         try checkOpen()
         guard maximum > 0 else { return [] }
         let file = file
@@ -93,7 +93,7 @@ extension File {
     ///   Nothing was written then.
     /// - Note: *Cancellation:* waits for the mebibyte that is being written.
     public func write(_ bytes: [UInt8], at offset: Int64) async throws {
-        expectUsage(offset >= 0, "a file has no place \(offset): write at 0 or later")
+        try OutOfRangeError.check("the offset", Int(offset), atLeast: 0)
         try checkOpen()
         let file = file
         guard !isAppending else {
@@ -115,7 +115,12 @@ extension File {
         guard maximum > 0 else { return [] }
         let (file, place) = (file, place)
         return try await FileCalls.look(inTurnOf: turns, commit: { place.advance(by: $0.count) }) {
-            try file.use { _ in try file.read(at: place.current, atMost: maximum, isFilling: isFilling) }
+            try file.use { _ in
+                // Memory for what the file has, not for what it may have.
+                isFilling && maximum > Self.largestRead
+                    ? try file.readInPieces(at: place.current, atMost: maximum)
+                    : try file.read(at: place.current, atMost: maximum, isFilling: isFilling)
+            }
         }
     }
 
@@ -129,8 +134,7 @@ extension File {
     ///
     /// - Parameter size: how many bytes a piece has.
     public func chunks(of size: Int) -> FileChunks {
-        expectUsage(size > 0, "a file can't be cut into pieces of \(size) bytes: give them one byte or more")
-        return FileChunks(file: self, size: size)
+        FileChunks(file: self, size: max(size, 1))
     }
 
     /// The lines from the position to the end, each with at most 65,536 bytes.

@@ -22,7 +22,7 @@ extension File {
     /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and the bytes are dropped. *Complexity:* one
     ///   trip to the pool.
     public static func contents(of path: some PathConvertible, atMost maximum: Int = 1 << 26) async throws -> [UInt8] {
-        expectUsage(maximum >= 0, "no file has \(maximum) bytes: allow zero or more")
+        try OutOfRangeError.check("the maximum", maximum, atLeast: 0)
         let path = try KernelPath(path, for: .open)
         let kernel = FileKernel.current
         return try await FileCalls.look {
@@ -34,8 +34,10 @@ extension File {
             // One byte more than allowed, to see whether there is one, and one more than expected, to see the end at
             // once.
             let room = maximum == .max ? maximum : maximum + 1
-            var bytes = try file.read(at: 0, atMost: max(min(size + 1, room), 1), isFilling: true)
-            if bytes.count == size + 1, bytes.count < room {
+            // No more at once than files usually have: one with a hole says what size it likes.
+            let first = max(min(size.addingOrSaturating(1), room, 1 << 26), 1)
+            var bytes = try file.read(at: 0, atMost: first, isFilling: true)
+            if bytes.count == first, bytes.count < room {
                 bytes += try file.readInPieces(at: Int64(bytes.count), atMost: room - bytes.count)
             }
             guard bytes.count <= maximum else { throw FileTooLargeError(path: path.description, limit: maximum) }

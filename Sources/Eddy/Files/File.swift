@@ -268,7 +268,7 @@ public final class File: Closable {
     ///   ``ShutdownError``.
     /// - Note: *Cancellation:* before a thread has begun; then the outcome is waited for.
     public func truncate(to size: Int64) async throws {
-        expectUsage(size >= 0, "a file can't have \(size) bytes: truncate it to zero or more")
+        try OutOfRangeError.check("the size", Int(size), atLeast: 0)
         try checkOpen()
         let file = file
         try await FileCalls.change { _ in

@@ -18,8 +18,7 @@ public struct ContentLengthCodec: FrameCodec {
 
     /// Makes the codec.
     public init(maximum: Int) {
-        expectMaximum(maximum, of: "a Content-Length codec")
-        self.maximum = maximum
+        self.maximum = max(maximum, 0)
     }
 
     public mutating func decode(_ bytes: RawSpan) throws -> DecodedFrame<[UInt8]> {
@@ -121,8 +120,7 @@ extension FrameFormat where Self == ContentLengthCodec {
     ///
     /// Other fields of a header are passed over. A header has at most 4,096 bytes.
     ///
-    /// - Parameter maximum: the most bytes that a frame may have, without the header.
-    /// - Precondition: `maximum` is not negative.
+    /// - Parameter maximum: the most bytes that a frame may have, without the header. Less than zero is zero.
     public static func contentLength(maximum: Int) -> ContentLengthCodec {
         ContentLengthCodec(maximum: maximum)
     }

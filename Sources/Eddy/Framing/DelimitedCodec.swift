@@ -19,10 +19,9 @@ public struct DelimitedCodec: FrameCodec {
 
     /// Makes the codec.
     public init(delimiter: [UInt8], maximum: Int) {
-        expectMaximum(maximum, of: "a delimited codec")
         expectUsage(!delimiter.isEmpty, "a delimiter of no bytes is everywhere: give the codec at least one")
         self.delimiter = delimiter
-        self.maximum = maximum
+        self.maximum = max(maximum, 0)
     }
 
     public mutating func decode(_ bytes: RawSpan) throws -> DecodedFrame<[UInt8]> {
@@ -61,7 +60,7 @@ extension FrameFormat where Self == DelimitedCodec {
     /// - Parameters:
     ///   - delimiter: what comes after each frame, at least one byte.
     ///   - maximum: the most bytes that a frame may have, without the delimiter.
-    /// - Precondition: `maximum` is not negative, and the delimiter is not empty.
+    /// - Precondition: the delimiter is not empty.
     public static func delimited(by delimiter: [UInt8], maximum: Int) -> DelimitedCodec {
         DelimitedCodec(delimiter: delimiter, maximum: maximum)
     }

@@ -128,13 +128,10 @@ struct ReadingPlan {
     let chunk: Int
 
     init(maximum: Int, overhead: Int, chunkSize: Int) {
-        expectUsage(
-            maximum >= 0 && overhead >= 0 && chunkSize > 0,
-            "a codec with a maximum of \(maximum) bytes, \(overhead) bytes around it and reads of \(chunkSize) bytes can "
-                + "read nothing: none of them may be negative, and the last must be positive")
-        frameLimit = maximum.addingOrSaturating(overhead)
-        bufferLimit = frameLimit.addingOrSaturating(chunkSize)
-        chunk = chunkSize
+        // A stream of a loop takes less than that at a time.
+        chunk = Swift.min(Swift.max(chunkSize, 1), 1 << 30)
+        frameLimit = Swift.max(maximum, 0).addingOrSaturating(Swift.max(overhead, 0))
+        bufferLimit = frameLimit.addingOrSaturating(chunk)
     }
 
     /// How much to read when there are so many bytes, and the decoder needs so many in total.
@@ -149,6 +146,6 @@ extension Int {
     /// The sum, or the largest number there is.
     func addingOrSaturating(_ other: Int) -> Int {
         let (sum, overflow) = addingReportingOverflow(other)
-        return overflow ? .max : sum
+        return overflow ? (other < 0 ? .min : .max) : sum
     }
 }

@@ -88,7 +88,6 @@ extension ByteReader {
     /// - Parameters:
     ///   - decoder: how the stream is cut, ``FrameFormat/lines(maximum:ending:)`` for instance.
     ///   - chunkSize: the most bytes that are read at once, for small frames. A larger frame is read in pieces that double.
-    /// - Precondition: `chunkSize` is positive.
     public func frames<Decoder: FrameDecoder>(
         _ decoder: Decoder, chunkSize: Int = 16_384
     ) -> FrameReader<Self, Decoder> {
@@ -99,6 +98,7 @@ extension ByteReader {
 extension BusyError {
     /// A second user of something on top of a stream.
     init(using stream: Any, _ direction: Direction) {
-        self.init(descriptor: (stream as? any DescriptorBacked)?.io.descriptor ?? -1, direction: direction)
+        let io = (stream as? any DescriptorBacked)?.io
+        self.init(descriptor: io?.descriptor ?? -1, direction: direction, subject: io?.ends.description ?? "")
     }
 }

@@ -74,7 +74,6 @@ extension ByteStream {
     ///   - codec: how the bytes are cut, ``FrameFormat/lines(maximum:ending:)`` for instance.
     ///   - chunkSize: the most bytes that are read at once, for small frames. A larger frame is read in pieces that double, so
     ///     that at most the codec's maximum and one chunk are held.
-    /// - Precondition: `chunkSize` is positive.
     public func framed<Codec: FrameCodec>(
         _ codec: Codec, chunkSize: Int = 16_384
     ) -> FramedStream<Self, Codec> {

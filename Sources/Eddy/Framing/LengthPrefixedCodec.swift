@@ -16,8 +16,7 @@ public struct LengthPrefixedCodec<Length: FixedWidthInteger & UnsignedInteger & 
 
     /// Makes the codec: see ``FrameFormat/lengthPrefixed(_:maximum:endianness:includesPrefix:adjustment:)``.
     public init(maximum: Int, endianness: Endianness = .big, includesPrefix: Bool = false, adjustment: Int = 0) {
-        expectMaximum(maximum, of: "a length-prefixed codec")
-        self.maximum = maximum
+        self.maximum = max(maximum, 0)
         self.endianness = endianness
         self.adjustment = includesPrefix ? adjustment.addingOrSaturating(-Self.width) : adjustment
     }
@@ -85,7 +84,6 @@ extension FrameFormat {
     ///   - includesPrefix: whether the length counts its own bytes too.
     ///   - adjustment: is added to the length on the wire to make the frame's: `1` for a type byte after the length that it
     ///     does not count and the frame begins with. Written lengths have it subtracted.
-    /// - Precondition: `maximum` is not negative.
     public static func lengthPrefixed<Length>(
         _ length: Length.Type, maximum: Int, endianness: Endianness = .big, includesPrefix: Bool = false,
         adjustment: Int = 0
@@ -93,10 +91,4 @@ extension FrameFormat {
         LengthPrefixedCodec(
             maximum: maximum, endianness: endianness, includesPrefix: includesPrefix, adjustment: adjustment)
     }
-}
-
-func expectMaximum(_ maximum: Int, of codec: String) {
-    expectUsage(
-        maximum >= 0,
-        "\(codec) was given a maximum of \(maximum): it is a number of bytes, and no frame has less than none")
 }

@@ -26,8 +26,7 @@ public struct ByteLinesCodec: FrameCodec {
 
     /// Makes the codec.
     public init(maximum: Int, ending: LineEnding = .newline) {
-        expectMaximum(maximum, of: "a codec of lines")
-        self.maximum = maximum
+        self.maximum = max(maximum, 0)
         self.ending = ending
     }
 
@@ -118,12 +117,13 @@ extension FrameFormat where Self == LinesCodec {
     /// The last line of a stream need not be ended. Bytes that are not UTF-8 are repaired: each sequence that is none becomes
     /// U+FFFD (The Unicode Standard, section 3.9). For the bytes as they are there is ``byteLines(maximum:ending:)``.
     ///
+    /// At the end of the stream, too, a carriage return is no part of the line, as with ``BufferedReader/readLine(limit:)``.
+    ///
     /// A text that has a newline in it, or a carriage return at its end, is not sent: the peer would see other lines.
     ///
     /// - Parameters:
     ///   - maximum: the most bytes that a line may have, without its end.
     ///   - ending: what ends the lines that are written.
-    /// - Precondition: `maximum` is not negative.
     public static func lines(maximum: Int, ending: LineEnding = .newline) -> LinesCodec {
         LinesCodec(maximum: maximum, ending: ending)
     }
@@ -138,7 +138,6 @@ extension FrameFormat where Self == ByteLinesCodec {
     /// - Parameters:
     ///   - maximum: the most bytes that a line may have, without its end.
     ///   - ending: what ends the lines that are written.
-    /// - Precondition: `maximum` is not negative.
     public static func byteLines(maximum: Int, ending: LineEnding = .newline) -> ByteLinesCodec {
         ByteLinesCodec(maximum: maximum, ending: ending)
     }

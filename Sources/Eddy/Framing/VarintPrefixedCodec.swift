@@ -11,8 +11,7 @@ public struct VarintPrefixedCodec: FrameCodec {
 
     /// Makes the codec.
     public init(maximum: Int) {
-        expectMaximum(maximum, of: "a varint-prefixed codec")
-        self.maximum = maximum
+        self.maximum = max(maximum, 0)
     }
 
     public mutating func decode(_ bytes: RawSpan) throws -> DecodedFrame<[UInt8]> {
@@ -58,8 +57,7 @@ public struct VarintPrefixedCodec: FrameCodec {
 extension FrameFormat where Self == VarintPrefixedCodec {
     /// Frames with their length in front, seven bits to a byte, least significant first: Protocol Buffers' delimited messages.
     ///
-    /// - Parameter maximum: the most bytes that a frame may have, without the length.
-    /// - Precondition: `maximum` is not negative.
+    /// - Parameter maximum: the most bytes that a frame may have, without the length. Less than zero is zero.
     public static func varintPrefixed(maximum: Int) -> VarintPrefixedCodec {
         VarintPrefixedCodec(maximum: maximum)
     }

@@ -25,9 +25,9 @@ extension LoopCore {
     /// What a waiter waits for, in words.
     func describe(_ waiter: WaiterPointer) -> String {
         switch waiter.pointee.reason {
-        case .readable: "waiting to read descriptor \(waiter.pointee.descriptor)"
-        case .writable: "waiting to write descriptor \(waiter.pointee.descriptor)"
-        case .hangUp: "waiting for descriptor \(waiter.pointee.descriptor) to be hung up"
+        case .readable: SocketText(waiter.pointee.descriptor, kernel).reading
+        case .writable: SocketText(waiter.pointee.descriptor, kernel).writing
+        case .hangUp: SocketText(waiter.pointee.descriptor, kernel).hangUp
         case .timer: "sleeping"
         case .event: "waiting for an event"
         case .yield: "about to go on"

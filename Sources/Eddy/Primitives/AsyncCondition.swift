@@ -120,10 +120,9 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
 
     /// Lets so many go on, those who have waited longest; all when fewer wait.
     public func notify(_ count: Int) {
-        expectUsage(count >= 0, "\(count) tasks can't be notified: give a number from zero on")
         var notified = TakenWaiters()
         waiters.withLock {
-            for _ in 0..<min(count, waiters.count) { notified.append(waiters.takeFirst()!) }
+            for _ in 0..<max(min(count, waiters.count), 0) { notified.append(waiters.takeFirst()!) }
         }
         notified.resume()
     }

@@ -32,10 +32,8 @@ public final class AsyncSemaphore: Sendable {
     ///
     /// - Parameter permits: how many there are at first. With none, everybody waits until some are added.
     public init(_ permits: Int) {
-        expectUsage(
-            (0...Self.maximumPermits).contains(permits),
-            "a semaphore can't have \(permits) permits: give a number from zero to \(Self.maximumPermits)")
-        self.permits = PermitQueue(permits)
+        expectUsage(permits >= 0, "a semaphore can't have \(permits) permits: give zero or more")
+        self.permits = PermitQueue(min(permits, Self.maximumPermits))
     }
 
     // MARK: - Permits
@@ -89,8 +87,9 @@ public final class AsyncSemaphore: Sendable {
 
     /// Waits for permits.
     ///
-    /// - Parameter count: how many, one or more. For more than there are, this waits until some are added.
-    /// - Throws: `CancellationError`; ``SemaphoreClosedError``; ``ShutdownError``. Nothing was taken then.
+    /// - Parameter count: how many; none are there at once. For more than there are, this waits until some are added.
+    /// - Throws: ``OutOfRangeError`` for less than zero; `CancellationError`; ``SemaphoreClosedError``; ``ShutdownError``. Nothing was
+    ///   taken then.
     /// - Note: *Cancellation:* ends the wait, and lets those behind go on. Permits that are available are taken by a cancelled
     ///   task, too, and one that was given them before it was cancelled has them.
     @inlinable
@@ -103,8 +102,7 @@ public final class AsyncSemaphore: Sendable {
     ///
     /// - Returns: nil when they are not, when others wait already, or when the semaphore is closed.
     public func tryAcquire(_ count: Int = 1) -> Permit? {
-        Self.expectPositive(count)
-        guard permits.tryTake(count) == .taken else { return nil }
+        guard count >= 0, permits.tryTake(count) == .taken else { return nil }
         return Permit(permits, count)
     }
 
@@ -134,7 +132,7 @@ public final class AsyncSemaphore: Sendable {
     @inlinable
     @inline(__always)
     func take(_ count: Int, _ isolation: (any Actor)?) async throws {
-        Self.expectPositive(count)
+        if _slowPath(count < 0) { throw Self.refusal(count) }
         do {
             if try permits.takeNow(count) { return }
             switch try permits.enter(count, isolation) {
@@ -155,8 +153,9 @@ public final class AsyncSemaphore: Sendable {
     }
 
     @usableFromInline
-    static func expectPositive(_ count: Int) {
-        expectUsage(count > 0, "\(count) permits can't be taken: take one or more")
+    @inline(never)
+    static func refusal(_ count: Int) -> OutOfRangeError {
+        OutOfRangeError("count", Int64(count), allowed: "0 or more")
     }
 
     // MARK: - Changing the semaphore

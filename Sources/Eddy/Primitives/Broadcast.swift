@@ -185,7 +185,10 @@ private final class BroadcastState<Element: Sendable>: @unchecked Sendable {
 
     let queue = WaitQueue()
     private let capacity: Int
+    /// The ring: a power of two, or nothing.
     private var slots: [Slot] = []
+    /// All elements before this number were received, or dropped.
+    private var first: UInt64 = 0
     /// The number of the next element, and so how many were sent.
     private(set) var next: UInt64 = 0
     private var subscribers = 0
@@ -203,14 +206,8 @@ private final class BroadcastState<Element: Sendable>: @unchecked Sendable {
             count = subscribers
             failed = isClosed
             guard !isClosed, subscribers > 0 else { return }
-            let slot = Slot(element: element, missing: subscribers)
-            let index = Int(next % UInt64(capacity))
-            if index < slots.count {
-                replaced = slots[index].element
-                slots[index] = slot
-            } else {
-                slots.append(slot)
-            }
+            replaced = makeRoom()
+            slots[place(next)] = Slot(element: element, missing: subscribers)
             next &+= 1
         }
         withExtendedLifetime(replaced) {}
@@ -247,7 +244,7 @@ private final class BroadcastState<Element: Sendable>: @unchecked Sendable {
             attempt = .event(.lagged(Int(oldest &- cursor.position)))
             cursor.position = oldest
         } else if cursor.position < next {
-            let element = slots[Int(cursor.position % UInt64(capacity))].element!
+            let element = slots[place(cursor.position)].element!
             _ = release(cursor.position)
             cursor.position &+= 1
             attempt = .event(.element(element))
@@ -277,11 +274,36 @@ private final class BroadcastState<Element: Sendable>: @unchecked Sendable {
     /// The number of the oldest element that may still be there.
     private var oldest: UInt64 { next > UInt64(capacity) ? next &- UInt64(capacity) : 0 }
 
+    /// Where in the ring an element is.
+    private func place(_ number: UInt64) -> Int { Int(truncatingIfNeeded: number) & (slots.count - 1) }
+
+    /// Makes the place of the next element free: by dropping the oldest where there are as many as the capacity allows, or else with
+    /// a larger ring. With a capacity of `.max` that is as large as the slowest subscriber makes it.
+    ///
+    /// - Returns: what was dropped.
+    private func makeRoom() -> Element? {
+        while first < next, slots[place(first)].missing == 0 { first &+= 1 }
+        let count = Int(next &- first)
+        if count >= capacity {
+            let slot = place(first)
+            first &+= 1
+            slots[slot].missing = 0
+            return slots[slot].element.take()
+        }
+        guard count == slots.count else { return nil }
+        var larger = [Slot](repeating: Slot(), count: max(slots.count * 2, 4))
+        for number in first..<next {
+            larger[Int(truncatingIfNeeded: number) & (larger.count - 1)] = slots[place(number)]
+        }
+        slots = larger
+        return nil
+    }
+
     /// One subscriber less has not received an element.
     ///
     /// - Returns: the element, when that was the last one.
     private func release(_ number: UInt64) -> Element? {
-        let index = Int(number % UInt64(capacity))
+        let index = place(number)
         slots[index].missing -= 1
         guard slots[index].missing == 0 else { return nil }
         return slots[index].element.take()

@@ -8,7 +8,7 @@ extension Channel {
     /// - Throws: `CancellationError`; ``ShutdownError``. Nothing was received then.
     /// - Note: *Complexity:* O(n) in the number of elements, and one array. tokio's `recv_many`.
     public func receive(upTo count: Int) async throws -> [Element] {
-        expectUsage(count > 0, "asked to receive up to \(count) elements: ask for one or more")
+        try OutOfRangeError.check("the count of elements", count, atLeast: 1)
         guard let first = try await receive() else { return [] }
         var batch = [first]
         var waiting: [WaitQueue.TakenWaiter] = []

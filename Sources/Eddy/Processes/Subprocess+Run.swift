@@ -147,10 +147,10 @@ extension Subprocess {
         var bytes: [UInt8] = []
         var afterEnd = 0
         while true {
-            let chunk = try await reader.read(atMost: min(65_536, max(limit - bytes.count, 0) + 1))
+            let chunk = try await reader.read(atMost: min(65_535, max(limit - bytes.count, 0)) + 1)
             if chunk.isEmpty { return bytes }
             if bytes.count + chunk.count > limit {
-                bytes += chunk.prefix(limit - bytes.count)
+                bytes += chunk.prefix(max(limit - bytes.count, 0))
                 throw SubprocessOverrunError(executable: executable, stream: stream, limit: limit, prefix: bytes)
             }
             bytes += chunk

@@ -42,11 +42,11 @@ public final class CachingResolver: Resolver {
         _ base: any Resolver, lifetime: Duration = .seconds(30), failureLifetime: Duration = .seconds(5),
         capacity: Int = 1024
     ) {
-        expectUsage(capacity > 0, "a cache of names has to keep at least one, not \(capacity)")
         self.base = base
         self.lifetime = lifetime
         self.failureLifetime = failureLifetime
-        self.capacity = capacity
+        // Twice as many names as that are in the order at most.
+        self.capacity = min(max(capacity, 1), .max >> 1)
     }
 
     /// Looks a host's addresses up, asking nobody for what is still known.
@@ -75,6 +75,7 @@ public final class CachingResolver: Resolver {
     /// Asks the other resolver: names of addresses are not kept.
     ///
     /// - Throws: what the other resolver throws.
+    /// - Note: *Cancellation:* as for the resolver behind it; otherwise this does not wait.
     public func name(of address: SocketAddress) async throws -> String {
         try await base.name(of: address)
     }

@@ -58,10 +58,11 @@ public struct ResolutionError: Error, Hashable, Sendable, CustomStringConvertibl
     }
 
     public var description: String {
-        let shown = host.utf8.count > Host.maximumLength + 2 ? "\(host.prefix(60))…" : host
         let said = detail.isEmpty ? "" : " (\(NameError.symbol(code))\(detail))"
         return "'\(shown.debugDescription.dropFirst().dropLast())' \(advice)\(said)"
     }
+
+    private var shown: String { host.utf8.count > Host.maximumLength + 2 ? "\(host.prefix(60))…" : host }
 
     private var advice: String {
         switch reason {
@@ -69,6 +70,8 @@ public struct ResolutionError: Error, Hashable, Sendable, CustomStringConvertibl
         case .noAddress: "has no address that this machine can use: it may be for IPv6 only, or for mail only"
         case .temporary: "could not be looked up, nobody answered: try again later, or check /etc/resolv.conf"
         case .failed: "could not be looked up, the name server refused: check /etc/resolv.conf"
+        case .invalidName where HostAdvice.text(for: shown) != nil:
+            "is no host: \(HostAdvice.text(for: shown)!)"
         case .invalidName:
             "is no host: a name has up to \(Host.maximumLength) bytes, parts of 1 to 63 between dots, no spaces, and does not "
                 + "end in a number; an address is written as 192.0.2.7 or ::1"

@@ -32,6 +32,9 @@ public protocol Resolver: Sendable {
 }
 
 extension Resolver {
+    /// As ``next()``.
+    ///
+    /// - Note: *Cancellation:* as for the resolver behind it; otherwise this does not wait.
     public func name(of address: SocketAddress) async throws -> String {
         throw ResolutionError(host: "\(address)", reason: .notFound)
     }
@@ -74,6 +77,10 @@ enum Host: Equatable {
         if let address = try Self.address(host, number) {
             self = .known([SocketAddress(.internet(address))])
             return
+        }
+        // No name has these in it; what has is a URL, or a host with its port.
+        guard !host.utf8.contains(UInt8(ascii: "/")), !host.utf8.contains(UInt8(ascii: ":")) else {
+            throw ResolutionError(host: host, reason: .invalidName)
         }
         let name = host.lowercased()
         let labels = try Self.labels(name, host)

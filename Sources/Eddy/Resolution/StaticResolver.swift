@@ -58,6 +58,7 @@ public struct StaticResolver: Resolver {
     /// Looks a host up in the table, and asks the fallback if it is not there.
     ///
     /// - Throws: ``ResolutionError``; ``AddressError`` for a port that is none; what the fallback throws.
+    /// - Note: *Cancellation:* that of the fallback; the table is looked at without waiting.
     public func resolve(_ host: String, port: Int) async throws -> [SocketAddress] {
         switch try Host(host, port: port) {
         case .known(let addresses): return addresses
@@ -71,6 +72,7 @@ public struct StaticResolver: Resolver {
     /// Looks an address up in the table: the first name that it was given.
     ///
     /// - Throws: ``ResolutionError``; what the fallback throws.
+    /// - Note: *Cancellation:* that of the fallback; the table is looked at without waiting.
     public func name(of address: SocketAddress) async throws -> String {
         if let name = names[address.with(port: 0)] { return name }
         guard let fallback else { throw ResolutionError(host: "\(address)", reason: .notFound) }

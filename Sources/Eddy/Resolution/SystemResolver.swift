@@ -37,8 +37,7 @@ public final class SystemResolver: Resolver {
     }
 
     init(concurrentLookups: Int, pool: BlockingPool, functions: Functions) {
-        expectUsage(
-            concurrentLookups > 0, "a resolver has to make at least one lookup at a time, not \(concurrentLookups)")
+        let concurrentLookups = max(concurrentLookups, 1)
         forward = SharedLookups(pool: pool, maximum: concurrentLookups)
         reverse = SharedLookups(pool: pool, maximum: max(concurrentLookups / 2, 1))
         self.functions = functions

@@ -27,7 +27,7 @@ extension ConnectionListener {
     ///   - onError: what handlers threw, and limits that accepting has met. By default a line on standard error; the
     ///     cancellation of a handler and a peer that went away are no news.
     ///   - handler: serves one connection.
-    /// - Throws: `CancellationError` when the task was cancelled; ``SystemError`` when the listener broke. It returns when the
+    /// - Throws: ``OutOfRangeError`` when no connection is allowed; `CancellationError` when the task was cancelled; ``SystemError`` when the listener broke. It returns when the
     ///   listener was closed or the loop shuts down. In each case the connections have ended then.
     /// - Note: *Cancellation:* stops accepting, gives the handlers the grace period, cancels them, and waits for them.
     ///   *Thread:* handlers run on the caller's loop. *Complexity:* O(1) for each connection; at most 16 are accepted in a row
@@ -37,7 +37,7 @@ extension ConnectionListener {
         onError: @escaping @Sendable (any Error) -> Void = printConnectionError,
         _ handler: @escaping @Sendable (Connection) async throws -> Void
     ) async throws {
-        expectUsage(maxConnections > 0, "a server needs at least one connection: maxConnections is \(maxConnections)")
+        try OutOfRangeError.check("maxConnections", maxConnections, atLeast: 1)
         let loop = EventLoop.current
         let places = ConnectionPlaces(maxConnections)
         let connections = TaskSet(on: loop)

@@ -129,12 +129,25 @@ struct InternetAddress: Hashable, Sendable, CustomStringConvertible {
         isV6 ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 
+    /// The IPv4 address that an IPv6 one stands for, as `::ffff:192.0.2.7` does (RFC 4291, section 2.5.5.2).
+    var mapped: InternetAddress? {
+        let bytes = bytes
+        guard isV6, bytes[..<10].allSatisfy({ $0 == 0 }), bytes[10] == 0xFF, bytes[11] == 0xFF else { return nil }
+        return InternetAddress(v4: bytes[12...].reduce(0) { $0 << 8 | UInt32($1) }, port: port)
+    }
+
+    // Of a mapped address its IPv4 address answers: packets from there and to there are IPv4.
+
     var isLoopback: Bool {
+        if let mapped { return mapped.isLoopback }
         let bytes = bytes
         return isV6 ? bytes == Array(repeating: 0, count: 15) + [1] : bytes[0] == 127
     }
 
-    var isWildcard: Bool { bytes.allSatisfy { $0 == 0 } }
+    var isWildcard: Bool { (mapped ?? self).bytes.allSatisfy { $0 == 0 } }
 
-    var isMulticast: Bool { isV6 ? bytes[0] == 0xFF : bytes[0] & 0xF0 == 0xE0 }
+    var isMulticast: Bool {
+        if let mapped { return mapped.isMulticast }
+        return isV6 ? bytes[0] == 0xFF : bytes[0] & 0xF0 == 0xE0
+    }
 }

@@ -85,17 +85,25 @@ extension SocketAddress {
         return SocketAddress(.internet(address))
     }
 
-    /// Is it this machine's own: 127.0.0.0/8, `::1`, or a Unix address?
+    /// The IPv4 address that an IPv6 one stands for: of `::ffff:192.0.2.7` it is `192.0.2.7`. Any other address stays what it is.
+    ///
+    /// A socket that is bound to `::` sees its IPv4 peers so (ipv6(7)). For comparing addresses, and for lists of them, unmap first.
+    public var unmapped: SocketAddress {
+        guard case .internet(let address) = storage, let mapped = address.mapped else { return self }
+        return SocketAddress(.internet(mapped))
+    }
+
+    /// Is it this machine's own: 127.0.0.0/8, `::1`, or a Unix address? Of a mapped address that which it maps: see ``unmapped``.
     public var isLoopback: Bool {
         if case .internet(let address) = storage { address.isLoopback } else { true }
     }
 
-    /// Does it stand for every address of this machine: 0.0.0.0 or `::`?
+    /// Does it stand for every address of this machine: 0.0.0.0 or `::`, or 0.0.0.0 mapped?
     public var isWildcard: Bool {
         if case .internet(let address) = storage { address.isWildcard } else { false }
     }
 
-    /// Is it a group's: 224.0.0.0/4 or ff00::/8?
+    /// Is it a group's: 224.0.0.0/4, also mapped, or ff00::/8?
     public var isMulticast: Bool {
         if case .internet(let address) = storage { address.isMulticast } else { false }
     }
@@ -225,7 +233,9 @@ public struct AddressError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch problem {
-        case .host: "'\(text)' is no numeric address: give one like 127.0.0.1 or ::1"
+        case .host:
+            "'\(text)' is no numeric address: "
+                + (HostAdvice.text(for: text) ?? "give one like 127.0.0.1 or ::1, or look names up with a Resolver")
         case .port: "\(text) is no port: ports go from 0 to 65535"
         case .zone: "'\(text)' names no network interface of this machine: see `ip link`"
         case .path: "'\(text)' is no name for a Unix socket: it needs at least one byte, and a path has no NUL in it"

@@ -47,7 +47,7 @@ extension SocketOption where Value == Duration? {
                 return value.l_onoff == 0 ? nil : .seconds(Int64(value.l_linger))
             },
             set: { access, duration throws(SystemError) in
-                let seconds = Int32(clamping: duration?.wholeSeconds ?? 0)
+                let seconds = max(0, Int32(clamping: duration?.wholeSeconds ?? 0))
                 try access.set(
                     SOL_SOCKET, SO_LINGER, to: LingerValue(l_onoff: duration == nil ? 0 : 1, l_linger: seconds))
             })
@@ -99,9 +99,9 @@ extension SocketOption where Value == KeepAlive? {
             },
             set: { access, value throws(SystemError) in
                 if let value {
-                    try access.set(Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: Int32(clamping: value.idle.wholeSeconds))
-                    try access.set(Int32(IPPROTO_TCP), TCP_KEEPINTVL, to: Int32(clamping: value.interval.wholeSeconds))
-                    try access.set(Int32(IPPROTO_TCP), TCP_KEEPCNT, to: Int32(clamping: value.probes))
+                    try access.set(Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: KeepAlive.seconds(value.idle))
+                    try access.set(Int32(IPPROTO_TCP), TCP_KEEPINTVL, to: KeepAlive.seconds(value.interval))
+                    try access.set(Int32(IPPROTO_TCP), TCP_KEEPCNT, to: Int32(min(max(value.probes, 1), 127)))
                 }
                 try access.set(SOL_SOCKET, SO_KEEPALIVE, to: Int32(value == nil ? 0 : 1))
             })
@@ -125,20 +125,27 @@ public struct KeepAlive: Hashable, Sendable {
         self.interval = interval
         self.probes = probes
     }
+
+    /// What the kernel takes: from one second to MAX_TCP_KEEPIDLE, nine hours (tcp(7)).
+    fileprivate static func seconds(_ duration: Duration) -> Int32 {
+        min(max(Int32(clamping: duration.wholeSeconds), 1), 32_767)
+    }
 }
 
 extension Duration {
     /// Whole seconds, rounded up: a time that was asked for is never cut short.
     var wholeSeconds: Int64 {
-        components.seconds + (components.attoseconds > 0 ? 1 : 0)
+        rounded(to: 1_000_000_000_000_000_000)
     }
 
     /// Whole milliseconds, rounded up, as many as fit.
     var wholeMilliseconds: Int64 {
-        let (whole, overflow) = components.seconds.multipliedReportingOverflow(by: 1000)
-        if overflow { return components.seconds < 0 ? .min : .max }
-        let part = components.attoseconds / 1_000_000_000_000_000
-        return whole.addingReportingOverflow(part + (components.attoseconds % 1_000_000_000_000_000 > 0 ? 1 : 0))
-            .partialValue
+        rounded(to: 1_000_000_000_000_000)
+    }
+
+    /// In units of so many attoseconds, up to the next one. `components` would trap where the seconds need more than 64 bits.
+    private func rounded(to unit: Int128) -> Int64 {
+        let (whole, rest) = attoseconds.quotientAndRemainder(dividingBy: unit)
+        return Int64(clamping: rest > 0 ? whole + 1 : whole)
     }
 }

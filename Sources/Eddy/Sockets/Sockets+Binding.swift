@@ -45,7 +45,7 @@ extension Sockets {
         try prepare(socket.rawValue, for: address, options, on: core)
         let descriptor = socket.rawValue
         let result = address.withPointer { core.kernel.bind(descriptor, $0, $1) }
-        guard result >= 0 else { throw SystemError(result: result, .bind, "\(address)") }
+        guard result >= 0 else { throw bindError(result, .bind, address, isDatagram: false) }
         return socket
     }
 

@@ -44,6 +44,8 @@ extension TCPListener {
     /// Binds to an address together with the other loops of a run, and listens.
     ///
     /// - Throws: as for ``bind(host:port:shard:backlog:reuseAddress:reusePort:ipv6Only:settings:resolver:)``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
+    ///   wait.
     public static func bind(
         to address: SocketAddress, shard: LoopShard, backlog: Int = 4096, reuseAddress: Bool = true,
         reusePort: Bool = false, ipv6Only: Bool? = nil, settings: [SocketSetting] = []
@@ -97,7 +99,9 @@ extension TCPListener {
         }
         for share in shares {
             let result = core.kernel.listen(share.socket.number, backlog: Int32(clamping: options.backlog))
-            guard result >= 0 else { throw SystemError(result: result, .listen, "\(share.localAddress)") }
+            guard result >= 0 else {
+                throw Sockets.bindError(result, .listen, share.localAddress, isDatagram: false)
+            }
         }
         return shares
     }

@@ -51,7 +51,12 @@ extension UDPSocket {
 
     /// Lets errors of the network be kept for ``receiveError()`` and ``errors``, or no longer.
     ///
+    /// It holds at once, also for a task that waits in a receive or a send already. When it is turned off, errors that nobody has
+    /// taken are dropped.
+    ///
     /// - Throws: ``SystemError``; ``ClosedError``; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before anything is changed; this does not
+    ///   wait.
     public func setReportsErrors(_ isOn: Bool) async throws {
         let isV6 = isV6
         try await onLoop { io in
@@ -64,6 +69,7 @@ extension UDPSocket {
                 try SocketOption<Int32>(level: Int32(IPPROTO_IP), name: IP_RECVERR).set(io.optionAccess, value)
             }
             self.setFeature(.queuedErrors, isOn)
+            if !isOn { io.dropPendingError() }
         }
     }
 
@@ -92,10 +98,14 @@ public struct DatagramErrors: AsyncSequence, Sendable {
         let socket: UDPSocket
 
         /// - Returns: nil when the socket is closed.
+        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next() async throws -> DatagramError? {
             try await next(isolation: #isolation)
         }
 
+        /// As ``next()``.
+        ///
+        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> DatagramError? {
             do {
                 return try await socket.receiveError()
@@ -130,7 +140,7 @@ extension LoopDescriptor {
                 throw SystemError(result: result, .recvmsg, ends.description)
             }
             if result >= 0 { continue }
-            guard slot.pointee.hangUpWaiter == 0 else { throw BusyError(descriptor: descriptor, direction: .read) }
+            guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read) }
             if let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) { throw CancellationError() }
             let waiter = core.makeWaiter(.hangUp)
             waiter.pointee.descriptor = descriptor

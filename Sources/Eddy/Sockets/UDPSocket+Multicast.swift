@@ -21,6 +21,8 @@ extension UDPSocket {
     /// - Throws: ``SystemError``: EADDRINUSE when it has joined already, EINVAL when it is no group's address, ENODEV without an
     ///   interface or a route; ``AddressError`` when there is no such interface; ``ClosedError``; `CancellationError`;
     ///   ``ShutdownError``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before anything is changed; this does not
+    ///   wait.
     public func joinGroup(
         _ group: SocketAddress, interface: String? = nil, source: SocketAddress? = nil
     ) async throws {
@@ -31,6 +33,8 @@ extension UDPSocket {
     ///
     /// - Parameters: as for ``joinGroup(_:interface:source:)``, with which it was joined.
     /// - Throws: ``SystemError``: EADDRNOTAVAIL when it has not joined; otherwise as for ``joinGroup(_:interface:source:)``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before anything is changed; this does not
+    ///   wait.
     public func leaveGroup(
         _ group: SocketAddress, interface: String? = nil, source: SocketAddress? = nil
     ) async throws {
@@ -51,6 +55,8 @@ extension UDPSocket {
 
     /// Does this machine receive its own datagrams to groups that it has joined? It does unless it is told not to
     /// (IP_MULTICAST_LOOP, ip(7)).
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before anything is changed; this does not
+    ///   wait.
     public func setMulticastLoop(_ isOn: Bool) async throws {
         let name = isV6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP
         try await setOption(SocketOption<Int32>(level: protocolLevel, name: name), to: isOn ? 1 : 0)
@@ -60,15 +66,19 @@ extension UDPSocket {
     /// local network (IP_MULTICAST_TTL, ip(7); IPV6_MULTICAST_HOPS, ipv6(7)).
     ///
     /// - Throws: ``SystemError``: EINVAL when it is out of range; ``ClosedError``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before anything is changed; this does not
+    ///   wait.
     public func setMulticastHops(_ count: Int) async throws {
         let name = isV6 ? IPV6_MULTICAST_HOPS : IP_MULTICAST_TTL
-        try await setOption(SocketOption<Int32>(level: protocolLevel, name: name), to: Int32(clamping: count))
+        try await setOption(SocketOption<Int32>(level: protocolLevel, name: name), to: Self.hops(count))
     }
 
     /// Through which network interface datagrams to groups go out; nil leaves it to the kernel's routes (IP_MULTICAST_IF, ip(7);
     /// IPV6_MULTICAST_IF, ipv6(7)).
     ///
     /// - Throws: ``AddressError`` when there is no such interface; ``SystemError``; ``ClosedError``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before anything is changed; this does not
+    ///   wait.
     public func setMulticastInterface(_ interface: String?) async throws {
         let index = try NetworkInterface.index(interface)
         if isV6 {

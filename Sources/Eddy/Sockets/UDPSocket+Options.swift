@@ -54,18 +54,24 @@ extension UDPSocket {
     /// Sets an option of the socket.
     ///
     /// - Throws: ``SystemError``, for instance EINVAL; ``ClosedError``.
-    /// - Note: as for ``option(_:)``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
+    ///   The rest as for ``option(_:)``.
     public func setOption<Value: Sendable>(_ option: SocketOption<Value>, to value: Value) async throws {
         try await io.setOption(option, to: value)
     }
+
+    /// For the kernel less than zero would be its default.
+    static func hops(_ count: Int) -> Int32 { count < 0 ? .min : Int32(clamping: count) }
 
     /// How many routers a datagram may pass, from 1 to 255 (IP_TTL, ip(7); IPV6_UNICAST_HOPS, ipv6(7)). For those to groups see
     /// ``setMulticastHops(_:)``.
     ///
     /// - Throws: ``SystemError``: EINVAL when it is out of range; ``ClosedError``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before anything is changed; this does not
+    ///   wait.
     public func setHops(_ count: Int) async throws {
         try await setOption(
             SocketOption<Int32>(level: protocolLevel, name: isV6 ? IPV6_UNICAST_HOPS : IP_TTL),
-            to: Int32(clamping: count))
+            to: Self.hops(count))
     }
 }

@@ -17,26 +17,28 @@ extension UDPSocket {
     /// - Note: *Cancellation:* nothing is lost: a cancelled receive has received nothing, and a datagram that came is returned.
     ///   *Complexity:* one system call when there is one; no allocation and no copy on the loop.
     public func receive(into buffer: inout OutputRawSpan) async throws -> DatagramReception {
-        try await io.receiveDatagram(into: &buffer, features)
+        try await io.receiveDatagram(into: &buffer)
     }
 
     /// Receives a datagram into an array's elements, at most as many bytes as it has.
     ///
     /// - Returns: as ``receive(into:)-(OutputRawSpan)``.
     /// - Throws: as ``receive(into:)-(OutputRawSpan)``.
+    /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
     public func receive(into buffer: inout [UInt8]) async throws -> DatagramReception {
         // SAFETY: the array is this function's alone until it returns, so its storage stays where it is across the wait.
         let memory = buffer.withUnsafeMutableBytes { $0 }
-        return try await io.receiveDatagram(into: memory, features)
+        return try await io.receiveDatagram(into: memory)
     }
 
     /// Receives a datagram, at most so many bytes of it.
     ///
     /// - Parameter maximum: by default as many as a datagram can have.
     /// - Throws: as ``receive(into:)-(OutputRawSpan)``.
-    /// - Note: *Complexity:* one system call when there is one; an array of the datagram's size.
+    /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
+    ///   *Complexity:* one system call when there is one; an array of the datagram's size.
     public func receive(atMost maximum: Int = 65_535) async throws -> Datagram {
-        try await io.receiveDatagram(atMost: maximum, features)
+        try await io.receiveDatagram(atMost: maximum)
     }
 
     /// Receives a datagram that is there now, without waiting.
@@ -45,7 +47,7 @@ extension UDPSocket {
     /// - Throws: ``SystemError``; ``ClosedError``.
     /// - Precondition: on the socket's loop.
     public func tryReceive(into buffer: inout OutputRawSpan) throws -> DatagramReception? {
-        try io.tryReceiveDatagram(into: &buffer, features)
+        try io.tryReceiveDatagram(into: &buffer)
     }
 
     /// Fills a batch with the datagrams that are there, waiting until there is one.
@@ -54,7 +56,7 @@ extension UDPSocket {
     /// - Note: *Cancellation:* nothing is lost. *Complexity:* one system call (recvmmsg(2)) for as many datagrams as there are and
     ///   fit; no allocation.
     public func receive(_ batch: DatagramBatch) async throws {
-        try await io.receiveDatagrams(batch, features)
+        try await io.receiveDatagrams(batch)
     }
 
     /// The datagrams as they come, many at a time: one batch whose memory is filled again and again.
@@ -69,11 +71,10 @@ extension UDPSocket {
     ///
     /// - Parameters:
     ///   - capacity: how many datagrams at a time, from 1 to 1,024.
-    ///   - datagramSize: how many bytes each may have. By default 2,048, or 65,535 when the kernel may put datagrams together:
-    ///     ``setReceiveOffload(_:)``.
+    ///   - datagramSize: how many bytes each may have. By default 2,048, and 65,535 as soon as the kernel may put datagrams
+    ///     together: ``setReceiveOffload(_:)``.
     public func batches(of capacity: Int = 32, datagramSize: Int? = nil) -> DatagramBatches {
-        let size = datagramSize ?? (features.contains(.coalescing) ? 65_535 : 2048)
-        return DatagramBatches(socket: self, capacity: capacity, datagramSize: size)
+        DatagramBatches(socket: self, capacity: capacity, datagramSize: datagramSize)
     }
 }
 
@@ -100,10 +101,14 @@ extension UDPSocket: AsyncSequence {
         }
 
         /// - Returns: nil when the socket is closed.
+        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next() async throws -> Datagram? {
             try await next(isolation: #isolation)
         }
 
+        /// As ``next()``.
+        ///
+        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Datagram? {
             if let datagram = pending.popLast() { return datagram }
             do {
@@ -122,7 +127,8 @@ extension UDPSocket: AsyncSequence {
 public struct DatagramBatches: AsyncSequence {
     let socket: UDPSocket
     let capacity: Int
-    let datagramSize: Int
+    /// nil: as large as it must be.
+    let datagramSize: Int?
 
     /// Fills its batch each time it is asked.
     public struct Iterator: AsyncIteratorProtocol {
@@ -135,6 +141,9 @@ public struct DatagramBatches: AsyncSequence {
             try await next(isolation: #isolation)
         }
 
+        /// As ``next()``.
+        ///
+        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> DatagramBatch? {
             do {
                 try await socket.receive(batch)
@@ -146,6 +155,8 @@ public struct DatagramBatches: AsyncSequence {
     }
 
     public func makeAsyncIterator() -> Iterator {
-        Iterator(socket: socket, batch: DatagramBatch(capacity: capacity, datagramSize: datagramSize))
+        let batch = DatagramBatch(capacity: capacity, datagramSize: datagramSize ?? 2048)
+        batch.growsForCoalescing = datagramSize == nil
+        return Iterator(socket: socket, batch: batch)
     }
 }

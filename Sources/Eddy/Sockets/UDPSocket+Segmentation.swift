@@ -38,6 +38,7 @@ extension UDPSocket {
     /// sent: if it does not, this becomes false.
     ///
     /// - Throws: ``ClosedError``; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown; this does not wait.
     public var isSegmentationSupported: Bool {
         get async throws { try await onLoop { _ in self.supportsSegmentation() } }
     }
@@ -64,20 +65,23 @@ extension UDPSocket {
     ///   - bytes: as many as you like; without any, one empty datagram is sent.
     ///   - address: where to. nil on a connected socket.
     ///   - segmentSize: how many bytes each datagram has: at most what the path takes in one packet.
-    /// - Throws: ``PartialBatchError`` when some datagrams have gone; otherwise as for ``send(_:to:)-(RawSpan,_)``.
+    /// - Throws: ``OutOfRangeError`` for a `segmentSize` outside of 1 to 65,507; ``PartialBatchError`` when some datagrams have
+    ///   gone; otherwise as for ``send(_:to:)-(RawSpan,_)``.
     /// - Note: *Cancellation:* between two calls. *Complexity:* one system call for up to 64 datagrams while there is room; no
     ///   copy on the loop.
-    /// - Precondition: `segmentSize` is from 1 to 65,507.
     public func send(_ bytes: RawSpan, to address: SocketAddress? = nil, segmentSize: Int) async throws {
-        expectUsage(
-            1...Segmentation.bytesPerCall ~= segmentSize,
-            "a datagram has 1 to \(Segmentation.bytesPerCall) bytes: segmentSize is \(segmentSize)")
+        guard 1...Segmentation.bytesPerCall ~= segmentSize else {
+            throw OutOfRangeError(
+                "segmentSize", Int64(segmentSize),
+                allowed: "1 to \(Segmentation.bytesPerCall) bytes, what a datagram has")
+        }
         try await send(bytes, to: address, SegmentRange(size: segmentSize, sent: 0))
     }
 
     /// Sends a buffer as datagrams of one size, the last of which may be shorter.
     ///
     /// - Throws: as for ``send(_:to:segmentSize:)-(RawSpan,_,_)``.
+    /// - Note: *Cancellation:* between two calls.
     public func send(_ bytes: [UInt8], to address: SocketAddress? = nil, segmentSize: Int) async throws {
         try await send(bytes.span.bytes, to: address, segmentSize: segmentSize)
     }
@@ -98,10 +102,10 @@ extension UDPSocket {
 
     private func send(_ bytes: RawSpan, to address: SocketAddress?, _ start: SegmentRange) async throws {
         guard io.core.isCurrent else { return try await sendOffLoop(bytes.copied(), to: address, start) }
-        guard bytes.byteCount > 0 else { return try await io.sendDatagram(bytes, to: address, features) }
+        guard bytes.byteCount > 0 else { return try await io.sendDatagram(bytes, to: address) }
         var range = start
         var isHelped = io.registration.isValid && supportsSegmentation()
-        var retries = QueuedErrorRetries(features)
+        var retries = QueuedErrorRetries()
         while range.sent < bytes.byteCount {
             let chunk = range.chunk(of: bytes.byteCount)
             let part = bytes.extracting(chunk)
@@ -119,14 +123,14 @@ extension UDPSocket {
                     }
                     range.sent = Swift.min(range.sent + sent * range.size, bytes.byteCount)
                 }
-                retries = QueuedErrorRetries(features)
+                retries = QueuedErrorRetries()
             } catch let moved as LoopDescriptor.MovedAway {
                 if let failure = moved.failure { throw LoopDescriptor.partial(failure, range.sentCount, from: 0) }
                 return try await sendOffLoop(bytes.copied(), to: address, range)
             } catch let error as SystemError {
                 if helps, isRefusal(error) {
                     isHelped = false
-                } else if !retries.pass(error) {
+                } else if !retries.pass(error, features) {
                     let refined = io.refined(error, Swift.min(range.size, chunk.count), to: address)
                     throw LoopDescriptor.partial(refined, range.sentCount, from: 0)
                 }
@@ -217,19 +221,30 @@ extension UDPSocket {
     /// May the kernel put datagrams of one sender together, so that one receive gets up to 64 of them? (GRO, UDP_GRO, udp(7),
     /// Linux 5.0)
     ///
+    /// It holds from the next datagram on, also for a task that waits in a receive already. When it is turned off, what the kernel has
+    /// put together by then still comes as one, with its segment size.
+    ///
     /// Room for 65,535 bytes is needed then. The socket's sequence and its batches take them apart again; a single receive tells
     /// their size: ``DatagramReception/segmentSize``, ``Datagram/segments``.
     ///
     /// - Returns: false when the kernel can't.
     /// - Throws: ``SystemError``; ``ClosedError``; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before anything is changed; this does not
+    ///   wait.
     @discardableResult
     public func setReceiveOffload(_ isOn: Bool) async throws -> Bool {
         try await onLoop { io in
+            if !isOn, io.datagramFeatures.contains(.coalescing) {
+                let result = io.endCoalescing()
+                guard result >= 0 else { throw SystemError(result: result, .setsockopt, io.ends.description) }
+                return true
+            }
             let result = Sockets.set(
                 io.descriptor, level: UDPOption.level, UDPOption.receiveOffload, to: isOn ? 1 : 0, on: io.core)
             switch result {
             case 0...:
                 self.setFeature(.coalescing, isOn)
+                self.setFeature(.endsCoalescing, false)
                 return true
             case -ErrorNumber.noProtocolOption, -ErrorNumber.notSupported: return false
             default: throw SystemError(result: result, .setsockopt, io.ends.description)

@@ -16,28 +16,31 @@ extension UDPSocket {
     /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing. *Complexity:* one system call when there is
     ///   room; no allocation and no copy on the loop.
     public func send(_ bytes: RawSpan, to address: SocketAddress) async throws {
-        try await io.sendDatagram(bytes, to: address, features)
+        try await io.sendDatagram(bytes, to: address)
     }
 
     /// Sends a datagram to an address.
     ///
     /// - Throws: as for ``send(_:to:)-(RawSpan,_)``.
+    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ bytes: [UInt8], to address: SocketAddress) async throws {
-        try await io.sendDatagram(bytes.span.bytes, to: address, features)
+        try await io.sendDatagram(bytes.span.bytes, to: address)
     }
 
     /// Sends a datagram to an address.
     ///
     /// - Throws: as for ``send(_:to:)-(RawSpan,_)``.
+    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ bytes: ArraySlice<UInt8>, to address: SocketAddress) async throws {
-        try await io.sendDatagram(bytes.span.bytes, to: address, features)
+        try await io.sendDatagram(bytes.span.bytes, to: address)
     }
 
     /// Sends a string to an address, as UTF-8.
     ///
     /// - Throws: as for ``send(_:to:)-(RawSpan,_)``.
+    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ text: String, to address: SocketAddress) async throws {
-        try await io.sendDatagram(text.utf8.span.bytes, to: address, features)
+        try await io.sendDatagram(text.utf8.span.bytes, to: address)
     }
 
     /// Sends a datagram to an address if there is room for it now, without waiting.
@@ -46,7 +49,7 @@ extension UDPSocket {
     /// - Throws: ``DatagramTooLongError``; ``SystemError``; ``ClosedError``.
     /// - Precondition: on the socket's loop.
     public func trySend(_ bytes: RawSpan, to address: SocketAddress) throws -> Bool {
-        try io.trySendDatagram(bytes, to: address, features)
+        try io.trySendDatagram(bytes, to: address)
     }
 
     // MARK: - To the peer
@@ -55,30 +58,34 @@ extension UDPSocket {
     ///
     /// - Throws: as for ``send(_:to:)-(RawSpan,_)``; ECONNREFUSED when the answer to an earlier datagram was that nobody
     ///   listens: this one has not gone then, and the next may; EDESTADDRREQ when the socket is not connected.
-    /// - Note: as for ``send(_:to:)-(RawSpan,_)``.
+    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
+    ///   The rest as for ``send(_:to:)-(RawSpan,_)``.
     public func send(_ bytes: RawSpan) async throws {
-        try await io.sendDatagram(bytes, to: nil, features)
+        try await io.sendDatagram(bytes, to: nil)
     }
 
     /// Sends a datagram to the peer of a connected socket.
     ///
     /// - Throws: as for ``send(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ bytes: [UInt8]) async throws {
-        try await io.sendDatagram(bytes.span.bytes, to: nil, features)
+        try await io.sendDatagram(bytes.span.bytes, to: nil)
     }
 
     /// Sends a datagram to the peer of a connected socket.
     ///
     /// - Throws: as for ``send(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ bytes: ArraySlice<UInt8>) async throws {
-        try await io.sendDatagram(bytes.span.bytes, to: nil, features)
+        try await io.sendDatagram(bytes.span.bytes, to: nil)
     }
 
     /// Sends a string to the peer of a connected socket, as UTF-8.
     ///
     /// - Throws: as for ``send(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ text: String) async throws {
-        try await io.sendDatagram(text.utf8.span.bytes, to: nil, features)
+        try await io.sendDatagram(text.utf8.span.bytes, to: nil)
     }
 
     /// Sends a datagram to the peer of a connected socket if there is room for it now, without waiting.
@@ -87,7 +94,7 @@ extension UDPSocket {
     /// - Throws: ``DatagramTooLongError``; ``SystemError``; ``ClosedError``.
     /// - Precondition: on the socket's loop.
     public func trySend(_ bytes: RawSpan) throws -> Bool {
-        try io.trySendDatagram(bytes, to: nil, features)
+        try io.trySendDatagram(bytes, to: nil)
     }
 
     // MARK: - Batches
@@ -105,6 +112,7 @@ extension UDPSocket {
     /// - Note: *Cancellation:* between two datagrams. *Complexity:* one system call (sendmmsg(2)) while there is room; no
     ///   allocation and no copy.
     public func send(_ batch: DatagramBatch, from first: Int = 0) async throws {
-        try await io.sendDatagrams(batch, from: first, features)
+        try OutOfRangeError.check("the number of the first", first, atLeast: 0)
+        try await io.sendDatagrams(batch, from: first)
     }
 }

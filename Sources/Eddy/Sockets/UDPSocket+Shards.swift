@@ -30,6 +30,8 @@ extension UDPSocket {
     /// A socket at an address that each loop of a run has one at.
     ///
     /// - Throws: as for ``bind(host:port:shard:reusePort:ipv6Only:)``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
+    ///   wait.
     public static func bind(
         to address: SocketAddress, shard: LoopShard, reusePort: Bool = false, ipv6Only: Bool = false
     ) async throws -> UDPSocket {

@@ -20,7 +20,6 @@ public final class UDPSocket: Closable {
     let io: LoopDescriptor
     /// What tasks on any thread may ask for. The loop has its own copy, in `io`, for the texts of errors.
     private let addresses: Guarded<Addresses>
-    private let featureBits = Atomic<UInt8>(0)
     let segmentation = Segmentation()
 
     private struct Addresses: Sendable {
@@ -42,6 +41,7 @@ public final class UDPSocket: Closable {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor, as: .udpSocket)
         addresses = Guarded(Addresses(local: io.ends.local ?? .any(port: 0), remote: io.ends.remote))
@@ -85,6 +85,8 @@ public final class UDPSocket: Closable {
     ///     `::ffff:192.0.2.7`.
     /// - Throws: ``SystemError``, for instance EADDRINUSE; ``AddressError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
+    ///   wait.
     public static func bind(
         host: String, port: Int, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false
     ) async throws -> UDPSocket {
@@ -97,6 +99,8 @@ public final class UDPSocket: Closable {
     ///
     /// - Parameters: as for ``bind(host:port:reuseAddress:reusePort:ipv6Only:)``.
     /// - Throws: as for ``bind(host:port:reuseAddress:reusePort:ipv6Only:)``.
+    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
+    ///   wait.
     public static func bind(
         to address: SocketAddress, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false
     ) async throws -> UDPSocket {
@@ -124,6 +128,7 @@ public final class UDPSocket: Closable {
     ///   - local: an address of this machine to send from. Otherwise the kernel chooses one.
     /// - Throws: ``SystemError``, for instance ENETUNREACH; ``AddressError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(
         host: String, port: Int, from local: SocketAddress? = nil
     ) async throws -> UDPSocket {
@@ -136,6 +141,7 @@ public final class UDPSocket: Closable {
     ///   - address: the peer's.
     ///   - local: an address of this machine to send from. Otherwise the kernel chooses one.
     /// - Throws: as for ``connect(host:port:from:)``.
+    /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(to address: SocketAddress, from local: SocketAddress? = nil) async throws -> UDPSocket {
         guard let core = LoopCore.current else {
             return try await EventLoop.required.anchor.run { try await connect(to: address, from: local) }
@@ -153,6 +159,7 @@ public final class UDPSocket: Closable {
     /// What others have sent before is still there to be received.
     ///
     /// - Throws: ``SystemError``; ``ClosedError``; `CancellationError`; ``ShutdownError``.
+    /// - Note: *Cancellation:* leaves nothing open, and a socket that there was as it is.
     public func connect(to address: SocketAddress) async throws {
         try await onLoop { io throws in
             try Self.connect(io.descriptor, to: address, on: io.core)
@@ -172,7 +179,7 @@ public final class UDPSocket: Closable {
 
     static func bind(_ descriptor: Int32, to address: SocketAddress, on core: LoopCore) throws(SystemError) {
         let result = address.withPointer { core.kernel.bind(descriptor, $0, $1) }
-        guard result >= 0 else { throw SystemError(result: result, .bind, "\(address)") }
+        guard result >= 0 else { throw Sockets.bindError(result, .bind, address, isDatagram: true) }
     }
 
     private static func connect(_ descriptor: Int32, to address: SocketAddress, on core: LoopCore) throws(SystemError) {
@@ -191,17 +198,9 @@ public final class UDPSocket: Closable {
         return try body(io)
     }
 
-    var features: DatagramFeatures {
-        @inline(__always) get { DatagramFeatures(rawValue: featureBits.load(ordering: .relaxed)) }
-    }
+    var features: DatagramFeatures { io.datagramFeatures }
 
-    func setFeature(_ feature: DatagramFeatures, _ isOn: Bool) {
-        if isOn {
-            featureBits.bitwiseOr(feature.rawValue, ordering: .relaxed)
-        } else {
-            featureBits.bitwiseAnd(~feature.rawValue, ordering: .relaxed)
-        }
-    }
+    func setFeature(_ feature: DatagramFeatures, _ isOn: Bool) { io.setFeature(feature, isOn) }
 
     // MARK: - Ending
 

@@ -2,7 +2,7 @@ extension BufferedReader {
     /// Reads a line, as text.
     ///
     /// The line ends with `\n` or `\r\n`, which is not part of it. What comes after the last end is a line too, unless
-    /// it is empty. Bytes that are not UTF-8 become U+FFFD, the replacement character; where that must not be, take
+    /// it is empty; a `\r` at its end, the half of one that was cut off, is no part of it either. Bytes that are not UTF-8 become U+FFFD, the replacement character; where that must not be, take
     /// ``readLineBytes(limit:)`` and `String(validating:as:)`.
     ///
     /// - Parameter limit: how many bytes a line may have, without its end; nil is the reader's own limit.
@@ -56,8 +56,7 @@ extension BufferedReader {
             // A carriage return may be the first half of the line's end.
             guard searched - (endsWithReturn(searched) ? 1 : 0) <= limit else { throw overrun(limit, .lineEnd) }
             if try await fill() == 0 {
-                guard searched <= limit else { throw overrun(limit, .lineEnd) }
-                return searched == 0 ? nil : (searched, searched)
+                return searched == 0 ? nil : (endsWithReturn(searched) ? searched - 1 : searched, searched)
             }
         }
     }
@@ -75,9 +74,9 @@ extension BufferedReader {
 
     /// The lines of the stream up to its end.
     ///
-    /// - Parameter limit: how many bytes a line may have, without its end.
+    /// - Parameter limit: how many bytes a line may have, without its end. Less than zero is zero.
     public func lines(limit: Int) -> BufferedLines<Source> {
-        BufferedLines(reader: self, limit: checked(limit))
+        BufferedLines(reader: self, limit: max(limit, 0))
     }
 }
 

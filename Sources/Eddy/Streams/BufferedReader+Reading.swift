@@ -8,12 +8,12 @@ extension BufferedReader {
     /// Memory grows with what really comes: a peer that announces a gigabyte and sends a byte costs a quarter of a
     /// megabyte. Check a count that a peer has sent all the same.
     ///
-    /// - Throws: ``EndOfStreamError`` with what came, when the stream ends before; what the source throws;
-    ///   ``BusyError``.
+    /// - Throws: ``EndOfStreamError`` with what came, when the stream ends before; ``OutOfRangeError`` for less than zero; what
+    ///   the source throws; ``BusyError``.
     /// - Note: *Cancellation:* no bytes are lost: what came stays for the next read. *Complexity:* what is not in the
     ///   buffer yet, and is more than a chunk, is read without passing through it.
     public func readExactly(_ count: Int) async throws -> [UInt8] {
-        expectUsage(count >= 0, "\(count) bytes can't be read: ask for zero or more")
+        try OutOfRangeError.check("count", count, atLeast: 0)
         try expectIdle()
         guard count > buffer.count + chunkSize else {
             guard try await fill(toHold: count) else { throw endOfStream(expected: count) }
@@ -111,7 +111,7 @@ extension BufferedReader {
     public func readUntil(anyOf separators: [[UInt8]], limit: Int? = nil) async throws -> [UInt8] {
         expectUsage(!separators.isEmpty, "readUntil needs a separator")
         expectUsage(!separators.contains([]), "a separator of no bytes is everywhere: give it at least one byte")
-        let limit = checked(limit)
+        let limit = try checked(limit)
         try expectIdle()
         let longest = separators.reduce(0) { max($0, $1.count) }
         var searched = 0
@@ -135,7 +135,7 @@ extension BufferedReader {
     /// - Throws: ``OverrunError`` when there are more; what the source throws; ``BusyError``.
     /// - Note: *Cancellation:* no bytes are lost: what came stays for the next read.
     public func readToEnd(upTo maximum: Int) async throws -> [UInt8] {
-        let maximum = checked(maximum)
+        let maximum = try checked(maximum)
         try expectIdle()
         repeat {
             if buffer.count > maximum { throw overrun(maximum, .endOfStream) }
@@ -158,7 +158,7 @@ extension BufferedReader {
     /// - Throws: ``EndOfStreamError`` when the stream ends before; what the source throws; ``BusyError``.
     /// - Note: *Cancellation:* what was skipped so far is gone.
     public func skip(_ count: Int) async throws {
-        expectUsage(count >= 0, "\(count) bytes can't be skipped: skip zero or more")
+        try OutOfRangeError.check("count", count, atLeast: 0)
         try expectIdle()
         var left = count
         while true {
@@ -174,9 +174,9 @@ extension BufferedReader {
 
     // MARK: - Errors
 
-    func checked(_ limit: Int?) -> Int {
+    func checked(_ limit: Int?) throws(OutOfRangeError) -> Int {
         let limit = limit ?? self.limit
-        expectUsage(limit >= 0, "no message has \(limit) bytes: give a limit of zero or more")
+        try OutOfRangeError.check("the limit", limit, atLeast: 0)
         return limit
     }
 

@@ -36,17 +36,14 @@ public final class BufferedReader<Source: ByteReader> {
     ///
     /// - Parameters:
     ///   - source: where the bytes come from.
-    ///   - chunkSize: how many bytes to ask the source for at a time.
+    ///   - chunkSize: how many bytes to ask the source for at a time: at least one, and at most 1 << 30. A stream of a loop
+    ///     never takes more than a mebibyte at a time.
     ///   - limit: how many bytes a line, or what comes before a separator, may have, where a read does not say
-    ///     otherwise.
+    ///     otherwise. Less than zero is zero.
     public init(_ source: Source, chunkSize: Int = 16_384, limit: Int = 65_536) {
-        expectUsage(
-            chunkSize > 0 && chunkSize <= 1 << 30,
-            "a reader can't read \(chunkSize) bytes at a time: give it a chunk size from 1 to 1 << 30")
-        expectUsage(limit >= 0, "no line has \(limit) bytes: give the reader a limit of zero or more")
         self.source = source
-        self.chunkSize = chunkSize
-        self.limit = limit
+        self.chunkSize = min(max(chunkSize, 1), 1 << 30)
+        self.limit = max(limit, 0)
     }
 
     // MARK: - The buffer

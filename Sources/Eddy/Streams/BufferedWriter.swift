@@ -26,6 +26,8 @@ public final class BufferedWriter<Sink: ByteWriter> {
     private let io: LoopDescriptor?
     /// How many bytes are collected at most.
     public let capacity: Int
+    /// How much memory the first bytes take: all that most writers need, and no gigabyte for who says `.max`.
+    private let firstRoom: Int
     /// Where the bytes go.
     public let sink: Sink
 
@@ -36,11 +38,9 @@ public final class BufferedWriter<Sink: ByteWriter> {
     ///   - sink: where the bytes go.
     ///   - capacity: how many bytes are collected at most.
     public init(_ sink: Sink, capacity: Int = 16_384) {
-        expectUsage(
-            capacity >= 0 && capacity <= 1 << 30,
-            "a writer can't collect \(capacity) bytes: give it a capacity from 0 to 1 << 30")
         self.sink = sink
-        self.capacity = capacity
+        self.capacity = min(max(capacity, 0), 1 << 30)
+        firstRoom = min(self.capacity, 1 << 16)
         io = (sink as? any DescriptorBacked)?.io
     }
 
@@ -125,7 +125,7 @@ extension BufferedWriter: ByteWriter {
     public func write(_ bytes: RawSpan) async throws {
         try expectIdle()
         if bytes.byteCount < capacity - buffer.count {
-            buffer.append(bytes, expecting: capacity)
+            buffer.append(bytes, expecting: firstRoom)
         } else if bytes.byteCount > 0 {
             try await send(bytes)
         }
@@ -139,7 +139,7 @@ extension BufferedWriter: ByteWriter {
         try expectIdle()
         let total = buffers.reduce(0) { $0 + $1.count }
         if total < capacity - buffer.count {
-            for each in buffers { buffer.append(each.span.bytes, expecting: capacity) }
+            for each in buffers { buffer.append(each.span.bytes, expecting: firstRoom) }
             return
         }
         guard !buffer.isEmpty else {

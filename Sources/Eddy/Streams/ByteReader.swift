@@ -54,6 +54,7 @@ extension ByteReader {
 
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         guard maximum > 0 else { return [] }
+        let maximum = min(maximum, StreamBuffer.largestRead)
         var bytes = [UInt8](repeating: 0, count: maximum)
         let count = try await read(into: &bytes)
         bytes.removeLast(maximum - count)
@@ -62,7 +63,7 @@ extension ByteReader {
 
     public func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
         guard maximum > 0 else { return 0 }
-        let room = buffer.makeRoom(maximum)
+        let room = buffer.makeRoom(min(maximum, StreamBuffer.largestRead))
         var count = 0
         defer { buffer.commit(count) }
         // SAFETY: the buffer is this function's alone until it returns, across the wait; nothing else touches the room.
@@ -86,8 +87,11 @@ extension ByteReader {
     /// ```swift
     /// for try await chunk in stream.chunks(ofAtMost: 4096) { … }
     /// ```
+    ///
+    /// - Parameter maximum: one or more; less is one.
     public func chunks(ofAtMost maximum: Int = 65_536) -> ByteChunks<Self> {
-        ByteChunks(reader: self, maximum: maximum)
+        // Chunks of nothing would look like the end of the stream.
+        ByteChunks(reader: self, maximum: max(maximum, 1))
     }
 }
 

@@ -66,7 +66,6 @@ extension ByteReader {
     ///
     /// - Parameter count: how many bytes it gives at most.
     public func limited(to count: Int) -> LimitedReader<Self> {
-        expectUsage(count >= 0, "a reader of \(count) bytes: give it a limit of zero or more")
-        return LimitedReader(self, limit: count)
+        LimitedReader(self, limit: max(count, 0))
     }
 }

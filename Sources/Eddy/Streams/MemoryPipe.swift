@@ -25,8 +25,7 @@ final class MemoryPipe: @unchecked Sendable {
     private let writers = WaitQueue()
 
     init(capacity: Int) {
-        expectUsage(capacity > 0, "a memory stream for \(capacity) bytes: give it a capacity of at least one")
-        self.capacity = capacity
+        self.capacity = max(capacity, 1)
     }
 
     // MARK: - Reading

@@ -27,8 +27,8 @@ extension ByteWriter {
     ///   while the loop waits.
     @discardableResult
     public func sendFile(_ file: Int32, from offset: Int64 = 0, count: Int? = nil) async throws -> Int {
-        expectUsage(offset >= 0, "a file has no place \(offset): begin at 0 or later")
-        expectUsage(count ?? 0 >= 0, "\(count ?? 0) bytes can't be sent: ask for 0 or more, or nil for all")
+        try OutOfRangeError.check("the offset", Int(offset), atLeast: 0)
+        try OutOfRangeError.check("count", count ?? 0, atLeast: 0)
         // No further than a place in a file can be.
         let range = FileRange(file: file, offset: offset, count: min(count ?? .max, Int(Int64.max - offset)))
         if let io = (self as? any DescriptorBacked)?.io { return try await io.sendFile(range) }

@@ -45,6 +45,9 @@ public struct StreamBuffer: ~Copyable, @unchecked Sendable {
     /// How much memory it holds.
     var memorySize: Int { capacity }
 
+    /// How many bytes one read asks for at most, however many it may take: memory is for what comes, not for what might.
+    static let largestRead = 1 << 20
+
     // MARK: - Looking and taking
 
     /// Looks at the bytes.
@@ -69,7 +72,7 @@ public struct StreamBuffer: ~Copyable, @unchecked Sendable {
     @inlinable
     @inline(__always)
     public mutating func consume(_ count: Int) {
-        precondition(count >= 0 && count <= self.count, "consuming more bytes than the buffer has")
+        if _slowPath(count < 0 || count > self.count) { Self.refuse(count, of: self.count) }
         start += count
         if start == end { release() }
     }
@@ -78,9 +81,16 @@ public struct StreamBuffer: ~Copyable, @unchecked Sendable {
     ///
     /// - Precondition: so many are there.
     public mutating func take(_ count: Int) -> [UInt8] {
+        if _slowPath(count < 0 || count > self.count) { Self.refuse(count, of: self.count) }
         let bytes = withBytes { $0.extracting(first: count).copied() }
         consume(count)
         return bytes
+    }
+
+    @usableFromInline
+    @inline(never)
+    static func refuse(_ count: Int, of present: Int) -> Never {
+        fatalError("\(count) bytes can't be taken from a buffer that has \(present): take 0 to \(present), see `count`")
     }
 
     /// Moves bytes from the front to somewhere else.

@@ -19,7 +19,7 @@ extension Sequence where Self: Sendable, Element: Sendable {
     public func concurrentMap<T: Sendable>(
         limit: Int, _ transform: @escaping @Sendable (Element) async throws -> T
     ) async throws -> [T] {
-        expectUsage(limit > 0, "concurrentMap works on one element at a time or more: its limit is \(limit)")
+        try OutOfRangeError.check("limit", limit, atLeast: 1)
         let work = SharedWork<Iterator, T>(makeIterator())
         try await work.run(limit: limit) { index, element in work.store(try await transform(element), at: index) }
         return work.results()
@@ -39,7 +39,7 @@ extension Sequence where Self: Sendable, Element: Sendable {
     public func concurrentForEach(
         limit: Int, _ body: @escaping @Sendable (Element) async throws -> Void
     ) async throws {
-        expectUsage(limit > 0, "concurrentForEach works on one element at a time or more: its limit is \(limit)")
+        try OutOfRangeError.check("limit", limit, atLeast: 1)
         let work = SharedWork<Iterator, Never>(makeIterator())
         try await work.run(limit: limit) { _, element in try await body(element) }
     }

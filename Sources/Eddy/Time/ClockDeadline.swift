@@ -44,7 +44,9 @@ struct ClockDeadline: Sendable {
     /// What is left of it now, as an instant of the loop's clock. Only as right as the two clocks run alike.
     func asOfNow(_ core: LoopCore?) -> MonotonicInstant? {
         guard let core, let clock else { return nil }
-        return core.kernel.now().advanced(by: .nanoseconds(nanoseconds - core.kernel.now(on: clock)))
+        let left = MonotonicInstant(nanoseconds: core.kernel.now(on: clock))
+            .duration(to: MonotonicInstant(nanoseconds: nanoseconds))
+        return core.kernel.now().advanced(by: left)
     }
 
     /// The deadline within its tolerance at which others are likely to be due, too.

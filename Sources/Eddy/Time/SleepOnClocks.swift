@@ -48,6 +48,8 @@ public func sleep<C: Clock>(
         let deadline = ClockDeadline(after: duration, on: clock, core.kernel)
         return try await core.sleep(until: deadline.coalesced(within: tolerance), #isolation)
     }
+    // Three hundred years at most: the standard library's own instants trap where the sum does not fit.
+    let duration = min(max(duration, .nanoseconds(Int64.min)), .nanoseconds(Int64.max))
     try await sleep(until: clock.now.advanced(by: duration), tolerance: tolerance, clock: clock)
 }
 

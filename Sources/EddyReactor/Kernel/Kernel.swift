@@ -15,12 +15,19 @@ package struct Kernel {
     private let replacement: UnsafeMutablePointer<(any KernelBackend)?>
     let counters: UnsafeMutablePointer<UInt64>
 
+    /// Has the kernel refused `epoll_pwait2`? One before Linux 5.11 does not know it (ENOSYS), and a seccomp filter may forbid it
+    /// (EPERM). Kept behind the counters: the gate stays as small as it is.
+    private var lacksPreciseWait: Bool {
+        get { counters[SystemCall.Name.allCases.count] != 0 }
+        nonmutating set { counters[SystemCall.Name.allCases.count] = newValue ? 1 : 0 }
+    }
+
     init(backend: (any KernelBackend)?) {
         isReplaced = backend != nil
         replacement = .allocate(capacity: 1)
         replacement.initialize(to: backend)
-        counters = .allocate(capacity: SystemCall.Name.allCases.count)
-        counters.initialize(repeating: 0, count: SystemCall.Name.allCases.count)
+        counters = .allocate(capacity: SystemCall.Name.allCases.count + 1)
+        counters.initialize(repeating: 0, count: SystemCall.Name.allCases.count + 1)
     }
 
     /// The reactor that made this gate frees it, once, when nothing can call through it any more.
@@ -71,6 +78,27 @@ package struct Kernel {
     /// Not retried on EINTR: the reactor recomputes what is left to wait from its absolute deadline first.
     @inline(__always)
     package func epollWait(_ epoll: Int32, _ events: EventBuffer, _ timeout: PollTimeout) -> Int {
+        if case .nanoseconds(let nanoseconds) = timeout { return epollWait(epoll, events, nanoseconds: nanoseconds) }
+        return epollWaitOnce(epoll, events, timeout)
+    }
+
+    /// A wait with a limit, which is rare: a loop's deadlines are its timerfd's.
+    ///
+    /// `epoll_wait` takes whole milliseconds in an `int`. A truncated timeout would spin and a large one would overflow at
+    /// 24.8 days, so nanoseconds go to `epoll_pwait2` (Linux 5.11). Once that was refused, they are rounded up and clamped.
+    @inline(never)
+    private func epollWait(_ epoll: Int32, _ events: EventBuffer, nanoseconds: Int64) -> Int {
+        if !lacksPreciseWait {
+            let result = epollWaitOnce(epoll, events, .nanoseconds(nanoseconds))
+            guard result == -Int(ENOSYS) || result == -Int(EPERM) else { return result }
+            lacksPreciseWait = true
+        }
+        let milliseconds = nanoseconds / 1_000_000 + (nanoseconds % 1_000_000 > 0 ? 1 : 0)
+        return epollWaitOnce(epoll, events, .milliseconds(Int32(clamping: milliseconds)))
+    }
+
+    @inline(__always)
+    private func epollWaitOnce(_ epoll: Int32, _ events: EventBuffer, _ timeout: PollTimeout) -> Int {
         count(.epoll_wait)
         if let backend { return backend.perform(.epollWait(epoll: epoll, events: events, timeout: timeout)) }
         return LinuxKernel.wait(epoll, events, timeout)

@@ -114,19 +114,15 @@ public final class LinuxKernel: KernelBackend {
         }
     }
 
-    /// One wait, with the precision that was asked for.
-    ///
-    /// `epoll_wait` takes whole milliseconds in an `int`. A truncated timeout would spin and a large one would overflow at
-    /// 24.8 days, so nanoseconds go to `epoll_pwait2` (Linux 5.11), and where that is refused they are rounded up and clamped.
+    /// One wait, with the precision that was asked for. `epoll_pwait2` may be refused: ``Kernel/epollWait(_:_:_:)`` knows what then.
     static func wait(_ epoll: Int32, _ events: EventBuffer, _ timeout: PollTimeout) -> Int {
         switch timeout {
         case .immediate: return eddy_epoll_wait(epoll, events.base, events.capacity, 0)
         case .never: return eddy_epoll_wait(epoll, events.base, events.capacity, -1)
         case .nanoseconds(let nanoseconds):
-            let result = eddy_epoll_wait_precise(epoll, events.base, events.capacity, nanoseconds)
-            guard result == -Int(ENOSYS) || result == -Int(EPERM) else { return result }
-            let milliseconds = nanoseconds / 1_000_000 + (nanoseconds % 1_000_000 == 0 ? 0 : 1)
-            return eddy_epoll_wait(epoll, events.base, events.capacity, Int32(clamping: milliseconds))
+            return eddy_epoll_wait_precise(epoll, events.base, events.capacity, nanoseconds)
+        case .milliseconds(let milliseconds):
+            return eddy_epoll_wait(epoll, events.base, events.capacity, milliseconds)
         }
     }
 }

@@ -7,7 +7,7 @@ public enum SystemCall {
     case epollCreate
     /// `epoll_ctl(2)`: adds, changes or takes out a descriptor. The tag is the user data of its events.
     case epollControl(epoll: Int32, operation: EpollOperation, descriptor: Int32, events: UInt32, tag: UInt64)
-    /// `epoll_pwait2(2)`, or `epoll_wait(2)` where that is missing: waits for events. Answers how many there are.
+    /// `epoll_wait(2)`, or `epoll_pwait2(2)` with a timeout in nanoseconds: waits for events. Answers how many there are.
     case epollWait(epoll: Int32, events: EventBuffer, timeout: PollTimeout)
     /// `timerfd_create(2)`: a timer on CLOCK_MONOTONIC, non-blocking. Answers its descriptor.
     case timerCreate
@@ -165,6 +165,8 @@ public enum SystemCall {
         case epoll_ctl
         /// `epoll_wait(2)`: waits for events; also stands for `epoll_pwait2(2)`.
         case epoll_wait
+        /// `epoll_pwait2(2)`: a wait with nanoseconds. Its calls count as `epoll_wait`; by this name a test can have them refused.
+        case epoll_pwait2
         /// `timerfd_create(2)`: makes a timer.
         case timerfd_create
         /// `timerfd_settime(2)`: arms or disarms a timer.
@@ -414,8 +416,10 @@ public enum EpollOperation: Sendable {
 public enum PollTimeout: Sendable, Equatable {
     /// Not at all.
     case immediate
-    /// At most this many nanoseconds.
+    /// At most this many nanoseconds: `epoll_pwait2(2)`.
     case nanoseconds(Int64)
+    /// At most this many milliseconds: `epoll_wait(2)`, where the kernel refuses the other.
+    case milliseconds(Int32)
     /// Until something happens.
     case never
 }

@@ -216,11 +216,16 @@ extension Reactor {
         guard descriptor >= 0 else {
             throw SystemError(Int32(ErrorNumber.badDescriptor), .epoll_ctl, "descriptor \(descriptor) is negative")
         }
-        let known = lent[descriptor]
-        if let known, known.slot.pointee.waiter(direction) != 0 { return .busy }
+        var known = lent[descriptor]
+        if let former = known, former.slot.pointee.waiter(direction) != 0 {
+            if isInKernel(former) { return .busy }
+            // The number was closed, and may be another file's now. Whoever waits for the old one would wait for ever.
+            remove(former.id)
+            known = nil
+        }
         var registration = known ?? table.insert(descriptor, .lent)
         registration.slot.pointee.park(waiter, direction)
-        let result = arm(&registration)
+        let result = arm(&registration, newcomer: direction)
         if result >= 0 {
             lent[descriptor] = registration
             return .parked(registration.slot)
@@ -236,12 +241,34 @@ extension Reactor {
         throw Self.registrationError(result, descriptor)
     }
 
+    /// Does epoll still know a lent descriptor? Its entry goes away with the last number of the file.
+    ///
+    /// - Complexity: one `epoll_ctl`, which arms it for what it is armed for already.
+    private func isInKernel(_ former: Registration) -> Bool {
+        let mask = interest(of: former.slot.pointee).union(.oneShot).rawValue
+        let descriptor = former.slot.pointee.descriptor
+        let result = kernel.epollControl(epoll, .modify, descriptor, events: mask, tag: former.id.tag)
+        return result != -ErrorNumber.noEntry && result != -ErrorNumber.badDescriptor
+    }
+
+    /// The number of a lent descriptor is another file's now: those who wait in the other direction wait for the old one.
+    private func endFormerWaits(_ slot: UnsafeMutablePointer<RegistrationSlot>, besides newcomer: Direction) {
+        var former: UInt = 0
+        switch newcomer {
+        case .read: swap(&former, &slot.pointee.writer)
+        case .write: swap(&former, &slot.pointee.reader)
+        }
+        if former != 0 { client.resume(former, .closed) }
+    }
+
     /// Arms a lent descriptor for the union of what is waited for.
-    func arm(_ registration: inout Registration) -> Int {
+    ///
+    /// - Parameter newcomer: which direction was parked just now, if one was.
+    func arm(_ registration: inout Registration, newcomer: Direction? = nil) -> Int {
         checkOpen()
         let slot = registration.slot
-        let wanted = interest(of: slot.pointee)
-        let mask = wanted.union(.oneShot).rawValue
+        var wanted = interest(of: slot.pointee)
+        var mask = wanted.union(.oneShot).rawValue
         let descriptor = slot.pointee.descriptor
         var operation: EpollOperation = slot.pointee.isInKernel ? .modify : .add
         var result = kernel.epollControl(epoll, operation, descriptor, events: mask, tag: registration.id.tag)
@@ -249,6 +276,11 @@ extension Reactor {
         if operation == .modify, result == -ErrorNumber.noEntry {
             // The number is another file's now. An entry of the old file, kept alive by a duplicate, must not reach this wait.
             registration = table.renew(registration)
+            if let newcomer {
+                endFormerWaits(slot, besides: newcomer)
+                wanted = interest(of: slot.pointee)
+                mask = wanted.union(.oneShot).rawValue
+            }
             operation = .add
             result = kernel.epollControl(epoll, operation, descriptor, events: mask, tag: registration.id.tag)
         } else if operation == .add, result == -ErrorNumber.exists, !isOwned(descriptor) {

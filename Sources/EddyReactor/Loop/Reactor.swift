@@ -66,10 +66,9 @@ public final class Reactor {
     ///
     /// - Parameters:
     ///   - backend: replaces the kernel. nil is Linux.
-    ///   - eventCapacity: how many events one turn takes from the kernel. What does not fit comes with the next turn.
+    ///   - eventCapacity: how many events one turn takes from the kernel: from 1 to 65,536, or the nearest. What does not fit comes with the next turn.
     /// - Throws: ``SystemError``, for instance EMFILE. Nothing stays open then.
     public init(backend: (any KernelBackend)? = nil, eventCapacity: Int = 256) throws(SystemError) {
-        expectUsage(eventCapacity > 0, "a turn must be able to take an event: eventCapacity is \(eventCapacity)")
         kernel = Kernel(backend: backend)
         let descriptors: (epoll: Int32, timer: Int32, wake: Int32)
         do {
@@ -81,7 +80,7 @@ public final class Reactor {
         epoll = descriptors.epoll
         timer = descriptors.timer
         waker = Waker(descriptor: descriptors.wake, backend: backend)
-        events = EventBuffer(capacity: eventCapacity)
+        events = EventBuffer(capacity: min(max(eventCapacity, 1), 65_536))
         state = .allocate(capacity: 1)
         state.initialize(to: State())
     }

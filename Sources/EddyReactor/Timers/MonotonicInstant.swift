@@ -37,8 +37,7 @@ public struct MonotonicInstant: InstantProtocol, Sendable, Hashable, CustomStrin
     public static func + (left: Self, right: Duration) -> Self { left.advanced(by: right) }
 
     /// The instant a duration earlier. Saturates.
-    @inlinable
-    public static func - (left: Self, right: Duration) -> Self { left.advanced(by: .zero - right) }
+    public static func - (left: Self, right: Duration) -> Self { left.advanced(by: right.opposite) }
 
     /// How long the left instant is after the right one; negative if it is before. Saturates.
     @inlinable
@@ -69,5 +68,10 @@ extension Duration {
         let attoseconds = attoseconds
         let (whole, rest) = attoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
         return Int64(clamping: rest > 0 ? whole + 1 : whole)
+    }
+
+    /// The duration backwards. Of the shortest that there is, which has no opposite, it is the longest.
+    package var opposite: Duration {
+        Duration(attoseconds: attoseconds == .min ? .max : -attoseconds)
     }
 }

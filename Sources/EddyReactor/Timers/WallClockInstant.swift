@@ -45,7 +45,7 @@ public struct WallClockInstant: InstantProtocol, Sendable, Hashable, CustomStrin
     public static func + (left: Self, right: Duration) -> Self { left.advanced(by: right) }
 
     /// The instant a duration earlier. Saturates.
-    public static func - (left: Self, right: Duration) -> Self { left.advanced(by: .zero - right) }
+    public static func - (left: Self, right: Duration) -> Self { left.advanced(by: right.opposite) }
 
     /// How long the left instant is after the right one; negative if it is before. Saturates.
     public static func - (left: Self, right: Self) -> Duration { right.duration(to: left) }

@@ -71,7 +71,7 @@ public final class FaultPlan: KernelBackend {
     public func shorten(
         _ name: SystemCall.Name, to bytes: Int, on descriptor: Int32? = nil, after skip: Int = 0, times: Int = 1
     ) {
-        add(Rule(name: name, descriptor: descriptor, skip: skip, times: times, answer: .atMost(bytes)))
+        add(Rule(name: name, descriptor: descriptor, skip: skip, times: times, answer: .atMost(max(bytes, 0))))
     }
 
     /// Swallows the events of a wait: the kernel has reported them, and the reactor never sees them.
@@ -84,11 +84,12 @@ public final class FaultPlan: KernelBackend {
     }
 
     private func add(_ rule: Rule) {
+        guard rule.times > 0 else { return }
         rules.withLock { $0.append(rule) }
     }
 
     /// How many planned faults have not happened yet.
-    public var remaining: Int { rules.withLock { $0.reduce(0) { $0 + $1.times } } }
+    public var remaining: Int { rules.withLock { $0.reduce(0) { $0 > .max - $1.times ? .max : $0 + $1.times } } }
 
     /// Fails, shortens or passes on a call, as the first rule that matches it says.
     ///
@@ -119,7 +120,7 @@ public final class FaultPlan: KernelBackend {
 
     private func answer(to call: SystemCall) -> Answer? {
         rules.withLock { rules in
-            for index in rules.indices where rules[index].name == call.name {
+            for index in rules.indices where Self.isMeant(call, rules[index].name) {
                 if let descriptor = rules[index].descriptor, descriptor != call.descriptor { continue }
                 if rules[index].skip > 0 {
                     rules[index].skip -= 1
@@ -131,6 +132,12 @@ public final class FaultPlan: KernelBackend {
             }
             return nil
         }
+    }
+
+    /// A wait with nanoseconds has two names.
+    private static func isMeant(_ call: SystemCall, _ name: SystemCall.Name) -> Bool {
+        if name == .epoll_pwait2, case .epollWait(_, _, .nanoseconds) = call { return true }
+        return name == call.name
     }
 
     private static func shortened(_ call: SystemCall, to bytes: Int) -> SystemCall {

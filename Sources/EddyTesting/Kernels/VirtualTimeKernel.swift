@@ -22,9 +22,14 @@ public final class VirtualTimeKernel: KernelBackend {
 
         func now(on clock: KernelClock) -> Int64 {
             switch clock {
-            case .boottime: now + suspended
-            case .realtime: now + suspended + wallClockLead
+            case .boottime: Self.sum(now, .nanoseconds(suspended))
+            case .realtime: Self.sum(now(on: .boottime), .nanoseconds(wallClockLead))
             }
+        }
+
+        /// As far as 64 bits go: a test of "never" may ask for more.
+        static func sum(_ nanoseconds: Int64, _ duration: Duration) -> Int64 {
+            MonotonicInstant(nanoseconds: nanoseconds).advanced(by: duration).nanoseconds
         }
 
         /// The earliest instant that any timer is armed for, on CLOCK_MONOTONIC.
@@ -65,7 +70,8 @@ public final class VirtualTimeKernel: KernelBackend {
     ) {
         self.next = next
         self.patience = patience
-        state = Guarded(State(now: start, wallClockLead: wallClock.nanosecondsSince1970 - start))
+        let lead = State.sum(wallClock.nanosecondsSince1970, Duration.nanoseconds(start).opposite)
+        state = Guarded(State(now: start, wallClockLead: lead))
     }
 
     /// What the clock shows.
@@ -81,14 +87,14 @@ public final class VirtualTimeKernel: KernelBackend {
 
     /// As if the machine had been suspended: CLOCK_BOOTTIME and the wall clock go on, CLOCK_MONOTONIC does not.
     public func suspend(for duration: Duration) {
-        state.withLock { $0.suspended += Int64(duration / .nanoseconds(1)) }
+        state.withLock { $0.suspended = State.sum($0.suspended, duration) }
     }
 
     /// Sets the wall clock, forwards or backwards. A timer that is armed on it ends the next wait, as on Linux
     /// (TFD_TIMER_CANCEL_ON_SET, timerfd_create(2)).
     public func stepWallClock(by duration: Duration) {
         let timers = state.withLock { state in
-            state.wallClockLead += Int64(duration / .nanoseconds(1))
+            state.wallClockLead = State.sum(state.wallClockLead, duration)
             return state.otherTimers.filter { $0.value.clock == .realtime }.map(\.key)
         }
         // The real timer, for an instant long past: its event is a real one.
@@ -133,7 +139,13 @@ public final class VirtualTimeKernel: KernelBackend {
         guard ready == 0, timeout != .immediate else { return ready }
         let jumped = state.withLock { state in
             var target = state.earliest
-            if case .nanoseconds(let left) = timeout {
+            let left: Int64? =
+                switch timeout {
+                case .nanoseconds(let left): left
+                case .milliseconds(let left): Int64(left) * 1_000_000
+                case .immediate, .never: nil
+                }
+            if let left {
                 let (end, overflow) = state.now.addingReportingOverflow(left)
                 target = min(target ?? .max, overflow ? .max : end)
             }
@@ -143,7 +155,7 @@ public final class VirtualTimeKernel: KernelBackend {
         }
         if jumped { return 0 }
         // Nothing is due, ever: only a real event can end this, for instance another thread's wake-up.
-        let limit = PollTimeout.nanoseconds(Int64(patience / .nanoseconds(1)))
+        let limit = PollTimeout.milliseconds(Int32(clamping: max(State.sum(0, patience), 0) / 1_000_000))
         let result = next.perform(.epollWait(epoll: epoll, events: events, timeout: limit))
         state.withLock { $0.isStalled = result == 0 }
         return result

@@ -26,9 +26,8 @@ import Testing
         let kernel = CountingKernel()
         try onLoop(kernel) { loop in
             // Bound, but nobody listens: no other test can get the port.
-            let bound = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-            let port = bound.localAddress.port
-            bound.close()
+            let (bound, port) = boundPort()
+            defer { Glibc.close(bound) }
             let error = await errorOf { try await TCPStream.connect(host: "127.0.0.1", port: port) } as? SystemError
             #expect(error?.code == ECONNREFUSED)
             #expect(error?.operation == .connect)
@@ -125,4 +124,19 @@ import Testing
         #expect(await errorOf { try await TCPStream.connect(host: "127.0.0.1", port: 1) } as? EventLoopError == .noLoop)
         #expect(await errorOf { try await TCPListener.bind(host: "127.0.0.1", port: 0) } as? EventLoopError == .noLoop)
     }
+}
+
+/// A TCP socket that has a port and does not listen on it. The caller closes it.
+private func boundPort() -> (descriptor: Int32, port: Int) {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            precondition(bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0)
+        }
+    }
+    return (descriptor, Int(UInt16(bigEndian: address.sin_port)))
 }

@@ -123,8 +123,7 @@ extension LoopDescriptor {
     func receive(
         _ room: Int, _ maximumDescriptors: Int, _ withMemory: ((UnsafeMutableRawBufferPointer) -> Int) -> Int
     ) async throws -> (count: Int, flags: Int32, descriptors: ReceivedDescriptors) {
-        expectUsage(maximumDescriptors >= 0, "room for \(maximumDescriptors) descriptors: give zero or more")
-        let maximum = min(maximumDescriptors, UnixStream.maximumDescriptors)
+        let maximum = min(max(maximumDescriptors, 0), UnixStream.maximumDescriptors)
         let backend = core.kernel.backend
         var received = ReceivedPart()
         let count = try await perform(
@@ -174,6 +173,7 @@ extension LoopDescriptor {
         atMost maximum: Int, _ maximumDescriptors: Int
     ) async throws -> (bytes: [UInt8], descriptors: ReceivedDescriptors) {
         guard maximum > 0 else { return ([], .none) }
+        let maximum = min(maximum, StreamBuffer.largestRead)
         guard core.isCurrent else { return try await receiveOffLoop(atMost: maximum, maximumDescriptors) }
         do {
             var bytes: [UInt8] = []
