@@ -101,7 +101,7 @@ extension LoopDescriptor {
             guard core.mayContinue() else { return .undecided }
             if let count = try transfer(room, slot, receive) { return .read(count) }
         }
-        guard slot.pointee.reader == 0 else { throw BusyError(descriptor: descriptor, direction: .read) }
+        guard slot.pointee.reader == 0 else { throw busy(.read) }
         // A task that was not started by us needs a cancellation handler around its wait.
         guard let record else { return .undecided }
         return .waits(arm(core, slot, .read, record, isolation))
@@ -131,7 +131,7 @@ extension LoopDescriptor {
     private func attemptAfterWait(
         _ room: Int, _ outcome: Outcome, _ receive: (Kernel, Int32) -> Int
     ) throws -> Int? {
-        guard _fastPath(outcome == .ready) else { throw error(for: outcome, readOperation, limit: limit(.read)) }
+        guard _fastPath(outcome == .ready) else { throw error(for: outcome, readOperation, .read) }
         let slot = registration.slot
         // The task may have been ready when another one closed this, and the number may be somebody else's by now.
         guard _fastPath(core.isCurrent), registration.isValid, slot.pointee.isReadable else { return nil }

@@ -9,7 +9,7 @@ import Synchronization
 ///
 /// What is read and written through it is in `LoopDescriptor+Reading` and `LoopDescriptor+Writing`; sockets and pipes are built on
 /// these.
-// SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` and
+// SAFETY: `failure`, `writing`, `readsMuch` and the registration's slot are touched on the loop's thread only; `ends`, `role` and
 // `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing` and the limits are atomic;
 // the rest is immutable.
 @usableFromInline
@@ -23,6 +23,12 @@ final class LoopDescriptor: @unchecked Sendable {
     var ends = DescriptorEnds()
     /// A Unix stream: descriptors may come with its bytes, and a read ends behind them however much there is.
     var mayCarryDescriptors = false
+    /// What it is, for texts. Set before the stream over it is known to anybody.
+    var role = Role.descriptor
+    /// The last ``read(atMost:)`` got much: see ``collect(_:_:_:)``.
+    var readsMuch = false
+    /// Held by a server or a proxy, for as long as it runs: see ``Claim``.
+    let claim = Claim()
     private let isClosing = Atomic<Bool>(false)
     /// How long one wait may take in nanoseconds, by direction. Zero is as long as it takes.
     private let readLimit = Atomic<Int64>(0)
@@ -131,7 +137,7 @@ final class LoopDescriptor: @unchecked Sendable {
                 forgetReadiness(slot, direction)
             }
             guard (direction == .read ? slot.pointee.reader : slot.pointee.writer) == 0 else {
-                throw BusyError(descriptor: descriptor, direction: direction)
+                throw busy(direction)
             }
             // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.
             if _slowPath(hasWaited), let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) {
@@ -141,7 +147,7 @@ final class LoopDescriptor: @unchecked Sendable {
             let waiter = place(core, slot, direction)
             let outcome = await core.park(waiter, record, isolation)
             let failure: (any Error)? =
-                _fastPath(outcome == .ready) ? nil : error(for: outcome, operation, limit: limit(direction))
+                _fastPath(outcome == .ready) ? nil : error(for: outcome, operation, direction)
             guard _fastPath(core.isCurrent) else { throw MovedAway(failure: failure) }
             if let failure { throw failure }
         }
@@ -258,11 +264,14 @@ final class LoopDescriptor: @unchecked Sendable {
     }
 
     @inline(never)
-    func error(for outcome: Outcome, _ operation: SystemCall.Name, limit: Int64) -> any Error {
+    func error(for outcome: Outcome, _ operation: SystemCall.Name, _ direction: Direction) -> any Error {
         guard outcome == .timedOut else { return LoopCore.error(for: outcome) }
+        let limit = limit(direction)
         let place = ends.description.isEmpty ? "descriptor \(descriptor)" : ends.description
         // The limit was taken away during the wait: its length is not known any more.
-        return TimeoutError(timeout: limit == 0 ? nil : .nanoseconds(limit), context: "\(operation): \(place)")
+        var error = TimeoutError(timeout: limit == 0 ? nil : .nanoseconds(limit), context: "\(operation): \(place)")
+        error.origin = .init(direction: direction, stream: ObjectIdentifier(self))
+        return error
     }
 }
 

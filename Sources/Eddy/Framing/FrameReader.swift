@@ -95,10 +95,3 @@ extension ByteReader {
         FrameReader(self, decoder, chunkSize: chunkSize)
     }
 }
-
-extension BusyError {
-    /// A second user of something on top of a stream.
-    init(using stream: Any, _ direction: Direction) {
-        self.init(descriptor: (stream as? any DescriptorBacked)?.io.descriptor ?? -1, direction: direction)
-    }
-}

@@ -66,9 +66,10 @@ public final class FrameWriter<Writer: ByteWriter, Encoder: FrameEncoder> {
 
     /// Ends the writing: the peer reads an end after the last frame.
     ///
-    /// - Throws: what the writer throws; ``BusyError`` while another task sends.
+    /// - Throws: what the writer throws; ``BusyError`` while another task sends; the ``PartialWriteError`` of a frame that was cut.
+    /// - Note: *Cancellation:* as the writer's own; for ours, ignored.
     public func finishWriting() async throws {
-        guard !isBusy.exchange(true, ordering: .acquiring) else { throw BusyError(using: writer, .write) }
+        try begin()
         defer { isBusy.store(false, ordering: .releasing) }
         try await writer.finishWriting()
     }

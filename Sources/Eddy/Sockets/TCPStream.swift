@@ -24,6 +24,7 @@ public final class TCPStream: ByteStream {
     /// - Note: *Thread:* the loop's.
     init(_ io: LoopDescriptor, localAddress: SocketAddress? = nil, remoteAddress: SocketAddress? = nil) {
         self.io = io
+        io.role = .tcpStream
         let (kernel, descriptor) = (io.core.kernel, io.descriptor)
         io.ends.local = localAddress ?? SocketAddress { kernel.socketName(descriptor, $0, $1) }
         io.ends.remote = remoteAddress ?? SocketAddress { kernel.peerName(descriptor, $0, $1) }
@@ -79,7 +80,8 @@ public final class TCPStream: ByteStream {
     ///
     /// - Returns: the bytes; empty at the end of the stream.
     /// - Throws: as for ``read(into:)``.
-    /// - Note: *Complexity:* as for ``read(into:)``, and an array that is made when there is something to read.
+    /// - Note: *Cancellation:* nothing is lost. *Complexity:* as for ``read(into:)``, and an array of the size of what came, which is
+    ///   at most 256 KiB a call.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         try await io.read(atMost: maximum)
     }
@@ -163,7 +165,8 @@ public final class TCPStream: ByteStream {
 
     /// Half-closes: tells the peer that nothing more will be written. Reading goes on.
     ///
-    /// - Throws: ``SystemError``, for instance ENOTCONN; ``ClosedError``.
+    /// - Throws: ``SystemError``, for instance ENOTCONN; ``ClosedError``; ``BusyError`` while another task writes; the ``PartialWriteError`` of a write
+    ///   that was cut, until ``resumeWriting()``.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
         try await io.finishWriting()

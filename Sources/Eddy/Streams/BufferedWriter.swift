@@ -41,7 +41,7 @@ public final class BufferedWriter<Sink: ByteWriter> {
             "a writer can't collect \(capacity) bytes: give it a capacity from 0 to 1 << 30")
         self.sink = sink
         self.capacity = capacity
-        io = (sink as? any DescriptorBacked)?.io
+        io = LoopDescriptor.behind(sink)
     }
 
     /// How many bytes were written and not sent yet.
@@ -162,9 +162,12 @@ extension BufferedWriter: ByteWriter {
 
     /// Sends everything that was collected and ends the sink's writing direction.
     ///
-    /// - Throws: as for ``flush()``, and what the sink throws.
+    /// - Throws: as for ``flush()``, and what the sink throws: nothing is ended then.
+    /// - Note: *Cancellation:* loses no bytes; of the end itself, as the sink's.
     public func finishWriting() async throws {
         try await flush()
+        isWaiting = true
+        defer { isWaiting = false }
         try await sink.finishWriting()
     }
 }

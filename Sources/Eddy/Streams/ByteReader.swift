@@ -54,10 +54,10 @@ extension ByteReader {
 
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         guard maximum > 0 else { return [] }
-        var bytes = [UInt8](repeating: 0, count: maximum)
-        let count = try await read(into: &bytes)
-        bytes.removeLast(maximum - count)
-        return bytes
+        // Into memory that goes away at once: a program that keeps small messages shall not keep room for large ones.
+        var buffer = StreamBuffer()
+        let count = try await read(into: &buffer, atMost: min(maximum, 1 << 20))
+        return buffer.take(count)
     }
 
     public func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {

@@ -11,6 +11,10 @@ public protocol ByteWriter {
     func write(vectored buffers: [[UInt8]]) async throws
 
     /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a reader.
+    ///
+    /// It is a write of its own: a task that writes is never overtaken, and behind a write that was cut there is no clean end.
+    ///
+    /// - Throws: ``BusyError`` while another task writes; the ``PartialWriteError`` of a write that was cut.
     func finishWriting() async throws
 
     /// Writes all bytes of a buffer, and takes them out.

@@ -37,10 +37,24 @@ public struct WriteHalf<Stream: ByteStream>: ByteWriter, Sendable {
         try await stream.write(vectored: buffers)
     }
 
+    /// As the stream's own.
+    @inlinable
+    public func write(_ buffer: inout StreamBuffer) async throws {
+        try await stream.write(&buffer)
+    }
+
     /// As the stream's own. This is how the owner of this half says that it is done; closing is for the whole stream.
     public func finishWriting() async throws {
         try await stream.finishWriting()
     }
+}
+
+extension ReadHalf: StreamErasing {
+    var hidden: Any { stream }
+}
+
+extension WriteHalf: StreamErasing {
+    var hidden: Any { stream }
 }
 
 extension ReadHalf: DescriptorBacked where Stream: DescriptorBacked {
@@ -75,6 +89,7 @@ public struct JoinedStream<Reader: ByteReader & Sendable, Writer: ByteWriter & S
     /// Where it writes.
     public let output: Writer
     private let onClose: @Sendable () -> Void
+    private let onAbort: (@Sendable () -> Void)?
 
     /// Joins a reader and a writer.
     ///
@@ -87,13 +102,20 @@ public struct JoinedStream<Reader: ByteReader & Sendable, Writer: ByteWriter & S
         input = reader
         output = writer
         self.onClose = onClose
+        onAbort = nil
     }
 
     /// Joins two halves. Closing it closes both streams.
     public init<A, B>(reader: ReadHalf<A>, writer: WriteHalf<B>) where Reader == ReadHalf<A>, Writer == WriteHalf<B> {
-        self.init(reader: reader, writer: writer) {
+        input = reader
+        output = writer
+        onClose = {
             reader.stream.close()
             writer.stream.close()
+        }
+        onAbort = {
+            reader.stream.abort()
+            writer.stream.abort()
         }
     }
 
@@ -122,7 +144,14 @@ public struct JoinedStream<Reader: ByteReader & Sendable, Writer: ByteWriter & S
         try await output.finishWriting()
     }
 
+    /// Closes both, as it was told.
     public func close() {
         onClose()
+    }
+
+    /// Aborts both where it can: two halves, whose streams it knows. Otherwise it closes.
+    public func abort() {
+        guard let onAbort else { return onClose() }
+        onAbort()
     }
 }

@@ -31,7 +31,7 @@ extension ByteWriter {
         expectUsage(count ?? 0 >= 0, "\(count ?? 0) bytes can't be sent: ask for 0 or more, or nil for all")
         // No further than a place in a file can be.
         let range = FileRange(file: file, offset: offset, count: min(count ?? .max, Int(Int64.max - offset)))
-        if let io = (self as? any DescriptorBacked)?.io { return try await io.sendFile(range) }
+        if let io = LoopDescriptor.behind(self) { return try await io.sendFile(range) }
         return try await sendThroughBuffer(range)
     }
 
@@ -122,7 +122,10 @@ extension LoopDescriptor {
                     let result = kernel.sendFile(to: descriptor, from: range.file, offset: &position, portion)
                     step = SendFileStep(result)
                     switch step {
-                    case .sent: core.countOperations(result >> 16)
+                    case .sent:
+                        core.countOperations(result >> 16)
+                        // Seen by whoever closes the stream while this waits for more room.
+                        if result > 0 { registration.slot.pointee.isTorn = result < range.count - before }
                     // An error of the file says nothing about the stream, which must not remember it.
                     case .refused, .fileFailed: return 0
                     case .streamFailed: break
@@ -139,6 +142,8 @@ extension LoopDescriptor {
                 }
                 if sent == before { break }
             }
+            // All there is of a file that is shorter.
+            if core.isCurrent { markTorn(false) }
             // A budget that ran out with the last call may have moved the task to another thread.
             guard _fastPath(core.isCurrent) else { throw MovedAway(failure: nil) }
             writing.isBusy = false
@@ -171,6 +176,7 @@ extension LoopDescriptor {
                     try await self.write(chunk.bytes)
                     sent += chunk.count
                 }
+                self.markTorn(false)
                 return sent
             } catch {
                 // A chunk's write knows of its own bytes only.
@@ -179,6 +185,7 @@ extension LoopDescriptor {
                 guard total > 0 else { throw error }
                 let whole = PartialWriteError(bytesWritten: total, underlyingError: partial?.underlyingError ?? error)
                 self.writing.interrupted = whole
+                self.markTorn(true)
                 throw whole
             }
         }

@@ -30,6 +30,7 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     /// - Note: *Thread:* the loop's.
     init(_ io: LoopDescriptor) {
         self.io = io
+        io.role = .unixStream
         io.mayCarryDescriptors = true
     }
 
@@ -86,7 +87,8 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     ///
     /// - Returns: the bytes; empty at the end of the stream.
     /// - Throws: as for ``read(into:)``.
-    /// - Note: *Complexity:* as for ``read(into:)``, and an array that is made when there is something to read.
+    /// - Note: *Cancellation:* nothing is lost. *Complexity:* as for ``read(into:)``, and an array of the size of what came, which is
+    ///   at most 256 KiB a call.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         try await io.read(atMost: maximum)
     }
@@ -170,7 +172,8 @@ public final class UnixStream: ByteStream, DescriptorBacked {
 
     /// Half-closes: tells the peer that nothing more will be written. Reading goes on.
     ///
-    /// - Throws: ``SystemError``; ``ClosedError``.
+    /// - Throws: ``SystemError``; ``ClosedError``; ``BusyError`` while another task writes; the ``PartialWriteError`` of a write
+    ///   that was cut, until ``resumeWriting()``.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
         try await io.finishWriting()
