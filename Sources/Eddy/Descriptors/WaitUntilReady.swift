@@ -19,7 +19,8 @@ public func waitUntilReadable(_ descriptor: Int32) async throws {
 /// Suspends the task until a descriptor is writable: there is room, or an error. The system call that follows tells which.
 ///
 /// - Throws: as for ``waitUntilReadable(_:)``.
-/// - Note: as for ``waitUntilReadable(_:)``.
+/// - Note: *Cancellation:* ends the wait and takes the descriptor out of epoll.
+///   The rest as for ``waitUntilReadable(_:)``.
 public func waitUntilWritable(_ descriptor: Int32) async throws {
     try await waitUntilReady(descriptor, .write, #isolation)
 }

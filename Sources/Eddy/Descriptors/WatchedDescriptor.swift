@@ -39,6 +39,7 @@ public final class WatchedDescriptor: Closable {
     ///
     /// - Throws: ``SystemError``: EPERM for a file that epoll does not watch, as a regular one; EBADF, ENOSPC; `CancellationError`;
     ///   ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    /// - Note: *Cancellation:* a task that is cancelled already gets nothing, and the descriptor is closed.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.watching(descriptor)
     }
@@ -186,6 +187,7 @@ public final class WatchedDescriptor: Closable {
     /// Takes the descriptor out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }

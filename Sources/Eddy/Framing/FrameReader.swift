@@ -59,10 +59,14 @@ public final class FrameReader<Reader: ByteReader, Decoder: FrameDecoder>: Async
 
         /// - Returns: nil at the end of the stream.
         /// - Throws: as for ``FrameReader/receive()``.
+        /// - Note: *Cancellation:* loses no bytes and no frame.
         public mutating func next() async throws -> Decoder.Frame? {
             try await reader.receive()
         }
 
+        /// As ``next()``.
+        ///
+        /// - Note: *Cancellation:* loses no bytes and no frame.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Decoder.Frame? {
             try await reader.receive()
         }

@@ -22,6 +22,7 @@ public final class PipeReader: ByteReader, Closable, DescriptorBacked {
     ///
     /// - Throws: ``SystemError``, for instance EBADF; ``NotAPipeError``; ``EventLoopError/noLoop`` off any loop. The descriptor
     ///   is closed then.
+    /// - Note: *Cancellation:* a task that is cancelled already gets nothing, and the descriptor is closed.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor)
         io.role = .pipeReader

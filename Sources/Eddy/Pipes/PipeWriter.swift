@@ -24,6 +24,7 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
     ///
     /// - Throws: ``SystemError``, for instance EBADF; ``NotAPipeError``; ``EventLoopError/noLoop`` off any loop. The descriptor
     ///   is closed then.
+    /// - Note: *Cancellation:* a task that is cancelled already gets nothing, and the descriptor is closed.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor)
         io.role = .pipeWriter
@@ -45,7 +46,8 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``. After a ``PartialWriteError`` the buffer has what was not written; after any
     ///   other error, all of it.
-    /// - Note: as for ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
+    ///   The rest as for ``write(_:)-(RawSpan)``.
     @inlinable
     public func write(_ buffer: inout StreamBuffer) async throws {
         try await io.write(&buffer)
@@ -54,6 +56,7 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
     /// Writes all bytes of several buffers, as if they were one.
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func write(vectored buffers: [[UInt8]]) async throws {
         try await io.write(vectored: buffers)
     }

@@ -68,7 +68,7 @@ public enum ConnectionFailure: Hashable, Sendable {
 /// Prints an error of a connection to standard error, if it is news: see ``ConnectionFailure``.
 ///
 /// Of one kind at most ten lines a second are printed, of idle peers one; what was left out is counted, and told with the next
-/// line.
+/// line, or when a server ends.
 public func printConnectionError(_ error: any Error) {
     let failure = ConnectionFailure(error)
     guard failure.isNews, let more = ConnectionReports.shared.admit(failure, at: .now) else { return }
@@ -105,6 +105,20 @@ final class ConnectionReports: Sendable {
             defer { kind.leftOut = 0 }
             return kind.leftOut
         }
+    }
+
+    /// How many lines were left out and not told of yet. They count as told from here on.
+    func takeLeftOut() -> Int {
+        kinds.withLock { kinds in
+            let total = kinds.values.reduce(0) { $0 + $1.leftOut }
+            for kind in kinds.keys { kinds[kind]?.leftOut = 0 }
+            return total
+        }
+    }
+
+    func printLeftOut() {
+        let count = takeLeftOut()
+        if count > 0 { StandardErrorLine.print("connection failed: \(count) more errors that were not printed") }
     }
 
     static func line(_ error: any Error, _ more: Int) -> String {

@@ -71,6 +71,8 @@ extension ConnectionListener {
         }
         // Somebody else accepts from a listener that knows no claims: it stays his.
         if !(failure is BusyError) { close() }
+        // What was left out last has no later line that could tell of it.
+        defer { ConnectionReports.shared.printLeftOut() }
         try await drain(connections, failure, grace, loop?.shutdown)
         if let failure { throw failure }
     }

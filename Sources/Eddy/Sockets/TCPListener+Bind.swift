@@ -18,6 +18,7 @@ extension TCPListener {
     ///   - resolver: who knows a name's addresses; nil is the loop's.
     /// - Throws: ``SystemError``, for instance EADDRINUSE, EACCES; ``AddressError``; ``ResolutionError``;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ends the wait for the name; nothing stays open.
     public static func bind(
         host: String, port: Int, backlog: Int = 4096, reuseAddress: Bool = true, reusePort: Bool = false,
         ipv6Only: Bool? = nil, settings: [SocketSetting] = [], resolver: (any Resolver)? = nil
@@ -40,6 +41,7 @@ extension TCPListener {
     /// Binds to an address and listens.
     ///
     /// - Throws: as for ``bind(host:port:backlog:reuseAddress:reusePort:ipv6Only:settings:resolver:)``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func bind(
         to address: SocketAddress, backlog: Int = 4096, reuseAddress: Bool = true, reusePort: Bool = false,
         ipv6Only: Bool? = nil, settings: [SocketSetting] = []

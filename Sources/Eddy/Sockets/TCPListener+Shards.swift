@@ -44,6 +44,7 @@ extension TCPListener {
     /// Binds to an address together with the other loops of a run, and listens.
     ///
     /// - Throws: as for ``bind(host:port:shard:backlog:reuseAddress:reusePort:ipv6Only:settings:resolver:)``.
+    /// - Note: *Cancellation:* ends the wait for the name and for the other loops; nothing stays open.
     public static func bind(
         to address: SocketAddress, shard: LoopShard, backlog: Int = 4096, reuseAddress: Bool = true,
         reusePort: Bool = false, ipv6Only: Bool? = nil, settings: [SocketSetting] = []

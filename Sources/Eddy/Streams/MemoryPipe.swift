@@ -167,6 +167,14 @@ final class MemoryPipe: @unchecked Sendable {
         if isReaderClosed { throw Self.brokenPipe("memory stream: the other end is closed") }
     }
 
+    /// Several writes that belong together stop in the middle.
+    func interrupt(_ partial: PartialWriteError) {
+        lock.withLock { _ in
+            interrupted = interrupted ?? partial
+            isTorn = true
+        }
+    }
+
     func resumeWriting() {
         lock.withLock { _ in
             interrupted = nil

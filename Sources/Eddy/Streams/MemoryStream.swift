@@ -100,6 +100,7 @@ public final class MemoryStream: ByteStream {
     /// Writes all bytes of several buffers, as if they were one.
     ///
     /// - Throws: as for ``write(_:)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func write(vectored buffers: [[UInt8]]) async throws {
         guard buffers.contains(where: { !$0.isEmpty }) else { return }
         try await output.writing { written in

@@ -52,7 +52,11 @@ extension ByteWriter {
                 sent += chunk.count
             }
         } catch {
-            throw sent > 0 ? PartialWriteError(bytesWritten: sent, underlyingError: error) : error
+            guard sent > 0 else { throw error }
+            let whole = PartialWriteError(bytesWritten: sent, underlyingError: error)
+            // Each write was whole, but the file was not.
+            (claimable(behind: self) as? MemoryStream)?.output.interrupt(whole)
+            throw whole
         }
         return sent
     }

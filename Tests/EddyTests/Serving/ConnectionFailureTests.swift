@@ -52,6 +52,9 @@ import Testing
         #expect(reports.admit(.other, at: later) == 300)
         #expect(reports.admit(.other, at: later) == 0)
         #expect(reports.admit(.idle, at: later) == 9)
+        #expect((0..<5).count { _ in reports.admit(.idle, at: later) == nil } == 5)
+        #expect(reports.takeLeftOut() == 5)
+        #expect(reports.takeLeftOut() == 0)
         #expect(ConnectionReports.line(ClosedError(), 300).hasSuffix("(and 300 more of these since the last line)"))
     }
 

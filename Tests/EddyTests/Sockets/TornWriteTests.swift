@@ -1,4 +1,5 @@
 import EddyReactor
+import EddyTesting
 import Glibc
 import Testing
 
@@ -164,6 +165,21 @@ private struct HandlerError: Error {}
             sender.cancel()
             #expect(await errorOf(sender) is PartialWriteError)
             server.close()
+            #expect(await Self.download(client) == ECONNRESET)
+        }
+    }
+
+    @Test func aFileThatBreaksInTheMiddleLeavesNoCleanEndInMemory() throws {
+        let plan = FaultPlan()
+        plan.fail(.pread, with: EIO, after: 1)
+        try onLoop(plan) { _ in
+            let file = UnnamedFile([UInt8](repeating: 1, count: 100_000))
+            let (client, server) = MemoryStream.pair(capacity: 1 << 20)
+            #expect(await errorOf { try await server.sendFile(file.descriptor) } is PartialWriteError)
+            #expect(await errorOf { try await server.finishWriting() } is PartialWriteError)
+            server.close()
+            let first = try await client.read(atMost: 1 << 20)
+            #expect(first.count == 65_536)
             #expect(await Self.download(client) == ECONNRESET)
         }
     }

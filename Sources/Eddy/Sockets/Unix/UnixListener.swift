@@ -33,6 +33,7 @@ public final class UnixListener: ConnectionListener {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    /// - Note: *Cancellation:* a task that is cancelled already gets nothing, and the descriptor is closed.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         acceptor = try await UnixAcceptor.owning(descriptor, as: .unixListener)
     }
@@ -40,6 +41,7 @@ public final class UnixListener: ConnectionListener {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public func detach() async throws -> OwnedDescriptor {
         try await acceptor.detach()
     }
@@ -55,6 +57,7 @@ public final class UnixListener: ConnectionListener {
     ///     `net.core.somaxconn`.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func bind(
         path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
     ) async throws -> UnixListener {
@@ -64,6 +67,7 @@ public final class UnixListener: ConnectionListener {
     /// Binds to an address and listens: a path, or a name in the abstract namespace, which has no file and no permissions.
     ///
     /// - Throws: as for ``bind(path:mode:unlink:backlog:)``; EAFNOSUPPORT for an address that is no Unix socket's.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func bind(
         to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
     ) async throws -> UnixListener {

@@ -26,6 +26,7 @@ extension UnixStream {
     /// Writes all bytes, and sends open descriptors with the first of them.
     ///
     /// - Throws: as for ``send(_:descriptors:)-(RawSpan,_)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func send(_ bytes: [UInt8], descriptors: [Int32]) async throws {
         try await io.send(bytes.span.bytes, descriptors)
     }
@@ -50,7 +51,8 @@ extension UnixStream {
     ///
     /// - Returns: the bytes, empty at the end of the stream, and the descriptors: often none.
     /// - Throws: as for ``read(into:)``.
-    /// - Note: as for ``receive(into:maximumDescriptors:)``.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
+    ///   The rest as for ``receive(into:maximumDescriptors:)``.
     public func receive(
         atMost maximum: Int, maximumDescriptors: Int
     ) async throws -> (bytes: [UInt8], descriptors: ReceivedDescriptors) {

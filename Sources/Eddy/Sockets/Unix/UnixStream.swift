@@ -40,6 +40,7 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    /// - Note: *Cancellation:* a task that is cancelled already gets nothing, and the descriptor is closed.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor, as: .unixStream)
         io.mayCarryDescriptors = true
@@ -97,6 +98,7 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     ///
     /// - Returns: the bytes, at least one; empty at the end of the stream.
     /// - Throws: as for ``read(into:)``.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func peek(atMost maximum: Int) async throws -> [UInt8] {
         try await io.peek(atMost: maximum)
     }
@@ -139,7 +141,8 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``. After a ``PartialWriteError`` the buffer has what was not written; after any
     ///   other error, all of it.
-    /// - Note: as for ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
+    ///   The rest as for ``write(_:)-(RawSpan)``.
     @inlinable
     public func write(_ buffer: inout StreamBuffer) async throws {
         try await io.write(&buffer)
@@ -148,7 +151,8 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     /// Writes all bytes of several buffers, as if they were one.
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``.
-    /// - Note: *Complexity:* one system call for up to 1,024 buffers when there is room (IOV_MAX, writev(2)); no copy on the
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
+    ///   *Complexity:* one system call for up to 1,024 buffers when there is room (IOV_MAX, writev(2)); no copy on the
     ///   loop.
     public func write(vectored buffers: [[UInt8]]) async throws {
         try await io.write(vectored: buffers)
