@@ -12,24 +12,47 @@ public struct ClosedError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String { "it was closed: open a new one" }
 }
 
-/// Another task waits for the same direction of the same descriptor already; that one is undisturbed.
+/// Another task uses the same direction of the same stream, listener or descriptor already; that one is undisturbed.
 public struct BusyError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The descriptor that both tasks want; -1 for a stream without one.
     public let descriptor: Int32
     /// What both want to do with it.
     public let direction: Direction
-    /// What it is, as far as that is known: `127.0.0.1:50123 -> 127.0.0.1:80`. It does not count when errors are compared.
-    public let subject: String
+    /// What both want, with its addresses: `TCP stream 127.0.0.1:50123 -> 127.0.0.1:80`.
+    public let stream: String
+    /// The task that was there first, where it is known: `task 1.7 'reader'`.
+    public let task: String?
+    private let verb: String
+    private let participle: String
 
     /// Makes the error, for code that stands in for a loop's.
-    public init(descriptor: Int32, direction: Direction, subject: String = "") {
-        self.descriptor = descriptor
-        self.direction = direction
-        self.subject = subject
+    ///
+    /// - Parameters:
+    ///   - descriptor: the descriptor; -1 for a stream without one.
+    ///   - direction: what both want to do with it.
+    ///   - stream: what both want, in words; nil is the descriptor's number.
+    ///   - task: the task that was there first, where it is known.
+    public init(descriptor: Int32, direction: Direction, stream: String? = nil, task: String? = nil) {
+        self.init(
+            descriptor: descriptor, direction: direction,
+            stream: stream ?? (descriptor < 0 ? "the stream" : "descriptor \(descriptor)"), task: task,
+            verb: "\(direction)", participle: direction == .read ? "read" : "written to")
     }
 
-    public static func == (left: Self, right: Self) -> Bool {
-        left.descriptor == right.descriptor && left.direction == right.direction
+    init(
+        descriptor: Int32, direction: Direction, stream: String, task: String?, verb: String, participle: String
+    ) {
+        self.descriptor = descriptor
+        self.direction = direction
+        self.stream = stream
+        self.task = task
+        self.verb = verb
+        self.participle = participle
+    }
+
+    /// Two are equal when they speak of the same direction of the same descriptor.
+    public static func == (first: BusyError, second: BusyError) -> Bool {
+        first.descriptor == second.descriptor && first.direction == second.direction
     }
 
     public func hash(into hasher: inout Hasher) {
@@ -38,9 +61,7 @@ public struct BusyError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        let number = descriptor < 0 ? "the stream" : "descriptor \(descriptor)"
-        let object = subject.isEmpty ? number : subject
-        return "another task waits to \(direction) \(object): let one task \(direction), or wait for the other"
+        "\(stream) is already being \(participle) by \(task ?? "another task"): let one task \(verb), or wait for the other"
     }
 }
 
@@ -57,6 +78,17 @@ public struct TimeoutError: Error, Hashable, Sendable, CustomStringConvertible {
     public let timeout: Duration?
     /// What was not finished, and on which connection. Empty for a body of one's own.
     public let context: String
+    /// The stream whose own timeout it was.
+    var origin = Origin()
+
+    /// Which stream has waited too long, and in which direction. Two errors that say the same are equal, whatever their streams.
+    struct Origin: Hashable, Sendable {
+        var direction: Direction?
+        var stream: ObjectIdentifier?
+
+        static func == (first: Origin, second: Origin) -> Bool { true }
+        func hash(into hasher: inout Hasher) {}
+    }
 
     /// Makes the error.
     ///

@@ -133,7 +133,7 @@ extension LoopDescriptor {
     private func attemptAfterWait(
         _ room: Int, _ outcome: Outcome, _ receive: (Kernel, Int32) -> Int
     ) throws -> Int? {
-        guard _fastPath(outcome == .ready) else { throw error(for: outcome, readOperation, limit: limit(.read)) }
+        guard _fastPath(outcome == .ready) else { throw error(for: outcome, readOperation, .read) }
         let slot = registration.slot
         // The task may have been ready when another one closed this, and the number may be somebody else's by now.
         guard _fastPath(core.isCurrent), registration.isValid, slot.pointee.isReadable else { return nil }

@@ -31,7 +31,7 @@ extension LoopDescriptor {
     static func owning(
         _ descriptor: consuming OwnedDescriptor, as expected: DescriptorKind
     ) async throws -> LoopDescriptor {
-        try await owning(descriptor) { number, core in
+        let io = try await owning(descriptor) { number, core in
             var ends = DescriptorEnds()
             let found = try kind(of: number, &ends, on: core)
             guard found == expected else {
@@ -46,6 +46,8 @@ extension LoopDescriptor {
             default: return (.messages, ends)
             }
         }
+        io.role = Role(expected)
+        return io
     }
 
     /// Takes over anything that epoll watches.

@@ -33,22 +33,53 @@ extension LoopDescriptor {
         }
     }
 
+    /// How many bytes a call asks for that gives an array: what the loop keeps memory for, however many are allowed.
+    static func room(_ maximum: Int) -> Int { min(maximum, BufferPool.largest) }
+
+    /// From here on a copy costs more than an array that turns out too large.
+    private static let much = 16_384
+
+    /// Calls with memory for so many bytes, and puts what came into an array of its size.
+    ///
+    /// The array may be kept for as long as the program likes, and a small message must not hold room for a large one. So the bytes
+    /// go through memory of the loop's. But a stream that brings much gets an array of the whole size from the start, and no copy,
+    /// for as long as it fills half of it.
+    ///
+    /// - Parameter room: at most ``BufferPool/largest``.
+    /// - Note: *Thread:* the loop's. An idle reader holds no memory: it is taken for the length of the call.
+    func collect(_ room: Int, _ bytes: inout [UInt8], _ call: (UnsafeMutableRawPointer) -> Int) -> Int {
+        var result = 0
+        if readsMuch, room >= Self.much {
+            let whole = [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
+                result = call(buffer.baseAddress!)
+                count = max(result, 0)
+            }
+            guard result >= 0 else { return result }
+            readsMuch = result >= room / 2
+            bytes = readsMuch ? whole : [UInt8](whole[...])
+            return result
+        }
+        let size = BufferPool.size(for: room)
+        let memory = core.buffers.take(size)
+        defer { core.buffers.give(memory, size) }
+        result = call(memory)
+        guard result > 0 else { return result }
+        bytes = [UInt8](UnsafeRawBufferPointer(start: memory, count: result))
+        readsMuch = room >= Self.much && result >= room / 2
+        return result
+    }
+
     /// Reads what is there, at most so many bytes. Memory is taken only when the kernel has something.
     func read(atMost maximum: Int) async throws -> [UInt8] {
         guard maximum > 0 else { return [] }
         let maximum = min(maximum, StreamBuffer.largestRead)
         guard core.isCurrent else { return try await readOffLoop(atMost: maximum) }
+        let room = Self.room(maximum)
         var bytes: [UInt8] = []
         do {
-            let count = try await perform(.read, readOperation, wanted: wanted(maximum), #isolation) {
+            let count = try await perform(.read, readOperation, wanted: wanted(room), #isolation) {
                 kernel, descriptor in
-                var result = 0
-                // A thousand idle readers hold no memory.
-                bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
-                    result = receive(kernel, descriptor, buffer.baseAddress!, maximum)
-                    count = max(result, 0)
-                }
-                return result
+                collect(room, &bytes) { receive(kernel, descriptor, $0, room) }
             }
             if count == 0 { try checkEnd() }
             return bytes
@@ -68,16 +99,12 @@ extension LoopDescriptor {
         guard maximum > 0 else { return [] }
         let maximum = min(maximum, StreamBuffer.largestRead)
         guard core.isCurrent else { return try await peekOffLoop(atMost: maximum) }
+        let room = Self.room(maximum)
         var bytes: [UInt8] = []
         do {
             // A short peek says nothing: what it has seen is still there.
             let count = try await perform(.read, .recv, wanted: 0, #isolation) { kernel, descriptor in
-                var result = 0
-                bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
-                    result = kernel.receive(descriptor, buffer.baseAddress!, maximum, flags: SocketFlags.peek)
-                    count = max(result, 0)
-                }
-                return result
+                collect(room, &bytes) { kernel.receive(descriptor, $0, room, flags: SocketFlags.peek) }
             }
             if count == 0 { try checkEnd() }
             return bytes
@@ -138,7 +165,7 @@ extension LoopDescriptor {
         guard registration.isValid else { throw ClosedError() }
         let slot = registration.slot
         if slot.pointee.isHungUp { return }
-        guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read) }
+        guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read, slot.pointee.hangUpWaiter) }
         let waiter = core.makeWaiter(.hangUp)
         waiter.pointee.descriptor = descriptor
         waiter.pointee.place = UInt64(UInt(bitPattern: slot))

@@ -92,6 +92,7 @@ extension LoopDescriptor {
         let count = bytes.byteCount
         guard core.isCurrent else { return try await writeOffLoop(bytes.copied()) }
         try beginWriting()
+        if offset > 0 { markTorn(true) }
         try await writeBegunAll(count - offset, kind == .stream ? .send : .writev, #isolation, after: offset) {
             kernel, descriptor, written in
             bytes.withUnsafeBytes { self.send(kernel, descriptor, $0.baseAddress! + written, count - written) }
@@ -187,7 +188,10 @@ extension LoopDescriptor {
                 // Terminals take what they like.
                 let wanted = shortMeansFull && kind != .device ? end - done : 0
                 written += try await perform(.write, operation, wanted: wanted, isolation) { kernel, descriptor in
-                    attempt(kernel, descriptor, done)
+                    let result = attempt(kernel, descriptor, done)
+                    // Seen by whoever closes the stream while this waits for more room.
+                    if result > 0 { registration.slot.pointee.isTorn = result < end - done }
+                    return result
                 }
             }
             // A budget that ran out with the last call may have moved the task to another thread.
@@ -318,15 +322,49 @@ extension LoopDescriptor {
 
     /// After a ``PartialWriteError``: lets writing go on.
     func resumeWriting() {
-        if core.isCurrent { writing.interrupted = nil } else { loop.post { self.writing.interrupted = nil } }
+        guard core.isCurrent else { return loop.post { self.resumeWriting() } }
+        writing.interrupted = nil
+        markTorn(false)
     }
 
-    /// Ends the writing direction of a socket (SHUT_WR, shutdown(2)).
+    /// Ends the writing direction of a socket (SHUT_WR, shutdown(2)), between two writes: a clean end behind a cut message would
+    /// make it look whole.
+    ///
+    /// - Throws: ``BusyError`` while another task writes; the ``PartialWriteError`` of a write that was cut.
     func finishWriting() async throws {
+        // One that was woken, and has not run yet, goes first.
+        if kind == .messages { await EventLoop.yield() }
         guard core.isCurrent else { return try await loop.anchor.run { try await self.finishWriting() } }
         guard registration.isValid else { throw ClosedError() }
+        try expectNoWriter()
         let result = core.kernel.shutdown(descriptor, how: ShutdownDirection.writing)
         if result < 0 { throw SystemError(result: result, .shutdown, ends.description) }
+    }
+}
+
+extension LoopDescriptor {
+    /// Closes the descriptor as the end of what was written: for what has only this direction.
+    ///
+    /// - Throws: as for ``finishWriting()``, but for an end that has been made already.
+    func finishByClosing() async throws {
+        guard isOpen else { return }
+        guard core.isCurrent else { return try await loop.anchor.run { try await self.finishByClosing() } }
+        if registration.isValid { try expectNoWriter() }
+        close()
+    }
+
+    /// - Throws: ``BusyError`` while a task writes, also one whose message is whole or not there at all; ``PartialWriteError``
+    ///   after a write that was cut.
+    private func expectNoWriter() throws {
+        if let interrupted = writing.interrupted { throw interrupted.repeated }
+        guard !writing.isBusy, registration.slot.pointee.writer == 0 else { throw busy(.write) }
+    }
+
+    /// Notes whether the last write stands, or has stopped, in the middle of its bytes.
+    ///
+    /// - Note: *Thread:* the loop's.
+    func markTorn(_ isTorn: Bool) {
+        if registration.isValid { registration.slot.pointee.isTorn = isTorn }
     }
 }
 
@@ -334,39 +372,5 @@ extension RawSpan {
     /// The bytes in an array of their own.
     func copied() -> [UInt8] {
         withUnsafeBytes { [UInt8]($0) }
-    }
-}
-
-/// A write that was cut short: so many bytes had gone when it failed or was cancelled.
-///
-/// The peer has seen a part of a message. Later writes on the stream throw this error again, unless its `resumeWriting()`
-/// says that the protocol can go on from there.
-public struct PartialWriteError: Error, Sendable, CustomStringConvertible {
-    /// How many bytes of the write the kernel has taken.
-    public let bytesWritten: Int
-    /// What ended it.
-    public let underlyingError: any Error
-    /// Was it an earlier write that was cut short? Then nothing of the one that throws this was written.
-    public private(set) var isRepeated = false
-
-    /// The error for a later write.
-    var repeated: PartialWriteError {
-        var error = self
-        error.isRepeated = true
-        return error
-    }
-
-    /// How many bytes the kernel has taken of the write that throws this.
-    var bytesOfThisWrite: Int { isRepeated ? 0 : bytesWritten }
-
-    /// Makes the error, for writers of one's own.
-    public init(bytesWritten: Int, underlyingError: any Error) {
-        self.bytesWritten = bytesWritten
-        self.underlyingError = underlyingError
-    }
-
-    public var description: String {
-        "a write ended after \(bytesWritten) bytes: \(underlyingError). The peer has a torn message: close the stream, "
-            + "or call resumeWriting() if the protocol can go on from there"
     }
 }

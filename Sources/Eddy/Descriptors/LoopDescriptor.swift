@@ -9,9 +9,9 @@ import Synchronization
 ///
 /// What is read and written through it is in `LoopDescriptor+Reading` and `LoopDescriptor+Writing`; sockets and pipes are built on
 /// these.
-// SAFETY: `failure`, `writing` and the registration's slot are touched on the loop's thread only; `ends` and
-// `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing`, the limits and the
-// features are atomic; the rest is immutable.
+// SAFETY: `failure`, `writing`, `readsMuch` and the registration's slot are touched on the loop's thread only; `ends`, `role` and
+// `mayCarryDescriptors` are set before the stream over it is known to anybody; `isClosing`, the limits and the features are
+// atomic; the rest is immutable.
 @usableFromInline
 final class LoopDescriptor: @unchecked Sendable {
     let loop: EventLoop
@@ -23,6 +23,12 @@ final class LoopDescriptor: @unchecked Sendable {
     var ends = DescriptorEnds()
     /// A Unix stream: descriptors may come with its bytes, and a read ends behind them however much there is.
     var mayCarryDescriptors = false
+    /// What it is, for texts. Set before the stream over it is known to anybody.
+    var role = Role.descriptor
+    /// The last ``read(atMost:)`` got much: see ``collect(_:_:_:)``.
+    var readsMuch = false
+    /// Held by a server or a proxy, for as long as it runs: see ``Claim``.
+    let claim = Claim()
     private let isClosing = Atomic<Bool>(false)
     /// How long one wait may take in nanoseconds, by direction. Zero is as long as it takes.
     private let readLimit = Atomic<Int64>(0)
@@ -143,7 +149,7 @@ final class LoopDescriptor: @unchecked Sendable {
             let waiter = place(core, slot, direction)
             let outcome = await core.park(waiter, record, isolation)
             let failure: (any Error)? =
-                _fastPath(outcome == .ready) ? nil : error(for: outcome, operation, limit: limit(direction))
+                _fastPath(outcome == .ready) ? nil : error(for: outcome, operation, direction)
             guard _fastPath(core.isCurrent) else { throw MovedAway(failure: failure) }
             if let failure { throw failure }
         }
@@ -201,11 +207,6 @@ final class LoopDescriptor: @unchecked Sendable {
     /// Does an error speak of what one call was given, for instance of a descriptor that it should pass on?
     private static func isOfOneCall(_ result: Int) -> Bool {
         [ErrorNumber.invalidArgument, ErrorNumber.badDescriptor, ErrorNumber.tooManyReferences].contains(-result)
-    }
-
-    @inline(never)
-    func busy(_ direction: Direction) -> BusyError {
-        BusyError(descriptor: descriptor, direction: direction, subject: ends.description)
     }
 
     /// The end of the stream, or the error that broke it.
@@ -281,11 +282,14 @@ final class LoopDescriptor: @unchecked Sendable {
     }
 
     @inline(never)
-    func error(for outcome: Outcome, _ operation: SystemCall.Name, limit: Int64) -> any Error {
+    func error(for outcome: Outcome, _ operation: SystemCall.Name, _ direction: Direction) -> any Error {
         guard outcome == .timedOut else { return LoopCore.error(for: outcome) }
+        let limit = limit(direction)
         let place = ends.description.isEmpty ? "descriptor \(descriptor)" : ends.description
         // The limit was taken away during the wait: its length is not known any more.
-        return TimeoutError(timeout: limit == 0 ? nil : .nanoseconds(limit), context: "\(operation): \(place)")
+        var error = TimeoutError(timeout: limit == 0 ? nil : .nanoseconds(limit), context: "\(operation): \(place)")
+        error.origin = .init(direction: direction, stream: ObjectIdentifier(self))
+        return error
     }
 }
 

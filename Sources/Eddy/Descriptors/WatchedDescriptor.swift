@@ -28,7 +28,7 @@ import Musl
 /// It is closed by ``close()``, or when the last reference to it goes away. ``waitUntilReadable(_:)`` is for descriptors that stay
 /// somebody else's.
 ///
-/// - Note: *Thread:* any. See ``perform(_:_:_:)``.
+/// - Note: *Thread:* any. See ``perform(_:_:triesFirst:_:)``.
 public final class WatchedDescriptor: Closable {
     let io: LoopDescriptor
 
@@ -51,6 +51,9 @@ public final class WatchedDescriptor: Closable {
     /// - Parameters:
     ///   - direction: what the call does: an `accept` reads, for instance.
     ///   - operation: what errors call it; nil is `read` or `write`.
+    ///   - triesFirst: whether the call is made before the loop has seen an event of the descriptor. One that was ready when it was
+    ///     taken over, or that something else than the kernel has made ready, then need not wait for the turn that tells so; at
+    ///     worst the first call finds nothing.
     ///   - body: makes the call and answers zero or more, or `-errno`: ``systemResult(_:)`` turns one into the other. It must not
     ///     block. On EAGAIN it is called again later, on EINTR at once. It is called when the descriptor may be ready, so it may
     ///     be called and find nothing. What it throws ends the operation.
@@ -62,11 +65,13 @@ public final class WatchedDescriptor: Closable {
     ///   that with two system calls more. *Complexity:* on the loop, the body's system calls and no allocation.
     @discardableResult
     public func perform(
-        _ direction: Direction, _ operation: SystemCall.Name? = nil, _ body: (_ descriptor: Int32) throws -> Int
+        _ direction: Direction, _ operation: SystemCall.Name? = nil, triesFirst: Bool = false,
+        _ body: (_ descriptor: Int32) throws -> Int
     ) async throws -> Int {
         let operation = operation ?? Self.name(direction)
         if io.core.isCurrent {
             do {
+                if triesFirst { io.supposeReady(direction) }
                 var thrown: (any Error)?
                 // One call says nothing about the next: only EAGAIN does.
                 let result = try await io.perform(direction, operation, wanted: 0, #isolation) { _, descriptor in
@@ -78,14 +83,14 @@ public final class WatchedDescriptor: Closable {
                 if let failure = moved.failure { throw failure }
             }
         }
-        return try await performOffLoop(direction, operation, body)
+        return try await performOffLoop(direction, operation, triesFirst, body)
     }
 
     /// Makes a system call if the descriptor may be ready for it, without waiting.
     ///
     /// A descriptor counts as readable only when the loop has seen an event of it, a turn after it was taken over.
     ///
-    /// - Parameters: as for ``perform(_:_:_:)``.
+    /// - Parameters: as for ``perform(_:_:triesFirst:_:)``.
     /// - Returns: what the body answered; nil when it is not ready now.
     /// - Throws: ``SystemError``; ``ClosedError``; what the body throws.
     /// - Precondition: on its loop.
@@ -133,12 +138,14 @@ public final class WatchedDescriptor: Closable {
     /// duplicate.
     @inline(never)
     private func performOffLoop(
-        _ direction: Direction, _ operation: SystemCall.Name, _ body: (Int32) throws -> Int
+        _ direction: Direction, _ operation: SystemCall.Name, _ triesFirst: Bool, _ body: (Int32) throws -> Int
     ) async throws -> Int {
         let io = io
+        var triesFirst = triesFirst
         while true {
             let copy = OwnedDescriptor(
-                owning: Int32(try await borrow(direction, operation)), openedBy: io.core.kernel.backend)
+                owning: Int32(try await borrow(direction, operation, triesFirst)), openedBy: io.core.kernel.backend)
+            triesFirst = false
             var thrown: (any Error)?
             let result = Self.call(body, copy.rawValue, &thrown)
             copy.close()
@@ -153,10 +160,13 @@ public final class WatchedDescriptor: Closable {
     }
 
     /// Waits until the descriptor may be ready, takes that to be used up, and duplicates it.
-    private func borrow(_ direction: Direction, _ operation: SystemCall.Name) async throws -> Int {
+    private func borrow(
+        _ direction: Direction, _ operation: SystemCall.Name, _ triesFirst: Bool
+    ) async throws -> Int {
         let io = io
         return try await io.loop.anchor.run {
-            try await io.perform(direction, operation, wanted: 0, io.loop.anchor) { kernel, descriptor in
+            if triesFirst { io.supposeReady(direction) }
+            return try await io.perform(direction, operation, wanted: 0, io.loop.anchor) { kernel, descriptor in
                 let copy = kernel.duplicate(descriptor)
                 if copy >= 0 { io.clearReadiness(io.registration.slot, direction) }
                 return copy
@@ -199,6 +209,21 @@ public final class WatchedDescriptor: Closable {
     public var writeTimeout: Duration? {
         get { io.timeout(.write) }
         set { io.setTimeout(.write, newValue) }
+    }
+}
+
+extension LoopDescriptor {
+    /// Makes the next operation try before it waits, unless somebody waits already: what has come then is his.
+    ///
+    /// - Note: *Thread:* the loop's.
+    fileprivate func supposeReady(_ direction: Direction) {
+        guard registration.isValid else { return }
+        let slot = registration.slot
+        guard slot.pointee.waiter(direction) == 0 else { return }
+        switch direction {
+        case .read: slot.pointee.isReadable = true
+        case .write: slot.pointee.isWritable = true
+        }
     }
 }
 

@@ -59,10 +59,14 @@ public final class FrameReader<Reader: ByteReader, Decoder: FrameDecoder>: Async
 
         /// - Returns: nil at the end of the stream.
         /// - Throws: as for ``FrameReader/receive()``.
+        /// - Note: *Cancellation:* loses no bytes and no frame.
         public mutating func next() async throws -> Decoder.Frame? {
             try await reader.receive()
         }
 
+        /// As ``next()``.
+        ///
+        /// - Note: *Cancellation:* loses no bytes and no frame.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Decoder.Frame? {
             try await reader.receive()
         }
@@ -92,13 +96,5 @@ extension ByteReader {
         _ decoder: Decoder, chunkSize: Int = 16_384
     ) -> FrameReader<Self, Decoder> {
         FrameReader(self, decoder, chunkSize: chunkSize)
-    }
-}
-
-extension BusyError {
-    /// A second user of something on top of a stream.
-    init(using stream: Any, _ direction: Direction) {
-        let io = (stream as? any DescriptorBacked)?.io
-        self.init(descriptor: io?.descriptor ?? -1, direction: direction, subject: io?.ends.description ?? "")
     }
 }

@@ -46,7 +46,8 @@ public final class FrameWriter<Writer: ByteWriter, Encoder: FrameEncoder> {
     /// Writes several frames together, in as few writes as 64 KiB each allow.
     ///
     /// - Throws: as for ``send(_:)``. Frames before one that can't be encoded are written.
-    /// - Note: as for ``send(_:)``. Memory is bounded, however many frames there are.
+    /// - Note: *Cancellation:* may cut a frame in two, and then says so.
+    ///   The rest as for ``send(_:)``. Memory is bounded, however many frames there are.
     public func send(contentsOf frames: some Sequence<Encoder.Frame>) async throws {
         try begin()
         defer { finish() }
@@ -66,9 +67,10 @@ public final class FrameWriter<Writer: ByteWriter, Encoder: FrameEncoder> {
 
     /// Ends the writing: the peer reads an end after the last frame.
     ///
-    /// - Throws: what the writer throws; ``BusyError`` while another task sends.
+    /// - Throws: what the writer throws; ``BusyError`` while another task sends; the ``PartialWriteError`` of a frame that was cut.
+    /// - Note: *Cancellation:* as the writer's own; for ours, ignored.
     public func finishWriting() async throws {
-        guard !isBusy.exchange(true, ordering: .acquiring) else { throw BusyError(using: writer, .write) }
+        try begin()
         defer { isBusy.store(false, ordering: .releasing) }
         try await writer.finishWriting()
     }

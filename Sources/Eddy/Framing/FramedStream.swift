@@ -55,6 +55,7 @@ public final class FramedStream<Stream: ByteStream, Codec: FrameCodec>: AsyncSeq
     /// Half-closes: the peer's frames end after the last one that was sent. Receiving goes on.
     ///
     /// - Throws: what the stream throws; ``BusyError`` while another task sends.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
         try await output.finishWriting()
     }

@@ -386,9 +386,15 @@ struct LoopCore: @unchecked Sendable {
 
     // MARK: - Descriptors of streams that went away
 
-    /// Deregisters and closes a stream's descriptor.
+    /// Deregisters and closes a stream's descriptor. One whose last write was cut is reset, if it is a TCP connection: its peer
+    /// must not take a part for the whole.
     func close(_ closing: DescriptorClosing) {
-        if let registration = closing.registration { reactor.remove(registration) }
+        if let registration = closing.registration {
+            if registration.isValid, registration.slot.pointee.isTorn {
+                reactor.kernel.setResetsOnClose(closing.descriptor)
+            }
+            reactor.remove(registration)
+        }
         reactor.kernel.close(closing.descriptor)
     }
 }

@@ -24,6 +24,7 @@ public enum Pipe {
     /// - Returns: both ends, each to be closed, or to go away.
     /// - Throws: ``SystemError``, for instance EMFILE, or EPERM for a capacity above `/proc/sys/fs/pipe-max-size`;
     ///   ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func make(capacity: Int? = nil) async throws -> (reader: PipeReader, writer: PipeWriter) {
         guard let core = LoopCore.current else {
             let loop = try EventLoop.required
@@ -48,6 +49,7 @@ public enum Pipe {
     ///   - path: where. Nothing may stand there.
     ///   - mode: its permissions, less the process's umask.
     /// - Throws: ``SystemError``, for instance EEXIST, EACCES; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func makeNamed(path: String, mode: UInt32 = 0o600) async throws {
         guard let core = LoopCore.current else {
             let loop = try EventLoop.required
@@ -68,6 +70,7 @@ public enum Pipe {
     ///     by one short-lived program after the other. The end of the stream then never comes: the pipe is opened for writing,
     ///     too (fifo(7)).
     /// - Throws: ``SystemError``, for instance ENOENT, EACCES; ``NotAPipeError``; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func openForReading(_ path: String, outlivingWriters: Bool = false) async throws -> PipeReader {
         guard let core = LoopCore.current else {
             let loop = try EventLoop.required

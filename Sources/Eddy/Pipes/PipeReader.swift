@@ -12,6 +12,7 @@ public final class PipeReader: ByteReader, Closable, DescriptorBacked {
 
     init(_ io: LoopDescriptor) {
         self.io = io
+        io.role = .pipeReader
     }
 
     /// Takes over a descriptor that can be waited for: a pipe, a terminal, a socket.
@@ -21,8 +22,10 @@ public final class PipeReader: ByteReader, Closable, DescriptorBacked {
     ///
     /// - Throws: ``SystemError``, for instance EBADF; ``NotAPipeError``; ``EventLoopError/noLoop`` off any loop. The descriptor
     ///   is closed then.
+    /// - Note: *Cancellation:* a task that is cancelled already gets nothing, and the descriptor is closed.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor)
+        io.role = .pipeReader
     }
 
     /// Reads what is there, at most as much as the buffer has room for, waiting until there is something.
@@ -55,7 +58,8 @@ public final class PipeReader: ByteReader, Closable, DescriptorBacked {
     ///
     /// - Returns: the bytes; empty at the end of the stream.
     /// - Throws: as for ``read(into:)``.
-    /// - Note: *Complexity:* as for ``read(into:)``, and an array that is made when there is something to read.
+    /// - Note: *Cancellation:* nothing is lost. *Complexity:* as for ``read(into:)``, and an array of the size of what came, which is
+    ///   at most 256 KiB a call.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         try await io.read(atMost: maximum)
     }

@@ -14,6 +14,7 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
 
     init(_ io: LoopDescriptor) {
         self.io = io
+        io.role = .pipeWriter
     }
 
     /// Takes over a descriptor that can be waited for: a pipe, a terminal, a socket.
@@ -23,8 +24,10 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
     ///
     /// - Throws: ``SystemError``, for instance EBADF; ``NotAPipeError``; ``EventLoopError/noLoop`` off any loop. The descriptor
     ///   is closed then.
+    /// - Note: *Cancellation:* a task that is cancelled already gets nothing, and the descriptor is closed.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor)
+        io.role = .pipeWriter
     }
 
     /// Writes all bytes: returns when the pipe has them.
@@ -43,7 +46,8 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``. After a ``PartialWriteError`` the buffer has what was not written; after any
     ///   other error, all of it.
-    /// - Note: as for ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
+    ///   The rest as for ``write(_:)-(RawSpan)``.
     @inlinable
     public func write(_ buffer: inout StreamBuffer) async throws {
         try await io.write(&buffer)
@@ -52,6 +56,7 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
     /// Writes all bytes of several buffers, as if they were one.
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func write(vectored buffers: [[UInt8]]) async throws {
         try await io.write(vectored: buffers)
     }
@@ -82,12 +87,18 @@ public final class PipeWriter: ByteWriter, Closable, DescriptorBacked {
 
     /// Closes this end: a pipe has one direction, so that is what the end of writing is.
     ///
+    /// - Throws: ``BusyError`` while another task writes; the ``PartialWriteError`` of a write that was cut. It stays open then, and
+    ///   ``close()`` closes it.
     /// - Note: *Cancellation:* ignored: this does not wait. Ending twice is fine.
     public func finishWriting() async throws {
-        io.close()
+        try await io.finishByClosing()
     }
 
     /// Closes this end. What was written can still be read.
+    ///
+    /// It does not wait for a task that writes: that gets ``ClosedError``, and the reader finds the end behind what had gone by then.
+    /// A pipe knows no other end than this. Where the reader must be able to tell, say in the protocol how much comes, and end with
+    /// ``finishWriting()``.
     ///
     /// - Note: *Cancellation:* ignored: this does not wait. *Thread:* any. Closing twice is fine.
     public func close() {

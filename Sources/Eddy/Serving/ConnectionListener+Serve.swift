@@ -11,7 +11,9 @@ extension ConnectionListener {
     /// }
     /// ```
     ///
-    /// A connection is closed when its handler ends, whatever happened. An error of one connection is reported and disturbs no
+    /// A connection is closed when its handler returns. When the handler throws, or is cancelled, the connection is reset
+    /// (``Closable/abort()``): what was begun was not finished, and the peer must not take a part for the whole. Only after an idle
+    /// peer, a ``TimeoutError`` of the connection's own reading, it is closed. An error of one connection is reported and disturbs no
     /// other. Connections that broke before they could be accepted are passed over. A reached limit (EMFILE, ENFILE, ENOBUFS,
     /// ENOMEM) is reported, and the server waits, 10 ms at first and up to a second, and goes on.
     ///
@@ -39,6 +41,13 @@ extension ConnectionListener {
     ) async throws {
         try OutOfRangeError.check("maxConnections", maxConnections, atLeast: 1)
         let loop = EventLoop.current
+        let own = self as? any ServedListener<Connection>
+        if let io = own?.io {
+            // A loop that shuts down has closed it, or is about to: that is a regular end.
+            if !io.isOpen, loop?.shutdown.hasBegun != true { throw ClosedError() }
+            guard io.takeClaim() else { throw io.alreadyClaimed(.read, by: "its server") }
+        }
+        defer { own?.io.giveBackClaim() }
         let places = ConnectionPlaces(maxConnections)
         let connections = TaskSet(on: loop)
         let shutdownHook = loop?.shutdown.onBegin {
@@ -48,7 +57,10 @@ extension ConnectionListener {
         defer { if let shutdownHook { loop?.shutdown.remove(shutdownHook) } }
         let failure: (any Error)?
         do {
-            try await accept(into: connections, places, onError, handler)
+            try await accept(into: connections, places, onError, handler) {
+                if let own { return try await own.acceptClaimed() }
+                return try await self.accept()
+            }
             failure = nil
         } catch is CancellationError where loop?.shutdown.hasBegun == true {
             // The end of the grace period cancels the main task. On another loop's thread that may be seen before the closing.
@@ -56,7 +68,10 @@ extension ConnectionListener {
         } catch {
             failure = error
         }
-        close()
+        // Somebody else accepts from a listener that knows no claims: it stays his.
+        if !(failure is BusyError) { close() }
+        // What was left out last has no later line that could tell of it.
+        defer { ConnectionReports.shared.printLeftOut() }
         try await drain(connections, failure, grace, loop?.shutdown)
         if let failure { throw failure }
     }
@@ -64,13 +79,14 @@ extension ConnectionListener {
     /// Accepts until the listener is closed.
     private func accept(
         into connections: TaskSet, _ places: ConnectionPlaces, _ onError: @escaping @Sendable (any Error) -> Void,
-        _ handler: @escaping @Sendable (Connection) async throws -> Void
+        _ handler: @escaping @Sendable (Connection) async throws -> Void,
+        from next: @escaping @Sendable () async throws -> Connection
     ) async throws {
         var backOff = AcceptBackOff()
         while try await places.take() {
             let connection: Connection
             do {
-                connection = try await backOff.accept(reporting: onError) { try await self.accept() }
+                connection = try await backOff.accept(reporting: onError, next)
             } catch is ClosedError {
                 return
             }
@@ -82,6 +98,8 @@ extension ConnectionListener {
                 do {
                     try await covered { try await handler(connection) }
                 } catch {
+                    // What was begun was not finished, and an end would say that it was.
+                    if !isSilence(error, of: connection) { connection.abort() }
                     onError(error)
                 }
             }
@@ -118,13 +136,11 @@ extension ConnectionListener {
     }
 }
 
-/// Prints an error of a connection to standard error, unless it is a cancellation or a peer that went away.
-public func printConnectionError(_ error: any Error) {
-    if error is CancellationError { return }
-    if let error = error as? SystemError,
-        [ErrorNumber.connectionReset, ErrorNumber.brokenPipe].contains(Int(error.code))
-    {
-        return
+/// Has a connection's own reading waited too long for the peer? It was the peer's turn then: nothing was begun, and what was
+/// written before shall still reach it.
+private func isSilence(_ error: any Error, of connection: any Closable) -> Bool {
+    guard let error = error as? TimeoutError, error.origin.direction == .read, let stream = error.origin.stream else {
+        return false
     }
-    LineReporter.standardError.report("connection failed: \(error)")
+    return LoopDescriptor.behind(connection).map { ObjectIdentifier($0) } == stream
 }

@@ -49,10 +49,18 @@ public struct ConnectionIterator<Connection: Closable>: AsyncIteratorProtocol {
         self.accept = accept
     }
 
+    /// Accepts the next connection, waiting while a limit is reached.
+    ///
+    /// - Returns: nil when the listener is closed.
+    ///
+    /// - Note: *Cancellation:* no connection is lost.
     public mutating func next() async throws -> Connection? {
         try await next(isolation: #isolation)
     }
 
+    /// As ``next()``.
+    ///
+    /// - Note: *Cancellation:* no connection is lost.
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Connection? {
         do {
             return try await backOff.accept(reporting: { _ in }, accept)

@@ -31,6 +31,7 @@ public final class TCPListener: ConnectionListener {
         self.io = io
         self.localAddress = localAddress
         io.ends.local = localAddress
+        io.role = .tcpListener
     }
 
     /// Takes over a socket that listens already, for the current loop: one that a service manager or a former version of this
@@ -55,6 +56,10 @@ public final class TCPListener: ConnectionListener {
     ///   ``ShutdownError``.
     /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
     public func accept() async throws -> TCPStream {
+        try await acceptUnclaimed()
+    }
+
+    func acceptClaimed() async throws -> TCPStream {
         let accepted = try await io.accept()
         guard io.core.isCurrent else { return try await io.loop.anchor.run { try self.adopt(accepted) } }
         return try adopt(accepted)

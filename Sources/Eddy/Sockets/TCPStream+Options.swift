@@ -40,7 +40,8 @@ extension TCPStream {
     /// Closes the connection with a reset: the peer gets ECONNRESET, what was written and not sent yet is dropped, and nothing
     /// stays behind in TIME_WAIT.
     ///
-    /// For a peer that breaks the protocol. Everybody else should get the end of the stream: ``close()``.
+    /// For a peer that breaks the protocol, and for an answer that can't be finished. Everybody else should get the end of the
+    /// stream: ``close()``.
     ///
     /// - Note: *Cancellation:* ignored: this does not wait. *Thread:* any. Closing or aborting twice is fine.
     public func abort() {
@@ -53,7 +54,7 @@ extension LoopDescriptor {
     func abort() {
         guard core.isCurrent else { return loop.post { self.abort() } }
         guard registration.isValid else { return }
-        try? SocketOption.linger.set(optionAccess, .zero)
+        core.kernel.setResetsOnClose(descriptor)
         close()
     }
 }

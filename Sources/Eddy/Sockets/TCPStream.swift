@@ -24,6 +24,7 @@ public final class TCPStream: ByteStream {
     /// - Note: *Thread:* the loop's.
     init(_ io: LoopDescriptor, localAddress: SocketAddress? = nil, remoteAddress: SocketAddress? = nil) {
         self.io = io
+        io.role = .tcpStream
         let (kernel, descriptor) = (io.core.kernel, io.descriptor)
         io.ends.local = localAddress ?? SocketAddress { kernel.socketName(descriptor, $0, $1) }
         io.ends.remote = remoteAddress ?? SocketAddress { kernel.peerName(descriptor, $0, $1) }
@@ -168,7 +169,8 @@ public final class TCPStream: ByteStream {
 
     /// Half-closes: tells the peer that nothing more will be written. Reading goes on.
     ///
-    /// - Throws: ``SystemError``, for instance ENOTCONN; ``ClosedError``.
+    /// - Throws: ``SystemError``, for instance ENOTCONN; ``ClosedError``; ``BusyError`` while another task writes; the ``PartialWriteError`` of a write
+    ///   that was cut, until ``resumeWriting()``.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
         try await io.finishWriting()

@@ -30,6 +30,7 @@ public final class UDPSocket: Closable {
     /// - Note: *Thread:* the loop's.
     init(_ io: LoopDescriptor, local: SocketAddress, remote: SocketAddress?) {
         self.io = io
+        io.role = .udpSocket
         addresses = Guarded(Addresses(local: local, remote: remote))
         update(remote: remote)
     }

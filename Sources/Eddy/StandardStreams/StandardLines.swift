@@ -21,6 +21,9 @@ public struct StandardLines: AsyncSequence, Sendable {
             try await source.reader.readLine()
         }
 
+        /// As ``next()``.
+        ///
+        /// - Note: *Cancellation:* no bytes are lost.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> String? {
             try await source.reader.readLine()
         }

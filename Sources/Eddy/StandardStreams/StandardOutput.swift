@@ -41,6 +41,8 @@ public struct StandardOutput: ByteWriter, Sendable {
     }
 
     /// Ends nothing: descriptor 1 belongs to the whole process, and its reader finds the end when that exits.
+    ///
+    /// - Note: *Cancellation:* ignored: this does nothing.
     public func finishWriting() async throws {}
 }
 
@@ -56,12 +58,15 @@ public struct StandardError: ByteWriter, Sendable {
     /// Writes all bytes: returns when the kernel has them.
     ///
     /// - Throws: as for ``StandardOutput/write(_:)``.
-    /// - Note: as for ``StandardOutput/write(_:)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
+    ///   The rest as for ``StandardOutput/write(_:)``.
     public func write(_ bytes: RawSpan) async throws {
         try await StandardWriting.write(bytes, to: .error, Self.turns)
     }
 
     /// Ends nothing: descriptor 2 belongs to the whole process.
+    ///
+    /// - Note: *Cancellation:* ignored: this does nothing.
     public func finishWriting() async throws {}
 }
 

@@ -19,6 +19,7 @@ extension BufferedReader {
     /// - Parameter limit: how many bytes a line may have, without its end; nil is the reader's own limit.
     /// - Returns: the line without `\n` or `\r\n`; nil at the end of the stream.
     /// - Throws: as for ``readLine(limit:)``.
+    /// - Note: *Cancellation:* no bytes are lost.
     public func readLineBytes(limit: Int? = nil) async throws -> [UInt8]? {
         try await withLine(limit: limit) { $0.copied() }
     }
@@ -34,6 +35,7 @@ extension BufferedReader {
     ///   - body: gets the line without `\n` or `\r\n`. The line is taken when it returns, and when it throws.
     /// - Returns: nil at the end of the stream.
     /// - Throws: as for ``readLine(limit:)``, and what the body throws.
+    /// - Note: *Cancellation:* no bytes are lost.
     public func withLine<T>(limit: Int? = nil, _ body: (RawSpan) throws -> T) async throws -> T? {
         guard let line = try await waitForLine(limit: checked(limit)) else { return nil }
         defer { buffer.consume(line.total) }
@@ -97,6 +99,9 @@ public struct BufferedLines<Source: ByteReader>: AsyncSequence {
             try await reader.readLine(limit: limit)
         }
 
+        /// As ``next()``.
+        ///
+        /// - Note: *Cancellation:* no bytes are lost.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> String? {
             try await reader.readLine(limit: limit)
         }

@@ -94,6 +94,7 @@ extension BufferedReader {
     ///
     /// - Returns: the bytes, with the separator at their end.
     /// - Throws: as for the separator of bytes.
+    /// - Note: *Cancellation:* no bytes are lost.
     public func readUntil(_ separator: String, limit: Int? = nil) async throws -> [UInt8] {
         try await readUntil(anyOf: [Array(separator.utf8)], limit: limit)
     }
@@ -108,6 +109,7 @@ extension BufferedReader {
     ///     at the same place the shortest counts.
     /// - Returns: the bytes, with the separator at their end.
     /// - Throws: as for one separator.
+    /// - Note: *Cancellation:* no bytes are lost.
     public func readUntil(anyOf separators: [[UInt8]], limit: Int? = nil) async throws -> [UInt8] {
         expectUsage(!separators.isEmpty, "readUntil needs a separator")
         expectUsage(!separators.contains([]), "a separator of no bytes is everywhere: give it at least one byte")
@@ -147,6 +149,7 @@ extension BufferedReader {
     /// yet.
     ///
     /// - Throws: what the source throws; ``BusyError``.
+    /// - Note: *Cancellation:* no bytes are lost.
     public func isAtEnd() async throws -> Bool {
         try expectIdle()
         if !buffer.isEmpty { return false }

@@ -166,7 +166,8 @@ extension BufferedReader: ByteReader {
     ///
     /// - Returns: how many bytes were read. Zero at the end of the stream, and for a buffer without room.
     /// - Throws: what the source throws; ``BusyError``.
-    /// - Note: *Complexity:* as much room as a chunk, or more, is read into without passing through the buffer.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
+    ///   *Complexity:* as much room as a chunk, or more, is read into without passing through the buffer.
     public func read(into output: inout OutputRawSpan) async throws -> Int {
         try expectIdle()
         guard output.freeCapacity > 0 else { return 0 }
@@ -181,6 +182,7 @@ extension BufferedReader: ByteReader {
     ///
     /// - Returns: the bytes; empty at the end of the stream.
     /// - Throws: what the source throws; ``BusyError``.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         try expectIdle()
         guard maximum > 0 else { return [] }

@@ -41,7 +41,7 @@ public final class BufferedWriter<Sink: ByteWriter> {
         self.sink = sink
         self.capacity = min(max(capacity, 0), 1 << 30)
         firstRoom = min(self.capacity, 1 << 16)
-        io = (sink as? any DescriptorBacked)?.io
+        io = LoopDescriptor.behind(sink)
     }
 
     /// How many bytes were written and not sent yet.
@@ -63,6 +63,7 @@ public final class BufferedWriter<Sink: ByteWriter> {
     /// When the body throws, what it has collected stays in the buffer.
     ///
     /// - Throws: what the body throws, or else what ``flush()`` throws.
+    /// - Note: *Cancellation:* reaches the body; the flush at the end may be cut, and then says so.
     public func batched<T>(
         _ body: nonisolated(nonsending) (BufferedWriter<Sink>) async throws -> T
     ) async throws -> T {
@@ -135,6 +136,7 @@ extension BufferedWriter: ByteWriter {
     /// together.
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func write(vectored buffers: [[UInt8]]) async throws {
         try expectIdle()
         let total = buffers.reduce(0) { $0 + $1.count }
@@ -162,9 +164,12 @@ extension BufferedWriter: ByteWriter {
 
     /// Sends everything that was collected and ends the sink's writing direction.
     ///
-    /// - Throws: as for ``flush()``, and what the sink throws.
+    /// - Throws: as for ``flush()``, and what the sink throws: nothing is ended then.
+    /// - Note: *Cancellation:* loses no bytes; of the end itself, as the sink's.
     public func finishWriting() async throws {
         try await flush()
+        isWaiting = true
+        defer { isWaiting = false }
         try await sink.finishWriting()
     }
 }
@@ -185,6 +190,7 @@ extension ByteWriter {
     ///   - capacity: how many bytes are collected at most. More go out earlier, in pieces.
     ///   - body: writes to the writer, and does not keep it.
     /// - Throws: what the body throws, or else what this writer throws.
+    /// - Note: *Cancellation:* reaches the body; the flush at the end may be cut, and then says so.
     public func batched<T>(
         capacity: Int = 16_384, _ body: nonisolated(nonsending) (BufferedWriter<Self>) async throws -> T
     ) async throws -> T {

@@ -32,6 +32,7 @@ extension ByteReader {
     ///
     /// - Returns: how many bytes were read. Zero at the end of the stream, and for an empty buffer.
     /// - Throws: as the reader's own ``read(into:)-(OutputRawSpan)``.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     @inlinable
     public func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
         // SAFETY: the caller lends the memory for the length of the call; bytes of no type need no initialization.
@@ -45,6 +46,7 @@ extension ByteReader {
     ///
     /// - Returns: how many bytes were read. Zero at the end of the stream, and for an empty array.
     /// - Throws: as the reader's own ``read(into:)-(OutputRawSpan)``.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     @inlinable
     public func read(into buffer: inout [UInt8]) async throws -> Int {
         // SAFETY: the array is this function's alone until it returns, so its storage stays where it is across the wait.
@@ -52,15 +54,20 @@ extension ByteReader {
         return try await read(into: memory)
     }
 
+    /// Reads into memory that goes away at once: the array has the size of what came.
+    ///
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         guard maximum > 0 else { return [] }
-        let maximum = min(maximum, StreamBuffer.largestRead)
-        var bytes = [UInt8](repeating: 0, count: maximum)
-        let count = try await read(into: &bytes)
-        bytes.removeLast(maximum - count)
-        return bytes
+        // Into memory that goes away at once: a program that keeps small messages shall not keep room for large ones.
+        var buffer = StreamBuffer()
+        let count = try await read(into: &buffer, atMost: min(maximum, 1 << 20))
+        return buffer.take(count)
     }
 
+    /// Takes the memory before it waits: a reader of one's own that can wait first does better.
+    ///
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
         guard maximum > 0 else { return 0 }
         let room = buffer.makeRoom(min(maximum, StreamBuffer.largestRead))
@@ -77,6 +84,7 @@ extension ByteReader {
     ///
     /// - Returns: how many bytes were read; zero at the end of the stream.
     /// - Throws: as the reader's own ``read(into:atMost:)``.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     @inlinable
     public func read(into buffer: inout StreamBuffer) async throws -> Int {
         try await read(into: &buffer, atMost: 65_536)
@@ -112,6 +120,9 @@ public struct ByteChunks<Reader: ByteReader>: AsyncSequence {
             return bytes.isEmpty ? nil : bytes
         }
 
+        /// As ``next()``.
+        ///
+        /// - Note: *Cancellation:* no bytes are lost.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> [UInt8]? {
             let bytes = try await reader.read(atMost: maximum)
             return bytes.isEmpty ? nil : bytes

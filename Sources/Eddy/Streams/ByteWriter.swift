@@ -11,6 +11,10 @@ public protocol ByteWriter {
     func write(vectored buffers: [[UInt8]]) async throws
 
     /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a reader.
+    ///
+    /// It is a write of its own: a task that writes is never overtaken, and behind a write that was cut there is no clean end.
+    ///
+    /// - Throws: ``BusyError`` while another task writes; the ``PartialWriteError`` of a write that was cut.
     func finishWriting() async throws
 
     /// Writes all bytes of a buffer, and takes them out.
@@ -21,6 +25,9 @@ public protocol ByteWriter {
 }
 
 extension ByteWriter {
+    /// Writes the buffers one after the other.
+    ///
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func write(vectored buffers: [[UInt8]]) async throws {
         var written = 0
         do {
@@ -40,6 +47,7 @@ extension ByteWriter {
     /// Writes all bytes.
     ///
     /// - Throws: as the writer's own ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     @inlinable
     public func write(_ bytes: [UInt8]) async throws {
         try await write(bytes.span.bytes)
@@ -48,11 +56,15 @@ extension ByteWriter {
     /// Writes all bytes.
     ///
     /// - Throws: as the writer's own ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     @inlinable
     public func write(_ bytes: ArraySlice<UInt8>) async throws {
         try await write(bytes.span.bytes)
     }
 
+    /// Writes all bytes of the buffer, and takes out what was written.
+    ///
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func write(_ buffer: inout StreamBuffer) async throws {
         do {
             // SAFETY: the buffer is this function's alone until it returns: its bytes stay where they are.
@@ -67,6 +79,7 @@ extension ByteWriter {
     /// Writes all bytes, which the caller keeps where they are until this returns.
     ///
     /// - Throws: as the writer's own ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     @inlinable
     public func write(_ bytes: UnsafeRawBufferPointer) async throws {
         try await write(unsafe bytes.bytes)
@@ -75,6 +88,7 @@ extension ByteWriter {
     /// Writes all bytes of a string, as UTF-8.
     ///
     /// - Throws: as the writer's own ``write(_:)-(RawSpan)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     @inlinable
     public func write(_ text: String) async throws {
         try await write(text.utf8.span.bytes)

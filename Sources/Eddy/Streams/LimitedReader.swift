@@ -24,6 +24,7 @@ extension LimitedReader: ByteReader {
     /// - Returns: how many bytes were read. Zero at the limit, at the end of the stream, and for a buffer without room.
     ///   ``remaining`` tells the first two apart.
     /// - Throws: what the source throws.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(into buffer: inout OutputRawSpan) async throws -> Int {
         let limit = min(buffer.freeCapacity, remaining)
         guard limit > 0 else { return 0 }
@@ -47,6 +48,7 @@ extension LimitedReader: ByteReader {
     ///
     /// - Returns: the bytes; empty at the limit and at the end of the stream. ``remaining`` tells them apart.
     /// - Throws: what the source throws.
+    /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         let limit = min(maximum, remaining)
         guard limit > 0 else { return [] }

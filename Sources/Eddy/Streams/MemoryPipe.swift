@@ -16,6 +16,10 @@ final class MemoryPipe: @unchecked Sendable {
     private var isWriterClosed = false
     /// No more bytes will follow.
     private var isFinished = false
+    /// Bytes of a write are in, and others of it are not.
+    private var isTorn = false
+    /// The writer has gone in the middle of a message, or on purpose: what comes after the bytes is no end.
+    private var isReset = false
     /// The last write stopped in the middle of its bytes.
     private var interrupted: PartialWriteError?
     /// Is somebody in a queue, or about to be? Saves those who change something the way to an empty one.
@@ -30,19 +34,25 @@ final class MemoryPipe: @unchecked Sendable {
 
     // MARK: - Reading
 
-    /// Reads what is there, waiting until there is something.
+    /// Is a task in the middle of a read?
+    var isBeingRead: Bool { lock.withLock { _ in isReading } }
+    /// Is a task in the middle of a write?
+    var isBeingWritten: Bool { lock.withLock { _ in isWriting } }
+
+    /// Gives what is there to a body, waiting until there is something.
     ///
+    /// - Parameter body: is called with the lock held, and not at the end.
     /// - Returns: how many bytes were read; zero at the end.
-    func read(into room: UnsafeMutableRawBufferPointer) async throws -> Int {
+    func read(atMost maximum: Int, _ body: (RawSpan) -> Void) async throws -> Int {
         try Self.checkpoint()
         try lock.withLock { _ in
             if isReaderClosed { throw ClosedError() }
-            if isReading { throw BusyError(descriptor: -1, direction: .read) }
+            if isReading { throw Self.busy(.read) }
             isReading = true
         }
         defer { lock.withLock { _ in isReading = false } }
         while true {
-            if let count = try take(into: room) {
+            if let count = try take(atMost: maximum, body) {
                 await Self.letOthersGo()
                 return count
             }
@@ -56,13 +66,17 @@ final class MemoryPipe: @unchecked Sendable {
     }
 
     /// - Returns: nil when there is nothing yet.
-    private func take(into room: UnsafeMutableRawBufferPointer) throws -> Int? {
+    private func take(atMost maximum: Int, _ body: (RawSpan) -> Void) throws -> Int? {
         var wakesWriter = false
         let count: Int? = try lock.withLock { _ in
             if isReaderClosed { throw ClosedError() }
-            guard !buffer.isEmpty else { return isFinished ? 0 : nil }
-            let count = min(room.count, buffer.count)
-            buffer.take(count, to: room.baseAddress!)
+            guard !buffer.isEmpty else {
+                if isReset { throw SystemError(result: -ErrorNumber.connectionReset, .read, Self.resetText) }
+                return isFinished ? 0 : nil
+            }
+            let count = min(maximum, buffer.count)
+            buffer.withBytes { body($0.extracting(first: count)) }
+            buffer.consume(count)
             (wakesWriter, writerWaits) = (writerWaits, false)
             return count
         }
@@ -90,13 +104,16 @@ final class MemoryPipe: @unchecked Sendable {
         try lock.withLock { _ in
             if let interrupted { throw interrupted.repeated }
             try expectWritable()
-            if isWriting { throw BusyError(descriptor: -1, direction: .write) }
+            if isWriting { throw Self.busy(.write) }
             isWriting = true
         }
         var written = 0
         do {
             try await body(&written)
-            lock.withLock { _ in isWriting = false }
+            lock.withLock { _ in
+                isWriting = false
+                isTorn = false
+            }
         } catch {
             let count = written
             try lock.withLock { _ in
@@ -134,6 +151,7 @@ final class MemoryPipe: @unchecked Sendable {
             let count = min(capacity - buffer.count, bytes.byteCount)
             guard count > 0 else { return 0 }
             buffer.append(bytes.extracting(first: count))
+            isTorn = true
             (wakesReader, readerWaits) = (readerWaits, false)
             return count
         }
@@ -148,23 +166,37 @@ final class MemoryPipe: @unchecked Sendable {
         if isReaderClosed { throw Self.brokenPipe("memory stream: the other end is closed") }
     }
 
-    func resumeWriting() {
-        lock.withLock { _ in interrupted = nil }
+    /// Several writes that belong together stop in the middle.
+    func interrupt(_ partial: PartialWriteError) {
+        lock.withLock { _ in
+            interrupted = interrupted ?? partial
+            isTorn = true
+        }
     }
 
-    /// No more bytes will follow.
+    func resumeWriting() {
+        lock.withLock { _ in
+            interrupted = nil
+            isTorn = false
+        }
+    }
+
+    /// No more bytes will follow: between two writes only, or a cut message would look whole.
     func finish() throws {
         try lock.withLock { _ in
             if isWriterClosed { throw ClosedError() }
+            if let interrupted { throw interrupted.repeated }
+            if isWriting { throw Self.busy(.write) }
             isFinished = true
         }
         readers.resumeAll {}
         writers.resumeAll {}
     }
 
-    /// The writer is gone: the reader gets what is there, and then the end.
-    func closeWriter() {
+    /// The writer is gone: the reader gets what is there, and then the end; or a reset, when there should have been more.
+    func closeWriter(resetting: Bool = false) {
         lock.withLock { _ in
+            if !isWriterClosed, isTorn || resetting { isReset = true }
             isWriterClosed = true
             isFinished = true
         }
@@ -173,6 +205,12 @@ final class MemoryPipe: @unchecked Sendable {
     }
 
     // MARK: - As a descriptor would
+
+    private static let resetText = "memory stream: the other end was closed in the middle of a message, or aborted"
+
+    private static func busy(_ direction: Direction) -> BusyError {
+        BusyError(descriptor: -1, direction: direction, stream: "memory stream")
+    }
 
     private static func brokenPipe(_ context: String) -> SystemError {
         SystemError(result: -ErrorNumber.brokenPipe, .write, context)

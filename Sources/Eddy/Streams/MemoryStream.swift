@@ -16,8 +16,10 @@
 ///
 /// - Note: *Thread:* any.
 public final class MemoryStream: ByteStream {
-    private let input: MemoryPipe
-    private let output: MemoryPipe
+    let input: MemoryPipe
+    let output: MemoryPipe
+    /// Held by a proxy: see ``Claim``.
+    let claim = Claim()
 
     private init(input: MemoryPipe, output: MemoryPipe) {
         self.input = input
@@ -51,9 +53,35 @@ public final class MemoryStream: ByteStream {
         let room = buffer.withUnsafeMutableBytes { bytes, count in
             UnsafeMutableRawBufferPointer(rebasing: bytes[count...])
         }
-        let count = try await input.read(into: room)
+        let count = try await input.read(atMost: room.count) { bytes in
+            bytes.withUnsafeBytes { room.copyMemory(from: $0) }
+        }
         buffer.withUnsafeMutableBytes { _, initialized in initialized += count }
         return count
+    }
+
+    /// Reads what is there, at most so many bytes.
+    ///
+    /// - Returns: the bytes, in an array of their size; empty at the end of the stream.
+    /// - Throws: as for ``read(into:)``.
+    /// - Note: *Cancellation:* nothing is lost.
+    public func read(atMost maximum: Int) async throws -> [UInt8] {
+        guard maximum > 0 else { return [] }
+        var bytes: [UInt8] = []
+        _ = try await input.read(atMost: maximum) { bytes = $0.copied() }
+        return bytes
+    }
+
+    /// Reads what is there to the end of a buffer, at most so many bytes, waiting until there is something.
+    ///
+    /// The buffer takes memory only when there is something: one who waits holds none.
+    ///
+    /// - Returns: how many bytes were read; zero at the end of the stream.
+    /// - Throws: as for ``read(into:)``.
+    /// - Note: *Cancellation:* nothing is lost.
+    public func read(into buffer: inout StreamBuffer, atMost maximum: Int = 65_536) async throws -> Int {
+        guard maximum > 0 else { return 0 }
+        return try await input.read(atMost: maximum) { buffer.append($0) }
     }
 
     // MARK: - Writing
@@ -72,6 +100,7 @@ public final class MemoryStream: ByteStream {
     /// Writes all bytes of several buffers, as if they were one.
     ///
     /// - Throws: as for ``write(_:)``.
+    /// - Note: *Cancellation:* may cut a message in two, and then says so.
     public func write(vectored buffers: [[UInt8]]) async throws {
         guard buffers.contains(where: { !$0.isEmpty }) else { return }
         try await output.writing { written in
@@ -88,19 +117,29 @@ public final class MemoryStream: ByteStream {
 
     /// Half-closes: the peer reads what was written, and then the end. Reading goes on.
     ///
-    /// - Throws: ``ClosedError`` when this end was closed.
+    /// - Throws: ``ClosedError`` when this end was closed; ``BusyError`` while another task writes; the ``PartialWriteError`` of a
+    ///   write that was cut, until ``resumeWriting()``.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
         try output.finish()
     }
 
     /// Closes this end. Whoever waits on it gets ``ClosedError``; the peer reads what was written, then the end, and
-    /// can't write any more. What the peer has written and nobody has read is dropped.
+    /// can't write any more. What the peer has written and nobody has read is dropped. After a write that was cut, or in
+    /// the middle of one, the peer gets ECONNRESET instead of the end.
     ///
     /// - Note: *Cancellation:* ignored: this does not wait, so it works in the `defer` of a cancelled task. *Thread:*
     ///   any. Closing twice is fine.
     public func close() {
         output.closeWriter()
+        input.closeReader()
+    }
+
+    /// Closes this end so that the peer gets ECONNRESET after what was written, instead of the end.
+    ///
+    /// - Note: as for ``close()``.
+    public func abort() {
+        output.closeWriter(resetting: true)
         input.closeReader()
     }
 }

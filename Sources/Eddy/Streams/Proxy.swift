@@ -1,12 +1,6 @@
 import EddyReactor
 import Synchronization
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
-
 /// How many bytes a proxy has carried.
 public struct ProxyCounts: Hashable, Sendable, CustomStringConvertible {
     /// Bytes that the first stream's peer has sent and the second stream has taken.
@@ -17,7 +11,7 @@ public struct ProxyCounts: Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(fromFirst) bytes from the first, \(fromSecond) from the second" }
 }
 
-/// A proxy that did not come to its regular end. Both streams are closed.
+/// A proxy that did not come to its regular end. Both streams are closed, unless one was somebody else's: ``closedStreams``.
 public struct ProxyError: Error, Sendable, CustomStringConvertible {
     /// One of the two ways through a proxy.
     public enum Direction: Sendable, Hashable {
@@ -27,12 +21,15 @@ public struct ProxyError: Error, Sendable, CustomStringConvertible {
         case fromSecond
     }
 
-    /// The direction that failed; nil when both were cancelled, or idle for too long.
+    /// The direction that failed; nil when both were cancelled, or idle for too long, or another proxy has one of the streams.
     public let direction: Direction?
     /// What had been carried by then.
     public let counts: ProxyCounts
     /// What ended it: a ``SystemError`` of either stream, ``TimeoutError`` when it was idle, `CancellationError`.
     public let underlyingError: any Error
+    /// Were both streams closed? Not when another task was using one of them (``BusyError``): that task goes on undisturbed, and both
+    /// are left as they are.
+    public let closedStreams: Bool
 
     public var description: String {
         let way =
@@ -41,7 +38,9 @@ public struct ProxyError: Error, Sendable, CustomStringConvertible {
             case .fromSecond: " from the second stream to the first"
             case nil: ""
             }
-        return "proxying\(way) ended: \(underlyingError) (after \(counts)). Both streams were closed"
+        return
+            "proxying\(way) ended: \(underlyingError) (after \(counts)). "
+            + (closedStreams ? "Both streams were closed" : "Neither stream was closed")
     }
 }
 
@@ -60,7 +59,8 @@ public struct ProxyError: Error, Sendable, CustomStringConvertible {
 ///
 /// When either direction fails, or the task is cancelled, both streams are closed, so that neither peer waits for a proxy that
 /// is not there. TCP connections are reset rather than ended (SO_LINGER of zero, socket(7)): a peer must not take a transfer
-/// that broke for one that is complete.
+/// that broke for one that is complete. A stream that has a proxy already, or a task that reads or writes it, is not touched: this
+/// throws ``BusyError``, inside a ``ProxyError``, and closes nothing.
 ///
 /// Between two descriptors of one loop the bytes never come into the process (splice(2)); others are copied through a buffer of
 /// 64 KiB for each direction. Nothing is read that the other side has no room for.
@@ -79,20 +79,27 @@ public func proxy<First: ByteStream, Second: ByteStream>(
     _ first: First, _ second: Second, idleTimeout: Duration? = nil
 ) async throws(ProxyError) -> ProxyCounts {
     let state = ProxyState(watchesIdleness: idleTimeout != nil)
+    let claims = ProxyClaims(first, second)
+    if let (direction, busy) = await claims.take() {
+        throw ProxyError(direction: direction, counts: state.counts, underlyingError: busy, closedStreams: false)
+    }
+    defer { claims.giveBack() }
     await withTaskGroup(of: Void.self) { group in
         group.addTask { await state.carry(.fromFirst) { try await forward(first, second, state.fromFirst) } }
         group.addTask { await state.carry(.fromSecond) { try await forward(second, first, state.fromSecond) } }
         if let idleTimeout { group.addTask { await state.watch(idleTimeout) } }
         while !state.isOver, await group.next() != nil {}
-        if state.failure != nil {
+        if let failure = state.failure, !(failure.error is BusyError) {
             // Before the tasks have ended: one that holds off its cancellation finds its stream closed.
-            reset(first)
-            reset(second)
+            first.abort()
+            second.abort()
         }
         group.cancelAll()
     }
     guard let failure = state.failure else { return state.counts }
-    throw ProxyError(direction: failure.direction, counts: state.counts, underlyingError: failure.error)
+    throw ProxyError(
+        direction: failure.direction, counts: state.counts, underlyingError: failure.error,
+        closedStreams: !(failure.error is BusyError))
 }
 
 /// Carries one direction to its end, and tells the target of it.
@@ -100,7 +107,7 @@ private func forward(
     _ source: some ByteReader & Sendable, _ target: some ByteWriter & Sendable, _ flow: ProxyFlow
 ) async throws {
     var isDone = false
-    if let from = (source as? any DescriptorBacked)?.io, let to = (target as? any DescriptorBacked)?.io,
+    if let from = LoopDescriptor.behind(source), let to = LoopDescriptor.behind(target),
         from.loop === to.loop
     {
         isDone = try await from.loop.anchor.run {
@@ -126,27 +133,38 @@ private func copy(_ source: some ByteReader, _ target: some ByteWriter, _ flow: 
     }
 }
 
-/// Closes a stream so that its peer sees that something went wrong.
-private func reset(_ stream: some ByteStream) {
-    guard let io = (stream as? any DescriptorBacked)?.io else { return stream.close() }
-    io.reset()
-}
+/// A proxy's right to its two streams.
+private struct ProxyClaims: Sendable {
+    private let streams: [(way: ProxyError.Direction, stream: any Claimable)]
 
-extension LoopDescriptor {
-    /// Closes the descriptor; a TCP connection is reset, and what was not sent yet is thrown away.
+    init(_ first: some ByteStream, _ second: some ByteStream) {
+        let both: [(ProxyError.Direction, (any Claimable)?)] = [
+            (.fromFirst, claimable(behind: first)), (.fromSecond, claimable(behind: second)),
+        ]
+        streams = both.compactMap { way, stream in stream.map { (way, $0) } }
+    }
+
+    /// Takes the claims of both streams, or of none.
     ///
-    /// - Note: *Thread:* any.
-    fileprivate func reset() {
-        guard core.isCurrent else { return loop.post { self.reset() } }
-        if isOpen, registration.isValid, kind == .stream {
-            // `struct linger`: on, zero seconds. Sockets of other families ignore it.
-            let option: (Int32, Int32) = (1, 0)
-            _ = withUnsafeBytes(of: option) {
-                core.kernel.setOption(
-                    descriptor, level: SOL_SOCKET, name: SO_LINGER, $0.baseAddress!, UInt32($0.count))
+    /// - Returns: nil when it has them. Otherwise somebody else has one, or waits in a read or a write: the direction that is taken;
+    ///   nil where both are.
+    func take() async -> (ProxyError.Direction?, BusyError)? {
+        for (index, (way, stream)) in streams.enumerated() {
+            guard stream.takeClaim() else {
+                giveBack(index)
+                return (nil, stream.alreadyClaimed(.read, by: "another proxy"))
+            }
+            if let busy = await stream.currentUse() {
+                giveBack(index + 1)
+                // What is read from one stream is written to the other.
+                return ((way == .fromFirst) == (busy.direction == .read) ? .fromFirst : .fromSecond, busy)
             }
         }
-        close()
+        return nil
+    }
+
+    func giveBack(_ count: Int = 2) {
+        for (_, stream) in streams.prefix(count) { stream.giveBackClaim() }
     }
 }
 

@@ -31,7 +31,7 @@ extension ByteWriter {
         try OutOfRangeError.check("count", count ?? 0, atLeast: 0)
         // No further than a place in a file can be.
         let range = FileRange(file: file, offset: offset, count: min(count ?? .max, Int(Int64.max - offset)))
-        if let io = (self as? any DescriptorBacked)?.io { return try await io.sendFile(range) }
+        if let io = LoopDescriptor.behind(self) { return try await io.sendFile(range) }
         return try await sendThroughBuffer(range)
     }
 
@@ -52,7 +52,11 @@ extension ByteWriter {
                 sent += chunk.count
             }
         } catch {
-            throw sent > 0 ? PartialWriteError(bytesWritten: sent, underlyingError: error) : error
+            guard sent > 0 else { throw error }
+            let whole = PartialWriteError(bytesWritten: sent, underlyingError: error)
+            // Each write was whole, but the file was not.
+            (claimable(behind: self) as? MemoryStream)?.output.interrupt(whole)
+            throw whole
         }
         return sent
     }
@@ -122,7 +126,10 @@ extension LoopDescriptor {
                     let result = kernel.sendFile(to: descriptor, from: range.file, offset: &position, portion)
                     step = SendFileStep(result)
                     switch step {
-                    case .sent: core.countOperations(result >> 16)
+                    case .sent:
+                        core.countOperations(result >> 16)
+                        // Seen by whoever closes the stream while this waits for more room.
+                        if result > 0 { registration.slot.pointee.isTorn = result < range.count - before }
                     // An error of the file says nothing about the stream, which must not remember it.
                     case .refused, .fileFailed: return 0
                     case .streamFailed: break
@@ -139,6 +146,8 @@ extension LoopDescriptor {
                 }
                 if sent == before { break }
             }
+            // All there is of a file that is shorter.
+            if core.isCurrent { markTorn(false) }
             // A budget that ran out with the last call may have moved the task to another thread.
             guard _fastPath(core.isCurrent) else { throw MovedAway(failure: nil) }
             writing.isBusy = false
@@ -171,6 +180,7 @@ extension LoopDescriptor {
                     try await self.write(chunk.bytes)
                     sent += chunk.count
                 }
+                self.markTorn(false)
                 return sent
             } catch {
                 // A chunk's write knows of its own bytes only.
@@ -179,6 +189,7 @@ extension LoopDescriptor {
                 guard total > 0 else { throw error }
                 let whole = PartialWriteError(bytesWritten: total, underlyingError: partial?.underlyingError ?? error)
                 self.writing.interrupted = whole
+                self.markTorn(true)
                 throw whole
             }
         }

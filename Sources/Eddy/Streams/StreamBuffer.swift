@@ -107,6 +107,36 @@ public struct StreamBuffer: ~Copyable, @unchecked Sendable {
         append(bytes, expecting: 0)
     }
 
+    /// Puts at the end what a body writes there, without a copy: for a stream of one's own that decrypts, unpacks or receives.
+    ///
+    /// ```swift
+    /// let count = buffer.append(atMost: 4096) { room in
+    ///     room.append(0x0A)
+    ///     return room.byteCount
+    /// }
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - maximum: how many bytes there is room for, zero or more. The memory is the loop's, and goes back when nothing was put in.
+    ///   - body: appends to the span that it gets, which is empty. What it has appended counts, also when it throws.
+    /// - Returns: what the body returns.
+    public mutating func append<T: ~Copyable, Failure: Error>(
+        atMost maximum: Int, filling body: (inout OutputRawSpan) throws(Failure) -> T
+    ) throws(Failure) -> T {
+        expectUsage(maximum >= 0, "a buffer has no room for \(maximum) bytes: ask for zero or more")
+        let room = makeRoom(maximum)
+        // SAFETY: the buffer is this function's alone until it returns, and nothing else touches the room.
+        var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
+        do {
+            let result = try body(&span)
+            commit(unsafe span.finalize(for: room))
+            return result
+        } catch {
+            commit(unsafe span.finalize(for: room))
+            throw error
+        }
+    }
+
     /// Puts bytes at the end.
     ///
     /// - Parameter expected: how many bytes the buffer is going to have, if the caller knows.

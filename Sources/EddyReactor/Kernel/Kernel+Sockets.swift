@@ -1,5 +1,11 @@
 import CEpoll
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 extension Kernel {
     package func socket(family: Int32, kind: Int32) -> Int {
         count(.socket)
@@ -80,5 +86,15 @@ extension Kernel {
         count(.setsockopt)
         if let backend { return backend.perform(.setOption(descriptor, level: level, name: name, value, length)) }
         return eddy_set_option(descriptor, level, name, value, length)
+    }
+
+    /// Makes close(2) reset a TCP connection instead of ending it: SO_LINGER of zero seconds (socket(7)). Other sockets ignore it,
+    /// and what is no socket refuses it.
+    package func setResetsOnClose(_ descriptor: Int32) {
+        // `struct linger`: on, zero seconds.
+        let option: (Int32, Int32) = (1, 0)
+        _ = withUnsafeBytes(of: option) {
+            setOption(descriptor, level: SOL_SOCKET, name: SO_LINGER, $0.baseAddress!, UInt32($0.count))
+        }
     }
 }

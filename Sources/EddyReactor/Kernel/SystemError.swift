@@ -76,6 +76,7 @@ package enum ErrorNumber {
     package static let connectionReset = Int(ECONNRESET)
     package static let brokenPipe = Int(EPIPE)
     package static let notConnected = Int(ENOTCONN)
+    package static let timedOut = Int(ETIMEDOUT)
     package static let protocolError = Int(EPROTO)
     package static let networkDown = Int(ENETDOWN)
     package static let networkUnreachable = Int(ENETUNREACH)

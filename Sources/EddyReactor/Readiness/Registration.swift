@@ -60,6 +60,9 @@ package struct RegistrationSlot {
     /// bytes, at which recv(2) stops (tcp(7)); behind descriptors that came with bytes (unix(7)); and always where epoll does
     /// not watch.
     package var keepsReadiness = false
+    /// The owner's last write has stopped in the middle, or stands there now: its end must not look like a clean one. Kept here so
+    /// that whoever closes the descriptor on the loop sees it, also when the owner itself is gone.
+    package var isTorn = false
     /// The directions for which a lent descriptor is armed in the kernel now.
     var armed: EventMask = []
     /// Does the kernel have an entry for it?

@@ -57,7 +57,7 @@ private struct GatedServer {
             server.task.cancel()
             #expect(await errorOf(server.task) is CancellationError)
             #expect(server.ended.all == ["CancellationError"])
-            #expect(try await server.client.read(atMost: 10).isEmpty)
+            #expect((await errorOf { try await server.client.read(atMost: 10) } as? SystemError)?.code == ECONNRESET)
             #expect(start.duration(to: .now) == .seconds(10))
         }
     }

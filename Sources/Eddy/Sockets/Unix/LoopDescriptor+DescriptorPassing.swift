@@ -177,13 +177,9 @@ extension LoopDescriptor {
         guard core.isCurrent else { return try await receiveOffLoop(atMost: maximum, maximumDescriptors) }
         do {
             var bytes: [UInt8] = []
-            let (_, _, descriptors) = try await receive(maximum, maximumDescriptors) { call in
-                var result = 0
-                bytes = [UInt8](unsafeUninitializedCapacity: maximum) { buffer, count in
-                    result = call(UnsafeMutableRawBufferPointer(buffer))
-                    count = max(result, 0)
-                }
-                return result
+            let room = Self.room(maximum)
+            let (_, _, descriptors) = try await receive(room, maximumDescriptors) { call in
+                collect(room, &bytes) { call(UnsafeMutableRawBufferPointer(start: $0, count: room)) }
             }
             return (bytes, descriptors)
         } catch let moved as MovedAway {

@@ -6,11 +6,12 @@ final class UnixAcceptor: Sendable {
     let localAddress: SocketAddress
     private let file: OwnedPath?
 
-    private init(_ io: LoopDescriptor, _ localAddress: SocketAddress, _ file: OwnedPath?) {
+    private init(_ io: LoopDescriptor, _ kind: Int32, _ localAddress: SocketAddress, _ file: OwnedPath?) {
         self.io = io
         self.localAddress = localAddress
         self.file = file
         io.ends.local = localAddress
+        io.role = kind == SocketKind.stream ? .unixListener : .unixSequencedListener
     }
 
     deinit {
@@ -35,13 +36,14 @@ final class UnixAcceptor: Sendable {
         // Bound without a name, the kernel has chosen one (unix(7), autobind).
         let descriptor = socket.rawValue
         let local = address.isUnnamed ? SocketAddress { kernel.socketName(descriptor, $0, $1) } : nil
-        return UnixAcceptor(try LoopDescriptor(socket, on: core), local ?? address, file)
+        return UnixAcceptor(try LoopDescriptor(socket, on: core), kind, local ?? address, file)
     }
 
     /// Takes over a socket that listens already, without its file.
     static func owning(_ descriptor: consuming OwnedDescriptor, as kind: DescriptorKind) async throws -> UnixAcceptor {
         let io = try await LoopDescriptor.owning(descriptor, as: kind)
-        return UnixAcceptor(io, io.ends.local ?? .unnamed, nil)
+        return UnixAcceptor(
+            io, kind == .unixListener ? SocketKind.stream : SocketKind.sequencedPacket, io.ends.local ?? .unnamed, nil)
     }
 
     /// Gives the socket up. The file stays, for whoever gets it.

@@ -35,6 +35,7 @@ public final class UnixDatagramSocket: Closable {
     /// - Note: *Thread:* the loop's.
     private init(_ io: LoopDescriptor, local: SocketAddress, remote: SocketAddress?, _ file: OwnedPath?) {
         self.io = io
+        io.role = .unixDatagramSocket
         self.file = file
         localAddress = local
         peer = Guarded(remote)

@@ -84,7 +84,7 @@ public final class UnixListener: ConnectionListener {
     ///   ``ShutdownError``.
     /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
     public func accept() async throws -> UnixStream {
-        UnixStream(try await acceptor.accept(.stream))
+        try await acceptUnclaimed()
     }
 
     /// Stops listening and removes the file, unless it is another's by now. Who waits for a connection gets ``ClosedError``;

@@ -17,7 +17,7 @@ public final class UnixSequencedListener: ConnectionListener {
     public typealias Element = UnixSequencedSocket
     public typealias Connection = UnixSequencedSocket
 
-    private let acceptor: UnixAcceptor
+    let acceptor: UnixAcceptor
 
     /// Where it listens.
     public var localAddress: SocketAddress { acceptor.localAddress }
@@ -75,7 +75,7 @@ public final class UnixSequencedListener: ConnectionListener {
     /// - Throws: as for ``UnixListener/accept()``.
     /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
     public func accept() async throws -> UnixSequencedSocket {
-        UnixSequencedSocket(try await acceptor.accept(.messages))
+        try await acceptUnclaimed()
     }
 
     /// Stops listening and removes the file, unless it is another's by now. Who waits for a connection gets ``ClosedError``;

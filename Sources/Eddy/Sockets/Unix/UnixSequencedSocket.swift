@@ -28,6 +28,7 @@ public final class UnixSequencedSocket: Closable {
     /// - Note: *Thread:* the loop's.
     init(_ io: LoopDescriptor) {
         self.io = io
+        io.role = .unixSequencedSocket
     }
 
     /// Takes over a connection that somebody else has made or accepted, for the current loop.
@@ -95,7 +96,7 @@ public final class UnixSequencedSocket: Closable {
 
     /// Half-closes: tells the peer that no more messages will come. Receiving goes on.
     ///
-    /// - Throws: ``SystemError``; ``ClosedError``.
+    /// - Throws: ``SystemError``; ``ClosedError``; ``BusyError`` while another task sends.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
         try await io.finishWriting()

@@ -30,6 +30,7 @@ public final class UnixStream: ByteStream, DescriptorBacked {
     /// - Note: *Thread:* the loop's.
     init(_ io: LoopDescriptor) {
         self.io = io
+        io.role = .unixStream
         io.mayCarryDescriptors = true
     }
 
@@ -175,7 +176,8 @@ public final class UnixStream: ByteStream, DescriptorBacked {
 
     /// Half-closes: tells the peer that nothing more will be written. Reading goes on.
     ///
-    /// - Throws: ``SystemError``; ``ClosedError``.
+    /// - Throws: ``SystemError``; ``ClosedError``; ``BusyError`` while another task writes; the ``PartialWriteError`` of a write
+    ///   that was cut, until ``resumeWriting()``.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
         try await io.finishWriting()
