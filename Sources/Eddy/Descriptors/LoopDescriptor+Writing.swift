@@ -318,7 +318,7 @@ extension LoopDescriptor {
 
     /// After a ``PartialWriteError``: lets writing go on.
     func resumeWriting() {
-        if core.isCurrent { writing.interrupted = nil } else { loop.post { self.writing.interrupted = nil } }
+        if core.isCurrent { writing.interrupted = nil } else { loop.postPlainly { self.writing.interrupted = nil } }
     }
 
     /// Ends the writing direction of a socket (SHUT_WR, shutdown(2)).

@@ -26,7 +26,7 @@ final class InterruptWatch: @unchecked Sendable {
         let loop = core.loop
         // Any loop may tell it, so it is brought to this one.
         let subscriber = SignalSubscriber(wanted.map { Signal(rawValue: $0) }, .run(yields: yields)) {
-            subscriber in loop.post { if subscriber.take() != nil { reference?.onSignal?() } }
+            subscriber in loop.postPlainly { if subscriber.take() != nil { reference?.onSignal?() } }
         }
         SignalTable.resetEnding()
         SignalDispatcher.shared.add(subscriber)

@@ -67,6 +67,8 @@ extension ConnectionListener {
         _ handler: @escaping @Sendable (Connection) async throws -> Void
     ) async throws {
         var backOff = AcceptBackOff()
+        // Asked once: a cast for each connection would look types up.
+        let hasName = Connection.self is any TaskSubject.Type
         while try await places.take() {
             let connection: Connection
             do {
@@ -80,7 +82,7 @@ extension ConnectionListener {
                     places.giveBack()
                 }
                 do {
-                    try await covered { try await handler(connection) }
+                    try await covered(for: hasName ? connection as AnyObject : nil) { try await handler(connection) }
                 } catch {
                     onError(error)
                 }

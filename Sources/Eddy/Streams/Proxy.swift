@@ -79,10 +79,13 @@ public func proxy<First: ByteStream, Second: ByteStream>(
     _ first: First, _ second: Second, idleTimeout: Duration? = nil
 ) async throws(ProxyError) -> ProxyCounts {
     let state = ProxyState(watchesIdleness: idleTimeout != nil)
+    let loop = EventLoop.forChildren
     await withTaskGroup(of: Void.self) { group in
-        group.addTask { await state.carry(.fromFirst) { try await forward(first, second, state.fromFirst) } }
-        group.addTask { await state.carry(.fromSecond) { try await forward(second, first, state.fromSecond) } }
-        if let idleTimeout { group.addTask { await state.watch(idleTimeout) } }
+        group.addChild(on: loop) { await state.carry(.fromFirst) { try await forward(first, second, state.fromFirst) } }
+        group.addChild(on: loop) {
+            await state.carry(.fromSecond) { try await forward(second, first, state.fromSecond) }
+        }
+        if let idleTimeout { group.addChild(on: loop) { await state.watch(idleTimeout) } }
         while !state.isOver, await group.next() != nil {}
         if state.failure != nil {
             // Before the tasks have ended: one that holds off its cancellation finds its stream closed.
@@ -137,7 +140,7 @@ extension LoopDescriptor {
     ///
     /// - Note: *Thread:* any.
     fileprivate func reset() {
-        guard core.isCurrent else { return loop.post { self.reset() } }
+        guard core.isCurrent else { return loop.postPlainly { self.reset() } }
         if isOpen, registration.isValid, kind == .stream {
             // `struct linger`: on, zero seconds. Sockets of other families ignore it.
             let option: (Int32, Int32) = (1, 0)

@@ -76,28 +76,29 @@ public final class UnixDatagramSocket: Closable {
     ///   - mode: the permissions of the file, for instance `0o622`: whoever may write may send. nil leaves it to the process's
     ///     umask. There is no moment at which others may send.
     ///   - unlink: what happens to a socket that stands at the path already. Anything else there is never removed.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale
+        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
-        try await bind(to: .unix(path), mode: mode, unlink: unlink)
+        try await bind(to: .unix(path), mode: mode, unlink: unlink, on: loop)
     }
 
     /// A socket with an address: a path, or a name in the abstract namespace, which has no file and no permissions.
     ///
-    /// - Throws: as for ``bind(path:mode:unlink:)``; EAFNOSUPPORT for an address that is no Unix socket's.
+    /// - Throws: as for ``bind(path:mode:unlink:on:)``; EAFNOSUPPORT for an address that is no Unix socket's.
     public static func bind(
-        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale
+        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
-        try await make(local: address, remote: nil, mode, unlink)
+        try await make(local: address, remote: nil, mode, unlink, on: loop)
     }
 
     /// A socket without a name: it can send, and nobody can answer.
     ///
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
-    public static func unbound() async throws -> UnixDatagramSocket {
-        try await make(local: nil, remote: nil, nil, .never)
+    public static func unbound(on loop: EventLoop? = nil) async throws -> UnixDatagramSocket {
+        try await make(local: nil, remote: nil, nil, .never, on: loop)
     }
 
     /// A connected socket: it sends to one address, and receives from there only.
@@ -105,20 +106,23 @@ public final class UnixDatagramSocket: Closable {
     /// - Parameters:
     ///   - path: the peer's.
     ///   - local: a name of its own, for answers. By default it has none.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: ENOENT when there is no socket, ECONNREFUSED when no process has it any more, EACCES;
     ///   ``AddressError``; ``EventLoopError/noLoop`` off any loop.
-    public static func connect(path: String, from local: SocketAddress? = nil) async throws -> UnixDatagramSocket {
-        try await connect(to: .unix(path), from: local)
+    public static func connect(
+        path: String, from local: SocketAddress? = nil, on loop: EventLoop? = nil
+    ) async throws -> UnixDatagramSocket {
+        try await connect(to: .unix(path), from: local, on: loop)
     }
 
     /// A connected socket: it sends to one address, and receives from there only.
     ///
-    /// - Parameters: as for ``connect(path:from:)``.
-    /// - Throws: as for ``connect(path:from:)``; EAFNOSUPPORT for an address that is no Unix socket's.
+    /// - Parameters: as for ``connect(path:from:on:)``.
+    /// - Throws: as for ``connect(path:from:on:)``; EAFNOSUPPORT for an address that is no Unix socket's.
     public static func connect(
-        to address: SocketAddress, from local: SocketAddress? = nil
+        to address: SocketAddress, from local: SocketAddress? = nil, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
-        try await make(local: local, remote: address, nil, .ifStale)
+        try await make(local: local, remote: address, nil, .ifStale, on: loop)
     }
 
     /// Two sockets that are connected to each other, both of the current loop, without names.
@@ -134,11 +138,12 @@ public final class UnixDatagramSocket: Closable {
     }
 
     private static func make(
-        local: SocketAddress?, remote: SocketAddress?, _ mode: UInt32?, _ unlink: UnlinkPolicy
+        local: SocketAddress?, remote: SocketAddress?, _ mode: UInt32?, _ unlink: UnlinkPolicy,
+        on loop: EventLoop?
     ) async throws -> UnixDatagramSocket {
-        guard let core = LoopCore.current else {
-            return try await EventLoop.required.anchor.run {
-                try await make(local: local, remote: remote, mode, unlink)
+        guard let core = LoopCore.current(loop) else {
+            return try await EventLoop.required(loop).perform {
+                try await make(local: local, remote: remote, mode, unlink, on: nil)
             }
         }
         _ = try core.checkpoint()
@@ -165,7 +170,7 @@ public final class UnixDatagramSocket: Closable {
     ///
     /// What others have sent before is still there to be received.
     ///
-    /// - Throws: as for ``connect(to:from:)``; ``ClosedError``.
+    /// - Throws: as for ``connect(to:from:on:)``; ``ClosedError``.
     public func connect(to address: SocketAddress) async throws {
         guard io.core.isCurrent else {
             return try await io.loop.anchor.run { try await self.connect(to: address) }

@@ -32,7 +32,7 @@ public final class UnixListener: ConnectionListener {
     /// It is made close-on-exec, and non-blocking, which holds for everybody who shares the open file.
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
-    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop, if none is given. The descriptor is closed then.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         acceptor = try await UnixAcceptor.owning(descriptor, as: .unixListener)
     }
@@ -53,22 +53,26 @@ public final class UnixListener: ConnectionListener {
     ///   - unlink: what happens to a socket that stands at the path already. Anything else there is never removed.
     ///   - backlog: how many connections the kernel keeps that were not accepted yet; it caps this at
     ///     `net.core.somaxconn`.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
-    ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
+    ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop, if none is given.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        on loop: EventLoop? = nil
     ) async throws -> UnixListener {
-        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog)
+        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog, on: loop)
     }
 
     /// Binds to an address and listens: a path, or a name in the abstract namespace, which has no file and no permissions.
     ///
-    /// - Throws: as for ``bind(path:mode:unlink:backlog:)``; EAFNOSUPPORT for an address that is no Unix socket's.
+    /// - Throws: as for ``bind(path:mode:unlink:backlog:on:)``; EAFNOSUPPORT for an address that is no Unix socket's.
     public static func bind(
-        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        on loop: EventLoop? = nil
     ) async throws -> UnixListener {
         UnixListener(
-            try await UnixAcceptor.bind(SocketKind.stream, to: address, mode: mode, unlink: unlink, backlog: backlog))
+            try await UnixAcceptor.bind(
+                SocketKind.stream, to: address, mode: mode, unlink: unlink, backlog: backlog, on: loop))
     }
 
     /// Waits for a connection and accepts it.

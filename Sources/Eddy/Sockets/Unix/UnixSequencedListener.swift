@@ -31,7 +31,7 @@ public final class UnixSequencedListener: ConnectionListener {
     /// It is made close-on-exec, and non-blocking, which holds for everybody who shares the open file.
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
-    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
+    ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop, if none is given. The descriptor is closed then.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         acceptor = try await UnixAcceptor.owning(descriptor, as: .unixSequencedListener)
     }
@@ -45,23 +45,25 @@ public final class UnixSequencedListener: ConnectionListener {
 
     /// Binds to a path and listens.
     ///
-    /// - Parameters: as for ``UnixListener/bind(path:mode:unlink:backlog:)``.
-    /// - Throws: as for ``UnixListener/bind(path:mode:unlink:backlog:)``.
+    /// - Parameters: as for ``UnixListener/bind(path:mode:unlink:backlog:on:)``.
+    /// - Throws: as for ``UnixListener/bind(path:mode:unlink:backlog:on:)``.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        on loop: EventLoop? = nil
     ) async throws -> UnixSequencedListener {
-        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog)
+        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog, on: loop)
     }
 
     /// Binds to an address and listens: a path, or a name in the abstract namespace.
     ///
-    /// - Throws: as for ``UnixListener/bind(to:mode:unlink:backlog:)``.
+    /// - Throws: as for ``UnixListener/bind(to:mode:unlink:backlog:on:)``.
     public static func bind(
-        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        on loop: EventLoop? = nil
     ) async throws -> UnixSequencedListener {
         UnixSequencedListener(
             try await UnixAcceptor.bind(
-                SocketKind.sequencedPacket, to: address, mode: mode, unlink: unlink, backlog: backlog))
+                SocketKind.sequencedPacket, to: address, mode: mode, unlink: unlink, backlog: backlog, on: loop))
     }
 
     /// Waits for a connection and accepts it.
