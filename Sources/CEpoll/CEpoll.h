@@ -595,6 +595,10 @@ static inline uintptr_t eddy_current_task(void) { return (uintptr_t)swift_task_g
 extern __attribute__((swiftcall)) void swift_task_cancel(void *task);
 static inline void eddy_cancel_task(uintptr_t task) { swift_task_cancel((void *)task); }
 
+// The name of the running task (SE-0469), or null: what `Task.name` makes a string of. The memory is the task's.
+extern __attribute__((swiftcall)) const char *swift_task_getCurrentTaskName(void);
+static inline const char *eddy_current_task_name(void) { return swift_task_getCurrentTaskName(); }
+
 // How many forks lie between the first process and this one. A child shares the parent's epoll set (fork(2), epoll(7)): a
 // reactor must know that it is in a child, with a load and no system call. A child made by clone(2) by hand is not counted.
 __attribute__((weak)) uint32_t eddy_fork_generation_storage = 0;

@@ -138,7 +138,8 @@ public struct DeadlockError: Error, Sendable, CustomStringConvertible {
 
 /// A task that is alive: its name and what it waits for.
 public struct ParkedTask: Sendable, Hashable, CustomStringConvertible {
-    /// The name it was started with.
+    /// The name it was started with. The body of a timeout, of a scope or of a shield is a task of its own, and is called after
+    /// the one that waits for it: `timeout of 'reader'`; one that serves a connection is called after its peer.
     public let name: String?
     /// Its number; nil where the loop does not know the task itself.
     public internal(set) var id: TaskID?
@@ -146,7 +147,8 @@ public struct ParkedTask: Sendable, Hashable, CustomStringConvertible {
     public let waitsFor: String?
 
     public var description: String {
-        let task = name.map { "'\($0)'" } ?? id.map { "task \($0)" } ?? "a task without a name"
+        // What is made of another's name has quotes inside already.
+        let task = name.map { $0.hasSuffix("'") ? $0 : "'\($0)'" } ?? id.map { "task \($0)" } ?? "a task without a name"
         return "\(task) (\(waitsFor ?? "not waiting on the loop"))"
     }
 }

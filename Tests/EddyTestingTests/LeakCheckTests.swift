@@ -62,6 +62,33 @@ import Musl
         #expect(tracker.live == 0)
     }
 
+    @Test("fault 20: a loop that something holds, and that holds it, is a leak")
+    func aLoopThatHoldsItselfIsALeak() throws {
+        let error = #expect(throws: LeakError.self) {
+            try EventLoop.runLeakChecked { _ in
+                let (one, other) = (Keeper(), Keeper())
+                one.kept = (other, try EventLoop.required)
+                other.kept = one
+            }
+        }
+        #expect(error?.leaks.count == 1)
+        #expect(error?.leaks.first?.contains("loop is still alive") == true)
+    }
+
+    @Test("fault 20: a run that fails is checked as well")
+    func aRunThatFailsIsChecked() throws {
+        struct Wrong: Error {}
+        let keeper = Keeper()
+        let error = #expect(throws: LeakError.self) {
+            try EventLoop.runLeakChecked { tracker in
+                keeper.kept = tracker.track()
+                throw Wrong()
+            }
+        }
+        #expect(error?.leaks == ["1 tracked objects are still alive", "the body had thrown: Wrong()"])
+        #expect(throws: Wrong.self) { try EventLoop.runLeakChecked { _ in throw Wrong() } }
+    }
+
     /// Holds something beyond the end of a run.
     private final class Keeper: @unchecked Sendable {
         // SAFETY: written by the one task of a run, read by nobody.

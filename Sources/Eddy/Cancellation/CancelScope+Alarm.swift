@@ -37,7 +37,7 @@ extension CancelScope {
         } else {
             // Held while it is told: as soon as the body has ended, the loop may go away.
             let loop = state.withLock { $0.hasEnded ? nil : core.loop }
-            loop?.post { self.updateTimer(core) }
+            loop?.postPlainly { self.updateTimer(core) }
         }
     }
 
@@ -113,6 +113,6 @@ extension CancelScope {
 
     private func takeBack(_ timer: TimerID) {
         guard let core else { return }
-        if core.isCurrent { core.reactor.cancel(timer) } else { core.loop.post { core.reactor.cancel(timer) } }
+        if core.isCurrent { core.reactor.cancel(timer) } else { core.loop.postPlainly { core.reactor.cancel(timer) } }
     }
 }

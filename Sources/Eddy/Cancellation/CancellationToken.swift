@@ -184,7 +184,7 @@ public func cancelling<T>(
 /// Starts a task beside the running one, on its loop.
 private func startBeside(_ body: @escaping @Sendable () async -> Void) -> Task<Void, Never> {
     if let loop = EventLoop.current, !loop.core.isHost {
-        return Task(executorPreference: loop) { try? await covered { await body() } }
+        return Task(executorPreference: loop) { try? await covered("cancelling(when:)") { await body() } }
     }
-    return Task { try? await covered { await body() } }
+    return Task { try? await covered("cancelling(when:)") { await body() } }
 }

@@ -146,10 +146,9 @@ extension LoopDescriptor {
     }
 
     func expectOnLoop(_ operation: String) {
-        expectUsage(
-            core.isCurrent,
-            "\(operation) was called on thread \(ThreadSlot.identifier), which is not its loop's: it can't wait, so it can't go "
-                + "there. Use the method that waits, or call it from a task on that loop")
+        loop.expectOwnThread(
+            "\(operation) can't wait, so it can't go to its loop by itself: it",
+            "use the method that waits, or call it from a task on that loop")
     }
 
     // MARK: - Hang-up

@@ -322,7 +322,7 @@ extension LoopDescriptor {
 
     /// After a ``PartialWriteError``: lets writing go on.
     func resumeWriting() {
-        guard core.isCurrent else { return loop.post { self.resumeWriting() } }
+        guard core.isCurrent else { return loop.postPlainly { self.resumeWriting() } }
         writing.interrupted = nil
         markTorn(false)
     }

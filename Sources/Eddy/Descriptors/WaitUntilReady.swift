@@ -66,4 +66,18 @@ extension EventLoop {
             return loop
         }
     }
+
+    /// The loop that was asked for, or else the one that the running task is on or prefers.
+    static func required(_ loop: EventLoop?) throws -> EventLoop {
+        if let loop { return loop }
+        return try required
+    }
+}
+
+extension LoopCore {
+    /// The loop that was asked for, or any if none was, if the caller is on it.
+    static func current(_ loop: EventLoop?) -> LoopCore? {
+        guard let core = current, loop == nil || core.loop === loop else { return nil }
+        return core
+    }
 }

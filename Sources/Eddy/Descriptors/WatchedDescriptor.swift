@@ -150,7 +150,7 @@ public final class WatchedDescriptor: Closable {
             let result = Self.call(body, copy.rawValue, &thrown)
             copy.close()
             if result == -ErrorNumber.again { continue }
-            io.loop.post {
+            io.loop.postPlainly {
                 if io.registration.isValid { io.core.reactor.markReady(io.registration.slot, direction) }
             }
             if let thrown { throw thrown }

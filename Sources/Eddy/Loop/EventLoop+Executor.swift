@@ -56,10 +56,9 @@ final class LoopSerialExecutor: SerialExecutor {
     }
 
     func checkIsolated() {
-        expectUsage(
-            core.isCurrent,
-            "expected to be on the event loop, but thread \(ThreadSlot.identifier) is not the loop's: "
-                + "use `loop.post {}` or `loop.spawn {}` to get there")
+        core.loop.expectOwnThread(
+            "expected to be on the event loop: what is isolated to it",
+            "use `loop.post {}`, `loop.spawn {}` or `await loop.perform {}` to get there")
     }
 
     func isIsolatingCurrentContext() -> Bool? {

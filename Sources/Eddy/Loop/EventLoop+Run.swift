@@ -96,8 +96,12 @@ extension EventLoop {
 
     /// The earliest deadline that anything waits for, or nil.
     ///
+    /// - Precondition: no other thread drives the loop at the moment.
     /// - Note: *Thread:* the one that drives the loop.
-    public var nextDeadline: MonotonicInstant? { core.reactor.nextDeadline }
+    public var nextDeadline: MonotonicInstant? {
+        expectNotElsewhere("the next deadline")
+        return core.reactor.nextDeadline
+    }
 
     private func exclusively<T>(_ body: () throws -> T) throws -> T {
         if let refusal = ForkedProcessError(self) { throw refusal }
@@ -110,6 +114,7 @@ extension EventLoop {
         }
         defer { running.store(false, ordering: .releasing) }
         checkOpen()
+        thread.note()
         core.reactor.endForeignPoll()
         return try core.withThread(body)
     }

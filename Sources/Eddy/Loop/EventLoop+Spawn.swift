@@ -52,10 +52,16 @@ extension EventLoop {
 
 /// Runs a child task's body covered, when it runs on a loop: its waits then cost no cancellation handler of their own.
 ///
-/// - Parameter scope: the cancel scope that the child belongs to.
+/// - Parameters:
+///   - name: shown wherever tasks are listed.
+///   - scope: the cancel scope that the child belongs to.
+///   - subject: what the child works for, where that is to be shown instead of a name: see ``TaskSubject``.
 func covered<T>(
-    _ name: String? = nil, in scope: CancelScope? = nil, _ body: nonisolated(nonsending) () async throws -> T
+    _ name: String? = nil, in scope: CancelScope? = nil, for subject: AnyObject? = nil,
+    _ body: nonisolated(nonsending) () async throws -> T
 ) async throws -> T {
-    let record = LoopCore.current.flatMap { TaskRecord.begin($0, name: name, isRoot: false, scope: scope) }
+    let record = LoopCore.current.flatMap {
+        TaskRecord.begin($0, name: name, isRoot: false, scope: scope, subject: subject)
+    }
     return try await TaskRecord.cover(record, body)
 }

@@ -30,6 +30,7 @@ public final class EventLoop: Sendable {
     let shutdown: ShutdownState
     let running = Atomic<Bool>(false)
     let forkWatch = ForkWatch()
+    let thread = LoopThread()
     let storage = LoopStorage()
     let keptWork = KeptWork()
     /// Does the loop host the process? For other threads; the core has its own.
@@ -119,11 +120,19 @@ public final class EventLoop: Sendable {
 
     /// Calls a closure on the loop, after what is ready now.
     ///
-    /// In other languages `call_soon` and `call_soon_threadsafe`. It wakes the loop only if that is asleep.
+    /// In other languages `call_soon` and `call_soon_threadsafe`. It wakes the loop only if that is asleep. The closure has the
+    /// task-local values of the task that posts it, as it has asyncio's context variables.
     ///
     /// - Note: *Thread:* any. After the loop was closed, the closure is called by this thread. In a forked child the process ends,
-    ///   with a text.
+    ///   with a text. *Complexity:* O(1), an allocation; with task-local values a task.
     public func post(_ body: @escaping @Sendable () -> Void) {
+        if _slowPath(TaskLocals.arePresent) { return postWithTaskLocals(body) }
+        postPlainly(body)
+    }
+
+    /// The same for closures of our own, which have no use for task-local values.
+    @inline(__always)
+    func postPlainly(_ body: @escaping @Sendable () -> Void) {
         if core.isCurrent {
             core.ready.push(PostedClosure.job(body), .closure)
         } else {

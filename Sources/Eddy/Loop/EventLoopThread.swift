@@ -107,7 +107,7 @@ extension EventLoop {
     ///
     /// ```swift
     /// try await EventLoop.withThread(name: "crypto") { loop in
-    ///     let digest = try await loop.spawn { try await digest(of: file) }.value
+    ///     let digest = try await loop.spawn { try await digest(of: file) }.join()
     /// }
     /// ```
     ///

@@ -27,7 +27,7 @@ final class InterruptWatch: @unchecked Sendable {
         // Any loop may tell it, so it is brought to this one.
         let subscriber = SignalSubscriber(wanted.map { Signal(rawValue: $0) }, .run(yields: yields)) {
             subscriber in
-            loop.post { if let received = subscriber.take() { reference?.onSignal?(received.signal.rawValue) } }
+            loop.postPlainly { if let received = subscriber.take() { reference?.onSignal?(received.signal.rawValue) } }
         }
         SignalTable.resetEnding()
         SignalDispatcher.shared.add(subscriber)

@@ -3,11 +3,15 @@ import EddyReactor
 extension LoopCore {
     /// Tasks that are alive, with what they wait for.
     func aliveTasks(rootsOnly: Bool) -> [ParkedTask] {
+        let names = TaskNames(self)
         var tasks: [ParkedTask] = []
         var record = firstRecord
         while let each = record {
             if each.isRoot || !rootsOnly {
-                tasks.append(ParkedTask(name: each.name, id: each.id, waitsFor: each.waiter.map { describe($0) }))
+                tasks.append(
+                    ParkedTask(
+                        name: names.name(of: each), id: each.id,
+                        waitsFor: each.waiter.map { names.reasonOfJoiner($0) ?? describe($0) }))
             }
             record = each.next
         }
@@ -16,9 +20,15 @@ extension LoopCore {
 
     /// Tasks that are parked, with what they wait for.
     func parkedTasks() -> [ParkedTask] {
-        waiters.parked().map { waiter in
-            let record = waiter.pointee.record?.takeUnretainedValue()
-            return ParkedTask(name: record?.name, id: record?.id, waitsFor: describe(waiter))
+        let names = TaskNames(self)
+        return waiters.parked().map { waiter in
+            guard let record = waiter.pointee.record?.takeUnretainedValue() else {
+                // A child of a task group of the standard library's, say: it has a name if it was given one.
+                let name = waiter.pointee.taskName.map { String(cString: $0) }
+                return ParkedTask(name: name, waitsFor: names.reasonOfJoiner(waiter) ?? describe(waiter))
+            }
+            let reason = names.reasonOfJoiner(waiter) ?? describe(waiter)
+            return ParkedTask(name: names.name(of: record), id: record.id, waitsFor: reason)
         }
     }
 
@@ -74,17 +84,23 @@ extension EventLoop {
 
     /// A snapshot.
     ///
+    /// - Precondition: no other thread drives the loop at the moment.
     /// - Note: *Thread:* the one that drives the loop.
     public var statistics: Statistics {
-        Statistics(
+        expectNotElsewhere("the statistics of a loop")
+        return Statistics(
             jobs: core.jobCount, parks: core.parkCount, ready: core.ready.count, waiters: core.waiters.count,
             inbox: core.inbox.count, tasks: core.recordCount, reactor: core.reactor.statistics)
     }
 
     /// The tasks that wait on this loop now, with what they wait for.
     ///
+    /// - Precondition: no other thread drives the loop at the moment.
     /// - Note: *Thread:* the one that drives the loop.
-    public var parkedTasks: [ParkedTask] { core.parkedTasks() }
+    public var parkedTasks: [ParkedTask] {
+        expectNotElsewhere("the list of parked tasks")
+        return core.parkedTasks()
+    }
 }
 
 extension EventLoop {

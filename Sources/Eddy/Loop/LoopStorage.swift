@@ -29,20 +29,18 @@ extension EventLoop {
     /// - Note: *Thread:* the loop's. *Complexity:* a look-up by type.
     public subscript<Key: LoopStorageKey>(storage key: Key.Type) -> Key.Value {
         get {
-            expectOwnThread()
+            expectOwnThreadForStorage()
             return storage.slot(key).value
         }
         _modify {
-            expectOwnThread()
+            expectOwnThreadForStorage()
             yield &storage.slot(key).value
         }
     }
 
-    private func expectOwnThread() {
-        expectUsage(
-            core.isCurrent,
-            "the storage of an event loop belongs to its own thread, and this is thread \(ThreadSlot.identifier): "
-                + "use `loop.post {}`, `loop.submit {}` or `loop.spawn {}` to get there")
+    private func expectOwnThreadForStorage() {
+        expectOwnThread(
+            "the storage of a loop", "use `loop.post {}`, `loop.submit {}` or `loop.spawn {}` to get there")
     }
 }
 

@@ -4,7 +4,7 @@ import EddyReactor
 ///
 /// It is reaped exactly once, by this object. Until then its number is its own, and a signal can't reach a stranger; so
 /// signals are sent, and the child is reaped, under one lock.
-// SAFETY: `registration`, `killTimer`, `isEnding` and `readers` are touched on the loop's thread only; the rest is
+// SAFETY: `registration`, the timers, `isEnding` and `readers` are touched on the loop's thread only; the rest is
 // immutable or guarded.
 final class ChildProcess: @unchecked Sendable {
     let loop: EventLoop
@@ -16,6 +16,7 @@ final class ChildProcess: @unchecked Sendable {
     private let state: Guarded<State>
     private var registration: RegistrationID?
     private var killTimer: TimerID?
+    private var lookTimer: TimerID?
     private var isEnding = false
     private var readers: [Subprocess.OutputReader] = []
 
@@ -54,14 +55,15 @@ final class ChildProcess: @unchecked Sendable {
                 to: &exit, { kernel.perform(.waitForExit(.identifier(identifier), $0, .blockWithoutReaping)) })
                 == -ErrorNumber.interrupted
             {}
-            loop.post { self.look() }
+            loop.postPlainly { self.look() }
         }
         guard result == 0 else { return watchByTimer() }
     }
 
     /// Not even a thread can be started: it is looked at now and then.
     private func watchByTimer() {
-        core.reactor.schedule(after: .milliseconds(50)) {
+        lookTimer = core.reactor.schedule(after: .milliseconds(50)) {
+            self.lookTimer = nil
             self.look()
             if !self.hasEnded.isSet { self.watchByTimer() }
         }
@@ -110,8 +112,9 @@ final class ChildProcess: @unchecked Sendable {
     }
 
     private func stopWatching() {
-        if let killTimer { core.reactor.cancel(killTimer) }
-        killTimer = nil
+        // A timer holds this object, which holds the loop that it is a timer of.
+        for timer in [killTimer, lookTimer] { if let timer { core.reactor.cancel(timer) } }
+        (killTimer, lookTimer) = (nil, nil)
         if let registration { core.reactor.deregister(registration) }
         registration = nil
         let descriptor = state.withLock { state in
@@ -183,12 +186,11 @@ final class ChildProcess: @unchecked Sendable {
     /// The loop ends before the process does: it is killed, and a thread reaps it.
     private func abandon() {
         send(.kill, toGroup: hasOwnGroup)
-        // It holds this object, which holds the loop that it is a timer of.
-        if let killTimer { core.reactor.cancel(killTimer) }
-        killTimer = nil
         look()
         guard !hasEnded.isSet else { return }
         stopWatching()
+        // They hold this object, and through their descriptors the loop: nobody else would ever let go of them.
+        readers = []
         let (kernel, identifier) = (core.kernel.forOtherThreads, identifier)
         _ = DetachedThread.start("eddy-child") {
             var exit = RawExit()

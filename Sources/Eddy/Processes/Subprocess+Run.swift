@@ -83,12 +83,13 @@ extension Subprocess {
     private func communicate(
         _ input: [UInt8]?, collectsOutput: Bool, collectsError: Bool, atMost limit: Int
     ) async throws -> Result {
-        try await withThrowingTaskGroup(of: Part.self) { group in
+        let loop = EventLoop.forChildren
+        return try await withThrowingTaskGroup(of: Part.self) { group in
             // Reading comes first, and what is started after it finds readers there.
             var missing = 1
             if collectsOutput {
                 missing += 1
-                group.addTask {
+                group.addChild(on: loop) {
                     try await covered {
                         .output(try await self.collect(self.standardOutput, .standardOutput, atMost: limit))
                     }
@@ -96,19 +97,19 @@ extension Subprocess {
             }
             if collectsError {
                 missing += 1
-                group.addTask {
+                group.addChild(on: loop) {
                     try await covered {
                         .error(try await self.collect(self.standardError, .standardError, atMost: limit))
                     }
                 }
             }
             if let input {
-                group.addTask {
+                group.addChild(on: loop) {
                     try await covered { try await self.feed(input) }
                     return .inputWritten
                 }
             }
-            group.addTask { try await covered { .status(try await self.exited()) } }
+            group.addChild(on: loop) { try await covered { .status(try await self.exited()) } }
             var (output, error, status) = ([UInt8](), [UInt8](), ExitStatus.exited(0))
             while missing > 0, let part = try await group.next() {
                 switch part {

@@ -83,6 +83,8 @@ extension ConnectionListener {
         from next: @escaping @Sendable () async throws -> Connection
     ) async throws {
         var backOff = AcceptBackOff()
+        // Asked once: a cast for each connection would look types up.
+        let hasName = Connection.self is any TaskSubject.Type
         while try await places.take() {
             let connection: Connection
             do {
@@ -96,7 +98,7 @@ extension ConnectionListener {
                     places.giveBack()
                 }
                 do {
-                    try await covered { try await handler(connection) }
+                    try await covered(for: hasName ? connection as AnyObject : nil) { try await handler(connection) }
                 } catch {
                     // What was begun was not finished, and an end would say that it was.
                     if !isSilence(error, of: connection) { connection.abort() }

@@ -93,3 +93,25 @@ struct AcceptBackOff {
         }
     }
 }
+
+// A connection that a server serves is shown by its peer where tasks are listed.
+
+extension TCPStream: TaskSubject {
+    var taskName: String { io.connectionName }
+}
+
+extension UnixStream: TaskSubject {
+    var taskName: String { io.connectionName }
+}
+
+extension UnixSequencedSocket: TaskSubject {
+    var taskName: String { io.connectionName }
+}
+
+extension LoopDescriptor {
+    fileprivate var connectionName: String {
+        // A Unix client has no name as a rule; the descriptor is at least this process's own.
+        guard let peer = ends.remote, !peer.isUnnamed else { return "connection, descriptor \(descriptor)" }
+        return "connection \(peer)"
+    }
+}

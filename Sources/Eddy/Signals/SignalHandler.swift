@@ -26,7 +26,7 @@ public final class SignalHandler: Sendable {
     ) {
         // Weak: a handler does not keep its loop alive.
         let subscriber = SignalSubscriber([signal], .program) { [weak loop, self] subscriber in
-            loop?.post {
+            loop?.postPlainly {
                 while !self.isCancelled, let received = subscriber.take() { body(received) }
             }
         }
@@ -39,7 +39,7 @@ extension EventLoop {
     /// Calls a closure on the loop whenever a signal comes, until it is cancelled or the run ends.
     ///
     /// ```swift
-    /// let reload = EventLoop.current!.onSignal(.hangUp) { received in print("asked by", received.sender as Any) }
+    /// let reload = try EventLoop.required.onSignal(.hangUp) { received in print("asked by", received.sender as Any) }
     /// defer { reload.cancel() }
     /// ```
     ///
@@ -58,7 +58,7 @@ extension EventLoop {
     ) -> SignalHandler {
         let handler = SignalHandler()
         handler.begin(signal, on: self, body)
-        if core.isCurrent { core.keep(handler) } else { post { self.core.keep(handler) } }
+        if core.isCurrent { core.keep(handler) } else { postPlainly { self.core.keep(handler) } }
         return handler
     }
 

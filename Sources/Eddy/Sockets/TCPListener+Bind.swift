@@ -16,20 +16,22 @@ extension TCPListener {
     ///   - ipv6Only: whether `::` leaves IPv4 connections to others (IPV6_V6ONLY, ipv6(7)). If not, or nil, it takes both.
     ///   - settings: options that the socket has from the start; the connections have them, too.
     ///   - resolver: who knows a name's addresses; nil is the loop's.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``, for instance EADDRINUSE, EACCES; ``AddressError``; ``ResolutionError``;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* ends the look-up of a name; nothing stays open.
     public static func bind(
         host: String, port: Int, backlog: Int = 4096, reuseAddress: Bool = true, reusePort: Bool = false,
-        ipv6Only: Bool? = nil, settings: [SocketSetting] = [], resolver: (any Resolver)? = nil
+        ipv6Only: Bool? = nil, settings: [SocketSetting] = [], resolver: (any Resolver)? = nil,
+        on loop: EventLoop? = nil
     ) async throws -> TCPListener {
-        let loop = try EventLoop.required
+        let loop = try EventLoop.required(loop)
         let addresses = try await (resolver ?? loop.configuration.resolver).addresses(of: host, port: port)
         var failure: SystemError?
         for address in AddressOrder.interleaved(addresses) {
             do {
-                return try await bind(
-                    to: address, backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only,
+                return try await listen(
+                    at: address, backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only,
                     settings: settings, on: loop)
             } catch let error as SystemError where isElsewhere(error) {
                 failure = failure ?? error
@@ -45,11 +47,11 @@ extension TCPListener {
     ///   wait.
     public static func bind(
         to address: SocketAddress, backlog: Int = 4096, reuseAddress: Bool = true, reusePort: Bool = false,
-        ipv6Only: Bool? = nil, settings: [SocketSetting] = []
+        ipv6Only: Bool? = nil, settings: [SocketSetting] = [], on loop: EventLoop? = nil
     ) async throws -> TCPListener {
-        try await bind(
-            to: address, backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only,
-            settings: settings, on: EventLoop.required)
+        try await listen(
+            at: address, backlog: backlog, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only,
+            settings: settings, on: EventLoop.required(loop))
     }
 
     /// Is an address another machine's, or of a family that this one has not? An address that is taken is this machine's, and its
@@ -58,8 +60,8 @@ extension TCPListener {
         [ErrorNumber.addressNotAvailable, ErrorNumber.addressFamilyNotSupported].contains(Int(error.code))
     }
 
-    private static func bind(
-        to address: SocketAddress, backlog: Int, reuseAddress: Bool, reusePort: Bool, ipv6Only: Bool?,
+    private static func listen(
+        at address: SocketAddress, backlog: Int, reuseAddress: Bool, reusePort: Bool, ipv6Only: Bool?,
         settings: [SocketSetting], on loop: EventLoop
     ) async throws -> TCPListener {
         let options = Sockets.ListenerOptions(

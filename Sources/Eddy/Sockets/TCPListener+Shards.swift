@@ -13,7 +13,7 @@ extension TCPListener {
     /// (`net.ipv4.tcp_migrate_req` of Linux 5.14 hands them to the others). A shutdown closes all at once.
     ///
     /// - Parameters:
-    ///   - host: as for ``bind(host:port:backlog:reuseAddress:reusePort:ipv6Only:settings:resolver:)``, and so are the others.
+    ///   - host: as for ``bind(host:port:backlog:reuseAddress:reusePort:ipv6Only:settings:resolver:on:)``, and so are the others.
     ///   - port: 0 lets the kernel choose one, for all loops.
     ///   - shard: which loop this is.
     ///   - backlog: how many connections the kernel keeps for this loop that were not accepted yet.

@@ -25,15 +25,17 @@ extension TCPStream {
     ///   - attemptDelay: how long an attempt is ahead of the next. With zero they all begin at once.
     ///   - settings: options that the socket has before it is connected, as buffer sizes must.
     ///   - resolver: who knows the name's addresses; nil is the loop's, see ``EventLoop/Configuration/resolver``.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``ResolutionError`` when there is no address; ``ConnectError`` when none of a name's addresses could be connected
     ///   to, and for an address the ``SystemError`` itself, for instance ECONNREFUSED; ``TimeoutError``; ``AddressError`` for a
-    ///   port or a zone that is none; `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
+    ///   port or a zone that is none; `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop, if none is given.
     /// - Note: *Cancellation:* gives all attempts up and closes their sockets. `noDelay` is on.
     public static func connect(
         host: String, port: Int, localAddress: SocketAddress? = nil, timeout: Duration? = nil,
-        attemptDelay: Duration = defaultAttemptDelay, settings: [SocketSetting] = [], resolver: (any Resolver)? = nil
+        attemptDelay: Duration = defaultAttemptDelay, settings: [SocketSetting] = [], resolver: (any Resolver)? = nil,
+        on loop: EventLoop? = nil
     ) async throws -> TCPStream {
-        try await onLoop("\(host), port \(port)", timeout) { core in
+        try await onLoop(loop, "\(host), port \(port)", timeout) { core in
             if case .known(let addresses) = try Host(host, port: port), addresses.count == 1 {
                 return try await connect(to: addresses[0], from: localAddress, settings, on: core)
             }
@@ -59,27 +61,28 @@ extension TCPStream {
     ///   - localAddress: this end's, of the same family. Its port is usually 0: the kernel chooses one.
     ///   - timeout: how long it may take; nil is as long as the kernel goes on trying.
     ///   - settings: options that the socket has before it is connected.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``, for instance ECONNREFUSED, or EADDRNOTAVAIL for a local address that is not this machine's;
-    ///   ``TimeoutError``; `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
+    ///   ``TimeoutError``; `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop, if none is given.
     /// - Note: *Cancellation:* gives the attempt up and closes its socket. `noDelay` is on.
     public static func connect(
         to address: SocketAddress, localAddress: SocketAddress? = nil, timeout: Duration? = nil,
-        settings: [SocketSetting] = []
+        settings: [SocketSetting] = [], on loop: EventLoop? = nil
     ) async throws -> TCPStream {
-        try await onLoop("\(address)", timeout) { core in
+        try await onLoop(loop, "\(address)", timeout) { core in
             try await connect(to: address, from: localAddress, settings, on: core)
         }
     }
 
     /// Brings the caller to its loop, and gives it so much time there.
     private static func onLoop(
-        _ peer: @autoclosure () -> String, _ timeout: Duration?,
+        _ loop: EventLoop?, _ peer: @autoclosure () -> String, _ timeout: Duration?,
         _ body: @Sendable (LoopCore) async throws -> TCPStream
     ) async throws -> TCPStream {
-        guard let core = LoopCore.current else {
-            let loop = try EventLoop.required
+        guard let core = LoopCore.current(loop) else {
+            let loop = try EventLoop.required(loop)
             let peer = peer()
-            return try await loop.anchor.run { try await onLoop(peer, timeout, body) }
+            return try await loop.perform { try await onLoop(nil, peer, timeout, body) }
         }
         guard let timeout else { return try await body(core) }
         do {

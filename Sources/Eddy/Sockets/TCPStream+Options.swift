@@ -52,7 +52,7 @@ extension TCPStream {
 extension LoopDescriptor {
     /// Closes with a reset: a linger time of zero makes close(2) do that (socket(7)).
     func abort() {
-        guard core.isCurrent else { return loop.post { self.abort() } }
+        guard core.isCurrent else { return loop.postPlainly { self.abort() } }
         guard registration.isValid else { return }
         core.kernel.setResetsOnClose(descriptor)
         close()

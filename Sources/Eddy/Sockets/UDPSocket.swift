@@ -84,16 +84,18 @@ public final class UDPSocket: Closable {
     ///     (SO_REUSEPORT, socket(7)).
     ///   - ipv6Only: with `::`, whether to leave IPv4 out (IPV6_V6ONLY, ipv6(7)). Otherwise its senders have addresses like
     ///     `::ffff:192.0.2.7`.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``, for instance EADDRINUSE; ``AddressError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
     public static func bind(
-        host: String, port: Int, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false
+        host: String, port: Int, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false,
+        on loop: EventLoop? = nil
     ) async throws -> UDPSocket {
         try await bind(
             to: SocketAddress(host: host, port: port), reuseAddress: reuseAddress, reusePort: reusePort,
-            ipv6Only: ipv6Only)
+            ipv6Only: ipv6Only, on: loop)
     }
 
     /// A socket with an address of its own: what is sent there it receives.
@@ -103,10 +105,11 @@ public final class UDPSocket: Closable {
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
     public static func bind(
-        to address: SocketAddress, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false
+        to address: SocketAddress, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false,
+        on loop: EventLoop? = nil
     ) async throws -> UDPSocket {
-        guard let core = LoopCore.current else {
-            return try await EventLoop.required.anchor.run {
+        guard let core = LoopCore.current(loop) else {
+            return try await EventLoop.required(loop).perform {
                 try await bind(to: address, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only)
             }
         }
@@ -127,13 +130,14 @@ public final class UDPSocket: Closable {
     ///   - host: a numeric address, as `127.0.0.1` or `::1`.
     ///   - port: from 1 to 65535.
     ///   - local: an address of this machine to send from. Otherwise the kernel chooses one.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``, for instance ENETUNREACH; ``AddressError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(
-        host: String, port: Int, from local: SocketAddress? = nil
+        host: String, port: Int, from local: SocketAddress? = nil, on loop: EventLoop? = nil
     ) async throws -> UDPSocket {
-        try await connect(to: SocketAddress(host: host, port: port), from: local)
+        try await connect(to: SocketAddress(host: host, port: port), from: local, on: loop)
     }
 
     /// A connected socket: it sends to one address, and receives from there only.
@@ -141,11 +145,13 @@ public final class UDPSocket: Closable {
     /// - Parameters:
     ///   - address: the peer's.
     ///   - local: an address of this machine to send from. Otherwise the kernel chooses one.
-    /// - Throws: as for ``connect(host:port:from:)``.
-    /// - Note: *Cancellation:* leaves nothing open.
-    public static func connect(to address: SocketAddress, from local: SocketAddress? = nil) async throws -> UDPSocket {
-        guard let core = LoopCore.current else {
-            return try await EventLoop.required.anchor.run { try await connect(to: address, from: local) }
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
+    /// - Throws: as for ``connect(host:port:from:on:)``.
+    public static func connect(
+        to address: SocketAddress, from local: SocketAddress? = nil, on loop: EventLoop? = nil
+    ) async throws -> UDPSocket {
+        guard let core = LoopCore.current(loop) else {
+            return try await EventLoop.required(loop).perform { try await connect(to: address, from: local) }
         }
         _ = try core.checkpoint()
         let descriptor = try open(address, on: core)

@@ -84,10 +84,13 @@ public func proxy<First: ByteStream, Second: ByteStream>(
         throw ProxyError(direction: direction, counts: state.counts, underlyingError: busy, closedStreams: false)
     }
     defer { claims.giveBack() }
+    let loop = EventLoop.forChildren
     await withTaskGroup(of: Void.self) { group in
-        group.addTask { await state.carry(.fromFirst) { try await forward(first, second, state.fromFirst) } }
-        group.addTask { await state.carry(.fromSecond) { try await forward(second, first, state.fromSecond) } }
-        if let idleTimeout { group.addTask { await state.watch(idleTimeout) } }
+        group.addChild(on: loop) { await state.carry(.fromFirst) { try await forward(first, second, state.fromFirst) } }
+        group.addChild(on: loop) {
+            await state.carry(.fromSecond) { try await forward(second, first, state.fromSecond) }
+        }
+        if let idleTimeout { group.addChild(on: loop) { await state.watch(idleTimeout) } }
         while !state.isOver, await group.next() != nil {}
         if let failure = state.failure, !(failure.error is BusyError) {
             // Before the tasks have ended: one that holds off its cancellation finds its stream closed.

@@ -109,6 +109,17 @@ actor LoopAnchor {
         precondition(loop.core.isCurrent, "an operation that needs the loop was not brought there")
         return try await operation()
     }
+
+    /// The same for an operation of the user's, whose child tasks are to be on the loop as well: the task prefers it meanwhile.
+    func perform<T: Sendable>(_ operation: @Sendable () async throws -> T) async throws -> T {
+        precondition(loop.core.isCurrent, "an operation that needs the loop was not brought there")
+        guard EventLoop.forChildren != nil else { return try await operation() }
+        return try await withTaskExecutorPreference(loop) {
+            // Named, so that the closure is isolated to this actor. Otherwise it would begin where the task was before.
+            precondition(self.loop.core.isCurrent, "an operation that needs the loop has left it")
+            return try await operation()
+        }
+    }
 }
 
 extension LoopCore {
@@ -145,6 +156,7 @@ extension LoopCore {
         let reference = WaiterReference(waiter)
         let inbox = inbox
         let parked = ParkedWaiter(waiter, self)
+        waiter.pointee.taskName = ThreadSlot.currentTaskName
         return await withTaskCancellationHandler {
             // Named, so that the closure is isolated to it. Otherwise it would begin with a switch to the task's own executor,
             // which for a task of the global pool that was brought to the loop is another thread.

@@ -23,6 +23,8 @@ final class TaskRecord: @unchecked Sendable {
     /// Started with `spawn` or as the main task of `run`: the end of the run cancels it and waits for it.
     let isRoot: Bool
     let name: String?
+    /// What a task without a name of its own works for, asked when tasks are listed: see ``TaskSubject``.
+    let subject: AnyObject?
     /// The innermost cancel scope that the task runs in.
     let scope: CancelScope?
     /// The task, as the table knows it.
@@ -46,13 +48,18 @@ final class TaskRecord: @unchecked Sendable {
         var isAlive = false
         /// The scope whose body the task waits for. It runs as a task of its own, and hears of cancellation through here.
         var inner: CancelScope?
+        /// Set at the end, for those who wait for it.
+        var joiners: AsyncEvent?
     }
 
-    private init(_ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, hasHandler: Bool) {
+    private init(
+        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, hasHandler: Bool, subject: AnyObject? = nil
+    ) {
         self.core = core
         self.name = name
         self.isRoot = isRoot
         self.scope = scope
+        self.subject = subject
         cancellation = Atomic(hasHandler ? Self.notCancelled : Self.asksRuntime)
     }
 
@@ -100,6 +107,24 @@ final class TaskRecord: @unchecked Sendable {
         return isCancelled
     }
 
+    /// What is set when the task has ended, for those who wait for that; nil when it has.
+    ///
+    /// - Note: *Thread:* any.
+    func joiners() -> AsyncEvent? {
+        handle.withLock { handle in
+            guard handle.isAlive else { return nil }
+            let joiners = handle.joiners ?? AsyncEvent()
+            handle.joiners = joiners
+            return joiners
+        }
+    }
+
+    /// Where those stand who wait for the task's end.
+    var queueOfJoiners: WaitQueue? { handle.withLock { $0.joiners?.queue } }
+
+    /// The scope whose body the task waits for.
+    var innerScope: CancelScope? { handle.withLock { $0.inner } }
+
     // MARK: - Covering a task
 
     /// The current task is covered from now on, until ``end()``, by the handler that ``cover(_:_:)`` installs.
@@ -107,10 +132,10 @@ final class TaskRecord: @unchecked Sendable {
     /// - Returns: nil when it is covered already, by somebody further out.
     /// - Precondition: the task is on the loop. It may leave it later, and end elsewhere.
     static func begin(
-        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope? = nil
+        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope? = nil, subject: AnyObject? = nil
     ) -> TaskRecord? {
         guard core.currentRecord() == nil else { return nil }
-        let record = TaskRecord(core, name: name, isRoot: isRoot, scope: scope, hasHandler: true)
+        let record = TaskRecord(core, name: name, isRoot: isRoot, scope: scope, hasHandler: true, subject: subject)
         record.enlist()
         return record
     }
@@ -140,7 +165,11 @@ final class TaskRecord: @unchecked Sendable {
     @usableFromInline
     func end() {
         address.store(0, ordering: .relaxed)
-        handle.withLock { $0.isAlive = false }
+        let joiners = handle.withLock { handle in
+            handle.isAlive = false
+            return handle.joiners.take()
+        }
+        joiners?.set()
         // Away from the loop the record is sent there: it must outlive the job that the loop may still be in, which may
         // compare the current task with this record's.
         if core.isCurrent { core.delist(self) } else { core.inbox.send(.recordEnded(self)) }

@@ -29,6 +29,8 @@ struct Waiter {
     var descriptor: Int32 = -1
     /// The record of the task, when it is covered. The task's own frame keeps it alive while the task is parked.
     var record: Unmanaged<TaskRecord>?
+    /// The name of a task that has no record, if it has a name. Meant only while such a task is parked; the memory is the task's.
+    var taskName: UnsafePointer<CChar>?
     /// When the wait began, by the loop's clock, as of the turn it began in.
     var since: Int64 = 0
     /// Links: of the pool's free list, or of a wait queue.

@@ -99,7 +99,7 @@ final class ResultQueue<T: Sendable>: Sendable {
         tasks.start {
             let result: Result<T, any Error>
             do {
-                result = .success(try await covered(in: scope) { try await operation() })
+                result = .success(try await covered("as completed", in: scope) { try await operation() })
             } catch {
                 result = .failure(error)
             }

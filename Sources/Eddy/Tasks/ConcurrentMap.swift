@@ -64,12 +64,15 @@ where Elements.Element: Sendable {
     func run(
         limit: Int, _ body: @escaping @Sendable (Int, Element) async throws -> Void
     ) async throws {
+        // Asked outside of the group's closure, which may begin where the task prefers to be.
+        let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            let scope = CancelScope.current
             var count = 0
             while count < limit, let first = take() {
                 count += 1
-                group.addTask { try await covered(in: scope) { try await self.work(from: first, body) } }
+                group.addChild(on: loop) {
+                    try await covered("concurrentMap", in: scope) { try await self.work(from: first, body) }
+                }
             }
             // Not waitForAll(), which throws the first error only when all have ended.
             while try await group.next() != nil {}

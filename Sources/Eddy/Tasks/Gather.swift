@@ -6,6 +6,8 @@ import EddyReactor
 /// let (user, orders) = try await gather({ try await loadUser() }, { try await loadOrders() })
 /// ```
 ///
+/// **An array of operations** is for ``gatherAll(_:)``: `gather(array)` does not compile.
+///
 /// Each operation is a child task on the caller's loop. The first that throws cancels the others; when all have ended its
 /// error is thrown.
 ///
@@ -16,11 +18,13 @@ import EddyReactor
 public func gather<each T: Sendable>(
     _ operations: repeat @escaping @Sendable () async throws -> each T
 ) async throws -> (repeat each T) {
-    let scope = CancelScope.current
+    let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let values = (repeat ResultBox<each T>())
     try await withThrowingTaskGroup(of: Void.self) { group in
         for (operation, value) in repeat (each operations, each values) {
-            group.addTask { value.store(.success(try await covered(in: scope) { try await operation() })) }
+            group.addChild(on: loop) {
+                value.store(.success(try await covered("gather", in: scope) { try await operation() }))
+            }
         }
         // Not waitForAll(), which throws the first error only when all have ended.
         while try await group.next() != nil {}
@@ -30,19 +34,21 @@ public func gather<each T: Sendable>(
 
 /// Runs an array of operations at the same time and waits for all of them.
 ///
-/// A name of its own, because an overload of ``gather(_:)`` would keep the compiler from inferring that closures are
-/// `@Sendable` there.
+/// A name of its own, because an overload of ``gather(_:)``, even one that is unavailable and only says so, would keep the compiler
+/// from inferring that closures are `@Sendable` there.
 ///
 /// - Returns: the values, in the order of the operations.
 /// - Throws: the first error, after the others were cancelled and have ended.
 /// - Note: *Cancellation:* reaches every operation.
 @discardableResult
 public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
-    let scope = CancelScope.current
+    let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let values = operations.map { _ in ResultBox<T>() }
     try await withThrowingTaskGroup(of: Void.self) { group in
         for (operation, value) in zip(operations, values) {
-            group.addTask { value.store(.success(try await covered(in: scope) { try await operation() })) }
+            group.addChild(on: loop) {
+                value.store(.success(try await covered("gather", in: scope) { try await operation() }))
+            }
         }
         // Not waitForAll(), which throws the first error only when all have ended.
         while try await group.next() != nil {}
@@ -60,13 +66,13 @@ public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T
 public func gatherResults<each T: Sendable>(
     _ operations: repeat @escaping @Sendable () async throws -> each T
 ) async -> (repeat Result<each T, any Error>) {
-    let scope = CancelScope.current
+    let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let results = (repeat ResultBox<each T>())
     await withTaskGroup(of: Void.self) { group in
         for (operation, result) in repeat (each operations, each results) {
-            group.addTask {
+            group.addChild(on: loop) {
                 do {
-                    result.store(.success(try await covered(in: scope) { try await operation() }))
+                    result.store(.success(try await covered("gather", in: scope) { try await operation() }))
                 } catch {
                     result.store(.failure(error))
                 }
@@ -83,10 +89,10 @@ public func gatherResults<each T: Sendable>(
 /// - Note: *Cancellation:* reaches every operation.
 public func race<T: Sendable>(_ operations: (@Sendable () async throws -> T)...) async throws -> T {
     expectUsage(!operations.isEmpty, "a race needs at least one operation")
-    let scope = CancelScope.current
+    let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     return try await withThrowingTaskGroup(of: T.self) { group in
         for operation in operations {
-            group.addTask { try await covered(in: scope) { try await operation() } }
+            group.addChild(on: loop) { try await covered("race", in: scope) { try await operation() } }
         }
         defer { group.cancelAll() }
         return try await group.next()!

@@ -40,6 +40,19 @@ public struct ScopedTask<Success: Sendable, Failure: Error>: ~Copyable, Sendable
         get async { await task!.result }
     }
 
+    /// Waits until the task has ended, or the waiter is cancelled: see ``/_Concurrency/Task/join()``.
+    ///
+    /// - Returns: what the task returns.
+    /// - Throws: what the task throws; `CancellationError` when the waiter is cancelled; ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait, not the task.
+    public func join() async throws -> Success { try await task!.join() }
+
+    /// Waits until the task has ended, or the waiter is cancelled, and returns how the task ended.
+    ///
+    /// - Throws: `CancellationError` when the waiter is cancelled, never the task's; ``ShutdownError``.
+    /// - Note: *Cancellation:* ends the wait, not the task.
+    public func joinResult() async throws -> Result<Success, Failure> { try await task!.joinResult() }
+
     /// Gives the task up: it goes on without the handle.
     ///
     /// - Returns: the task.

@@ -200,10 +200,12 @@ public final class TaskScope: Sendable {
     ///
     /// - Returns: nil when the body gave up because the scope was cancelled from inside.
     fileprivate func run<T>(
-        _ isolation: (any Actor)?, _ body: nonisolated(nonsending) () async throws -> T
+        _ isolation: isolated (any Actor)?, _ body: nonisolated(nonsending) () async throws -> T
     ) async throws -> T? {
         var value: T?
         let interruption = await withTaskCancellationHandler {
+            // Named, so that the closure is isolated to it, and does not begin where the task prefers to be.
+            _ = isolation
             do { value = try await bodyScope.run(isolation, body) } catch { noteEndOfBody(error) }
             return await tasks.drain()
         } onCancel: {

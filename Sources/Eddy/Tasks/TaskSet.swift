@@ -186,10 +186,12 @@ func startTask<T: Sendable>(
 
 /// Runs a body beside tasks of its own, and ends them when it ends: they are cancelled then, and awaited.
 func withTaskSet<T>(
-    _ body: nonisolated(nonsending) (TaskSet) async throws -> T
+    _ isolation: isolated (any Actor)? = #isolation, _ body: nonisolated(nonsending) (TaskSet) async throws -> T
 ) async throws -> T {
     let tasks = TaskSet(on: EventLoop.current)
     return try await withTaskCancellationHandler {
+        // Named, so that the closure is isolated to it, and does not begin where the task prefers to be.
+        _ = isolation
         let value: T
         do {
             value = try await body(tasks)

@@ -83,7 +83,7 @@ func waitForAnotherThread(_ wait: nonisolated(nonsending) () async throws -> Voi
     core.outsideWaits += 1
     defer {
         // A task that was started with `Task.immediate` may have come back on another thread.
-        if core.isCurrent { core.outsideWaits -= 1 } else { loop.post { loop.core.outsideWaits -= 1 } }
+        if core.isCurrent { core.outsideWaits -= 1 } else { loop.postPlainly { loop.core.outsideWaits -= 1 } }
     }
     try await wait()
 }

@@ -16,6 +16,8 @@ extension EventLoop {
     /// The closure must not block: it runs between two tasks. For work that waits see ``runBlocking(name:_:)``, and
     /// where nobody needs the result, ``post(_:)``.
     ///
+    /// The closure has the task-local values of the task that submits it.
+    ///
     /// asyncio's `call_soon_threadsafe` with a future, trio's `from_thread.run_sync`.
     ///
     /// - Returns: the handle. It may be dropped; the closure is called all the same.
@@ -55,11 +57,11 @@ extension EventLoop {
     /// - Throws: what the operation throws; ``WouldBlockLoopError`` on a thread that runs a loop, this one or another;
     ///   ``ShutdownError`` when the loop is closed; ``ForkedProcessError``.
     /// - Note: *Thread:* one that runs no loop. While nobody runs this loop, this waits.
-    @available(*, noasync, message: "this blocks the thread; in a task, use `try await loop.spawn { … }.value`")
+    @available(*, noasync, message: "this blocks the thread; in a task, use `try await loop.spawn { … }.join()`")
     public func runBlocking<T: Sendable>(
         name: String? = nil, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
-        try WouldBlockLoopError.check("runBlocking", "use `try await loop.spawn { … }.value`, or `offload` the caller")
+        try WouldBlockLoopError.check("runBlocking", "use `try await loop.spawn { … }.join()`, or `offload` the caller")
         if let refusal = ForkedProcessError(self) { throw refusal }
         let result = ThreadResult<T>()
         let task = spawn(name: name) {

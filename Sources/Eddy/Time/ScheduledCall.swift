@@ -54,7 +54,7 @@ public struct ScheduledCall: ~Copyable, Sendable {
 }
 
 /// What a scheduled call and the loop's timer have in common.
-// SAFETY: `timer`, `body`, `schedule` and `isLate` are touched on the loop's thread only, or before any other thread knows the object;
+// SAFETY: `timer`, `body`, `schedule`, `isLate` and `carrier` are touched on the loop's thread only, or before any other thread knows the object;
 // the rest is atomic.
 final class PendingCall: @unchecked Sendable {
     private enum State {
@@ -75,6 +75,8 @@ final class PendingCall: @unchecked Sendable {
     private var timer: TimerID?
     private var schedule: TickSchedule?
     private var isLate = false
+    /// The task that waits for the time in the timer's place, where the closure is to have task-local values.
+    private var carrier: Task<Void, any Error>?
 
     init(_ body: Body, _ schedule: TickSchedule? = nil) {
         self.body = body
@@ -90,7 +92,7 @@ final class PendingCall: @unchecked Sendable {
             expected: State.pending, desired: State.cancelled, ordering: .acquiringAndReleasing
         ).exchanged
         if wasPending {
-            if loop.core.isCurrent { release(loop.core) } else { loop.post { self.release(LoopCore.current!) } }
+            if loop.core.isCurrent { release(loop.core) } else { loop.postPlainly { self.release(LoopCore.current!) } }
         }
         return wasPending
     }
@@ -113,31 +115,53 @@ final class PendingCall: @unchecked Sendable {
             timer = nil
             // A job like a posted closure: what became due before is in front of it, and what is cancelled until then stays away.
             let core = LoopCore.current!
-            core.ready.push(PostedClosure.job { self.run(LoopCore.current!) }, .closure)
+            core.ready.push(
+                PostedClosure.job {
+                    let core = LoopCore.current!
+                    if let next = self.call(core) { self.arm(at: next, core) }
+                }, .closure)
         }
     }
 
-    private func run(_ core: LoopCore) {
+    /// Waits for the time in a task, which has the task-local values of the running one.
+    func carry(to deadline: MonotonicInstant, on loop: EventLoop) {
+        carrier = startTask(on: loop, name: nil) { [self] in
+            try await covered("scheduled call") {
+                var next: MonotonicInstant? = deadline
+                while let deadline = next, isPending {
+                    try await sleep(until: deadline)
+                    guard let core = LoopCore.current else { return }
+                    next = call(core)
+                }
+            }
+        }
+    }
+
+    /// Calls the closure, unless that was taken back.
+    ///
+    /// - Returns: when it is to be called again.
+    private func call(_ core: LoopCore) -> MonotonicInstant? {
         switch body {
         case nil:
-            return
+            return nil
         case .once(let call):
             body = nil
             let isDue = state.compareExchange(
                 expected: State.pending, desired: State.done, ordering: .acquiringAndReleasing
             ).exchanged
             if isDue { call() }
+            return nil
         case .repeated(let call):
-            guard isPending, var schedule else { return }
+            guard isPending, var schedule else { return nil }
             let now = core.reactor.now
             let missed = schedule.leaveOut(at: now)
             let tick = schedule.deliver(missed: missed, late: isLate ? now : nil)
             self.schedule = schedule
             call(tick)
-            guard isPending else { return }
+            guard isPending else { return nil }
             // As for a task that comes for its next tick. What the wake-up took, or other work, does not move the schedule.
             isLate = schedule.next < core.reactor.now
-            arm(at: schedule.next, core)
+            return schedule.next
         }
     }
 
@@ -145,11 +169,15 @@ final class PendingCall: @unchecked Sendable {
         body = nil
         if let timer { core.reactor.cancel(timer) }
         timer = nil
+        carrier?.cancel()
     }
 }
 
 extension EventLoop {
     /// Calls a closure once, after a delay that is counted from now.
+    ///
+    /// The closure has the task-local values of the task that schedules it, as it has asyncio's context variables. With any of these
+    /// the call is a task that sleeps, and the end of the run takes it back.
     ///
     /// - Parameters:
     ///   - delay: how long at least. Zero or less is in the next turn.
@@ -196,10 +224,12 @@ extension EventLoop {
     }
 
     private func arm(_ call: PendingCall, at deadline: MonotonicInstant) -> ScheduledCall {
-        if core.isCurrent {
+        if TaskLocals.arePresent {
+            call.carry(to: deadline, on: self)
+        } else if core.isCurrent {
             call.arm(at: deadline, core)
         } else {
-            post { call.arm(at: deadline, LoopCore.current!) }
+            postPlainly { call.arm(at: deadline, LoopCore.current!) }
         }
         return ScheduledCall(call, self, deadline)
     }

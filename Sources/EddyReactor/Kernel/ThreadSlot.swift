@@ -19,6 +19,9 @@ package enum ThreadSlot {
         @inline(__always) get { UInt(eddy_current_task()) }
     }
 
+    /// The name that the running task was made with, if any. Valid as long as the task.
+    package static var currentTaskName: UnsafePointer<CChar>? { eddy_current_task_name() }
+
     /// Cancels a task that is known by its address, and alive.
     package static func cancelTask(_ task: UInt) { eddy_cancel_task(task) }
 

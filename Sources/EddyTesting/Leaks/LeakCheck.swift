@@ -11,7 +11,7 @@ public struct LeakError: Error, Sendable, CustomStringConvertible {
 
 extension EventLoop {
     /// Runs a body on a guest loop and checks that nothing is left afterwards: no descriptor, no parked task, no timer, no
-    /// registration, no task, no tracked object.
+    /// registration, no task, no tracked object, and not the loop itself. A body that throws is checked as well.
     ///
     /// ```swift
     /// try EventLoop.runLeakChecked { tracker in
@@ -23,7 +23,7 @@ extension EventLoop {
     ///
     /// - Parameters:
     ///   - kernel: answers the calls. For virtual time, pass a ``VirtualTimeKernel``.
-    ///   - body: gets a tracker for its objects.
+    ///   - body: gets a tracker for its objects. What it returns must not hold the loop.
     /// - Throws: what the body throws; ``LeakError``.
     @available(*, noasync, message: "this blocks the thread; in a task, `await` the work itself")
     @discardableResult
@@ -36,25 +36,34 @@ extension EventLoop {
         var configuration = Configuration()
         configuration.kernel = counting
         var leaks: [String] = []
-        let value: T
+        weak var alive: EventLoop?
+        let outcome: Result<T, any Error>
         do {
             let loop = try EventLoop(configuration: configuration)
             defer { loop.close() }
-            value = try loop.run { try await body(tracker) }
-            leaks = loop.leaks()
+            alive = loop
+            outcome = Result { try loop.run { try await body(tracker) } }
+            // What a run that failed has left is told by its error.
+            if case .success = outcome { leaks = loop.leaks() }
         }
-        // A thread that has sent the loop its last message may hold the eventfd a moment longer than the loop lives (see `Waker`),
-        // and a thread of the pool a file that it has just read.
+        // A thread that has sent the loop its last message may hold the loop, or its eventfd, a moment longer than the run lasts (see
+        // `Waker`), and a thread of the pool a file that it has just read.
         let monitor = ThreadMonitor()
-        for _ in 0..<500 where !counting.openDescriptors.isEmpty {
+        for _ in 0..<1_000 where !counting.openDescriptors.isEmpty || alive != nil {
             monitor.withLock { _ = monitor.wait(until: .now.advanced(by: .milliseconds(1))) }
         }
         if !counting.openDescriptors.isEmpty {
             leaks.append("descriptors \(counting.openDescriptors.sorted()) are still open")
         }
+        if alive != nil {
+            leaks.append("the event loop is still alive: something that has to do with it holds it, and itself")
+        }
         if tracker.live > 0 { leaks.append("\(tracker.live) tracked objects are still alive") }
-        guard leaks.isEmpty else { throw LeakError(leaks: leaks) }
-        return value
+        guard leaks.isEmpty else {
+            if case .failure(let error) = outcome { leaks.append("the body had thrown: \(error)") }
+            throw LeakError(leaks: leaks)
+        }
+        return try outcome.get()
     }
 
     /// What a loop still holds after a run, a sentence each. Empty is clean.

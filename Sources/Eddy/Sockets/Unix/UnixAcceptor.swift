@@ -20,11 +20,11 @@ final class UnixAcceptor: Sendable {
 
     /// Binds, then listens.
     static func bind(
-        _ kind: Int32, to address: SocketAddress, mode: UInt32?, unlink: UnlinkPolicy, backlog: Int
+        _ kind: Int32, to address: SocketAddress, mode: UInt32?, unlink: UnlinkPolicy, backlog: Int, on loop: EventLoop?
     ) async throws -> UnixAcceptor {
-        guard let core = LoopCore.current else {
-            return try await EventLoop.required.anchor.run {
-                try await bind(kind, to: address, mode: mode, unlink: unlink, backlog: backlog)
+        guard let core = LoopCore.current(loop) else {
+            return try await EventLoop.required(loop).perform {
+                try await bind(kind, to: address, mode: mode, unlink: unlink, backlog: backlog, on: nil)
             }
         }
         let kernel = core.kernel

@@ -79,14 +79,15 @@ public final class UnixDatagramSocket: Closable {
     ///   - mode: the permissions of the file, for instance `0o622`: whoever may write may send. nil leaves it to the process's
     ///     umask. There is no moment at which others may send.
     ///   - unlink: what happens to a socket that stands at the path already. Anything else there is never removed.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale
+        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
-        try await bind(to: .unix(path), mode: mode, unlink: unlink)
+        try await bind(to: .unix(path), mode: mode, unlink: unlink, on: loop)
     }
 
     /// A socket with an address: a path, or a name in the abstract namespace, which has no file and no permissions.
@@ -95,9 +96,9 @@ public final class UnixDatagramSocket: Closable {
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
     public static func bind(
-        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale
+        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
-        try await make(local: address, remote: nil, mode, unlink)
+        try await make(local: address, remote: nil, mode, unlink, on: loop)
     }
 
     /// A socket without a name: it can send, and nobody can answer.
@@ -105,8 +106,8 @@ public final class UnixDatagramSocket: Closable {
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
-    public static func unbound() async throws -> UnixDatagramSocket {
-        try await make(local: nil, remote: nil, nil, .never)
+    public static func unbound(on loop: EventLoop? = nil) async throws -> UnixDatagramSocket {
+        try await make(local: nil, remote: nil, nil, .never, on: loop)
     }
 
     /// A connected socket: it sends to one address, and receives from there only.
@@ -114,11 +115,14 @@ public final class UnixDatagramSocket: Closable {
     /// - Parameters:
     ///   - path: the peer's.
     ///   - local: a name of its own, for answers. By default it has none.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: ENOENT when there is no socket, ECONNREFUSED when no process has it any more, EACCES;
     ///   ``AddressError``; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* leaves nothing open.
-    public static func connect(path: String, from local: SocketAddress? = nil) async throws -> UnixDatagramSocket {
-        try await connect(to: .unix(path), from: local)
+    public static func connect(
+        path: String, from local: SocketAddress? = nil, on loop: EventLoop? = nil
+    ) async throws -> UnixDatagramSocket {
+        try await connect(to: .unix(path), from: local, on: loop)
     }
 
     /// A connected socket: it sends to one address, and receives from there only.
@@ -127,9 +131,9 @@ public final class UnixDatagramSocket: Closable {
     /// - Throws: as for ``connect(path:from:)``; EAFNOSUPPORT for an address that is no Unix socket's.
     /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(
-        to address: SocketAddress, from local: SocketAddress? = nil
+        to address: SocketAddress, from local: SocketAddress? = nil, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
-        try await make(local: local, remote: address, nil, .ifStale)
+        try await make(local: local, remote: address, nil, .ifStale, on: loop)
     }
 
     /// Two sockets that are connected to each other, both of the current loop, without names.
@@ -147,11 +151,12 @@ public final class UnixDatagramSocket: Closable {
     }
 
     private static func make(
-        local: SocketAddress?, remote: SocketAddress?, _ mode: UInt32?, _ unlink: UnlinkPolicy
+        local: SocketAddress?, remote: SocketAddress?, _ mode: UInt32?, _ unlink: UnlinkPolicy,
+        on loop: EventLoop?
     ) async throws -> UnixDatagramSocket {
-        guard let core = LoopCore.current else {
-            return try await EventLoop.required.anchor.run {
-                try await make(local: local, remote: remote, mode, unlink)
+        guard let core = LoopCore.current(loop) else {
+            return try await EventLoop.required(loop).perform {
+                try await make(local: local, remote: remote, mode, unlink, on: nil)
             }
         }
         _ = try core.checkpoint()

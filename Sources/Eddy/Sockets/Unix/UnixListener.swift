@@ -55,14 +55,16 @@ public final class UnixListener: ConnectionListener {
     ///   - unlink: what happens to a socket that stands at the path already. Anything else there is never removed.
     ///   - backlog: how many connections the kernel keeps that were not accepted yet; it caps this at
     ///     `net.core.somaxconn`.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        on loop: EventLoop? = nil
     ) async throws -> UnixListener {
-        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog)
+        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog, on: loop)
     }
 
     /// Binds to an address and listens: a path, or a name in the abstract namespace, which has no file and no permissions.
@@ -71,10 +73,12 @@ public final class UnixListener: ConnectionListener {
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
     public static func bind(
-        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        on loop: EventLoop? = nil
     ) async throws -> UnixListener {
         UnixListener(
-            try await UnixAcceptor.bind(SocketKind.stream, to: address, mode: mode, unlink: unlink, backlog: backlog))
+            try await UnixAcceptor.bind(
+                SocketKind.stream, to: address, mode: mode, unlink: unlink, backlog: backlog, on: loop))
     }
 
     /// Waits for a connection and accepts it.

@@ -52,9 +52,10 @@ public final class UnixSequencedListener: ConnectionListener {
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        on loop: EventLoop? = nil
     ) async throws -> UnixSequencedListener {
-        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog)
+        try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog, on: loop)
     }
 
     /// Binds to an address and listens: a path, or a name in the abstract namespace.
@@ -63,11 +64,12 @@ public final class UnixSequencedListener: ConnectionListener {
     /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
     ///   wait.
     public static func bind(
-        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096
+        to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        on loop: EventLoop? = nil
     ) async throws -> UnixSequencedListener {
         UnixSequencedListener(
             try await UnixAcceptor.bind(
-                SocketKind.sequencedPacket, to: address, mode: mode, unlink: unlink, backlog: backlog))
+                SocketKind.sequencedPacket, to: address, mode: mode, unlink: unlink, backlog: backlog, on: loop))
     }
 
     /// Waits for a connection and accepts it.

@@ -52,22 +52,23 @@ public final class UnixSequencedSocket: Closable {
 
     // MARK: - Making one
 
-    /// Connects to the server that listens at a path, waiting while its backlog is full: see ``UnixStream/connect(path:)``.
+    /// Connects to the server that listens at a path, waiting while its backlog is full: see ``UnixStream/connect(path:on:)``.
     ///
-    /// - Throws: as for ``UnixStream/connect(path:)``.
+    /// - Throws: as for ``UnixStream/connect(path:on:)``.
     /// - Note: *Cancellation:* gives the attempt up and closes its socket.
-    public static func connect(path: String) async throws -> UnixSequencedSocket {
-        try await connect(to: .unix(path))
+    public static func connect(path: String, on loop: EventLoop? = nil) async throws -> UnixSequencedSocket {
+        try await connect(to: .unix(path), on: loop)
     }
 
     /// Connects to an address: a path, or a name in the abstract namespace.
     ///
-    /// - Throws: as for ``UnixStream/connect(to:)``.
-    /// - Note: *Cancellation:* leaves nothing open.
-    ///   The rest as for ``connect(path:)``.
-    public static func connect(to address: SocketAddress) async throws -> UnixSequencedSocket {
-        guard let core = LoopCore.current else {
-            return try await EventLoop.required.anchor.run { try await connect(to: address) }
+    /// - Throws: as for ``UnixStream/connect(to:on:)``.
+    /// - Note: as for ``connect(path:on:)``.
+    public static func connect(
+        to address: SocketAddress, on loop: EventLoop? = nil
+    ) async throws -> UnixSequencedSocket {
+        guard let core = LoopCore.current(loop) else {
+            return try await EventLoop.required(loop).perform { try await connect(to: address) }
         }
         return UnixSequencedSocket(
             try await UnixSockets.connect(to: address, SocketKind.sequencedPacket, .messages, on: core))

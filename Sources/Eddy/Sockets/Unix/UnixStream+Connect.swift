@@ -7,13 +7,15 @@ extension UnixStream {
     /// 100 ms: the kernel has no event that tells of room (EAGAIN, connect(2)). It does so until it succeeds: say with
     /// ``withTimeout(_:_:)-(_,()->T)`` how long that may take.
     ///
-    /// - Parameter path: at most ``SocketAddress/maximumUnixNameLength`` bytes.
+    /// - Parameters:
+    ///   - path: at most ``SocketAddress/maximumUnixNameLength`` bytes.
+    ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: ENOENT when there is no socket, ECONNREFUSED when nobody listens at it, EACCES when this
     ///   process may not write to it; ``AddressError`` for a path that is too long; `CancellationError`; ``ShutdownError``;
-    ///   ``EventLoopError/noLoop`` off any loop.
+    ///   ``EventLoopError/noLoop`` off any loop, if none is given.
     /// - Note: *Cancellation:* gives the attempt up and closes its socket.
-    public static func connect(path: String) async throws -> UnixStream {
-        try await connect(to: .unix(path))
+    public static func connect(path: String, on loop: EventLoop? = nil) async throws -> UnixStream {
+        try await connect(to: .unix(path), on: loop)
     }
 
     /// Connects to an address: a path, or a name in the abstract namespace.
@@ -22,12 +24,13 @@ extension UnixStream {
     /// let stream = try await UnixStream.connect(to: .abstract("daemon"))
     /// ```
     ///
-    /// - Throws: as for ``connect(path:)``; EAFNOSUPPORT for an address that is no Unix socket's.
-    /// - Note: *Cancellation:* leaves nothing open.
-    ///   The rest as for ``connect(path:)``.
-    public static func connect(to address: SocketAddress) async throws -> UnixStream {
-        guard let core = LoopCore.current else {
-            return try await EventLoop.required.anchor.run { try await connect(to: address) }
+    /// - Throws: as for ``connect(path:on:)``; EAFNOSUPPORT for an address that is no Unix socket's.
+    /// - Note: as for ``connect(path:on:)``.
+    public static func connect(
+        to address: SocketAddress, on loop: EventLoop? = nil
+    ) async throws -> UnixStream {
+        guard let core = LoopCore.current(loop) else {
+            return try await EventLoop.required(loop).perform { try await connect(to: address) }
         }
         return UnixStream(try await UnixSockets.connect(to: address, SocketKind.stream, .stream, on: core))
     }
