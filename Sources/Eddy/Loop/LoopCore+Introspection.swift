@@ -29,7 +29,7 @@ extension LoopCore {
         case .writable: "waiting to write descriptor \(waiter.pointee.descriptor)"
         case .hangUp: "waiting for descriptor \(waiter.pointee.descriptor) to be hung up"
         case .timer: "sleeping"
-        case .event: "waiting for an event"
+        case .event: WaitQueue.describe(waiter)
         case .yield: "about to go on"
         }
     }

@@ -30,12 +30,17 @@ public final class AsyncSemaphore: Sendable {
 
     /// Makes a semaphore.
     ///
-    /// - Parameter permits: how many there are at first. With none, everybody waits until some are added.
-    public init(_ permits: Int) {
+    /// - Parameters:
+    ///   - permits: how many there are at first. With none, everybody waits until some are added.
+    ///   - name: shown where tasks are listed that wait for it.
+    public init(_ permits: Int, name: String? = nil) {
         expectUsage(
             (0...Self.maximumPermits).contains(permits),
             "a semaphore can't have \(permits) permits: give a number from zero to \(Self.maximumPermits)")
-        self.permits = PermitQueue(permits)
+        self.permits = PermitQueue(permits) { demand, available, total in
+            "for \(demand) permit\(demand == 1 ? "" : "s") of \(WaitQueue.named("semaphore", name)), "
+                + "\(available) of \(total) free"
+        }
     }
 
     // MARK: - Permits
@@ -92,7 +97,7 @@ public final class AsyncSemaphore: Sendable {
     /// - Parameter count: how many, one or more. For more than there are, this waits until some are added.
     /// - Throws: `CancellationError`; ``SemaphoreClosedError``; ``ShutdownError``. Nothing was taken then.
     /// - Note: *Cancellation:* ends the wait, and lets those behind go on. Permits that are available are taken by a cancelled
-    ///   task, too, and one that was given them before it was cancelled has them.
+    ///   task, too. One that was given them and is cancelled before it has run does not take them: they go to the next.
     @inlinable
     public func acquire(_ count: Int = 1) async throws -> Permit {
         try await take(count, #isolation)

@@ -6,7 +6,7 @@ import EddyReactor
 /// the condition does so first and goes to the queue then. So either the change is seen, or the waiter is found.
 // SAFETY: everything that changes is touched with `lock` held. It is taken inside a queue's lock, never the other way
 // round.
-final class MemoryPipe: @unchecked Sendable {
+final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     private let capacity: Int
     private let lock = Guarded(())
     private var buffer = StreamBuffer()
@@ -27,6 +27,13 @@ final class MemoryPipe: @unchecked Sendable {
     init(capacity: Int) {
         expectUsage(capacity > 0, "a memory stream for \(capacity) bytes: give it a capacity of at least one")
         self.capacity = capacity
+        readers.owner = self
+        writers.owner = self
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        let count = lock.withLock { _ in buffer.count }
+        return "to \(queue === readers ? "read from" : "write to") a memory stream, \(count) of \(capacity) bytes in it"
     }
 
     // MARK: - Reading
@@ -43,10 +50,9 @@ final class MemoryPipe: @unchecked Sendable {
         }
         defer { lock.withLock { _ in isReading = false } }
         while true {
-            if let count = try take(into: room) {
-                await Self.letOthersGo()
-                return count
-            }
+            // Before anything is taken: a task must not be cancelled with bytes in hand.
+            if await Self.letOthersGo() { try Self.checkpoint() }
+            if let count = try take(into: room) { return count }
             try await readers.wait(#isolation) {
                 lock.withLock { _ in
                     readerWaits = buffer.isEmpty && !isFinished && !isReaderClosed
@@ -108,7 +114,7 @@ final class MemoryPipe: @unchecked Sendable {
                 throw partial
             }
         }
-        await Self.letOthersGo()
+        _ = await Self.letOthersGo()
     }
 
     /// Puts bytes in, waiting for room as often as it must.
@@ -186,7 +192,9 @@ final class MemoryPipe: @unchecked Sendable {
 
     /// Two ends that never have to wait for each other would keep the loop to themselves.
     @inline(__always)
-    private static func letOthersGo() async {
-        if let core = LoopCore.current, !core.mayContinue() { await EventLoop.yield() }
+    private static func letOthersGo() async -> Bool {
+        guard let core = LoopCore.current, !core.mayContinue() else { return false }
+        await EventLoop.yield()
+        return true
     }
 }

@@ -64,16 +64,21 @@ where Elements.Element: Sendable {
     func run(
         limit: Int, _ body: @escaping @Sendable (Int, Element) async throws -> Void
     ) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        let siblings = Siblings(0)
+        await withTaskGroup(of: Void.self) { group in
             let scope = CancelScope.current
             var count = 0
             while count < limit, let first = take() {
+                let index = count
                 count += 1
-                group.addTask { try await covered(in: scope) { try await self.work(from: first, body) } }
+                group.addTask {
+                    await siblings.runUntilFailure(index, "concurrentMap", in: scope) {
+                        try await self.work(from: first, body)
+                    }
+                }
             }
-            // Not waitForAll(), which throws the first error only when all have ended.
-            while try await group.next() != nil {}
         }
+        if let failure = siblings.failure { throw failure }
     }
 
     /// What one task does.
@@ -89,7 +94,7 @@ where Elements.Element: Sendable {
                 next = take()
             }
         } catch {
-            // The others are cancelled when the group sees the error, and that is a turn later.
+            // Those that are between two elements begin no other one.
             lock.withLock { _ in isStopped = true }
             throw error
         }
