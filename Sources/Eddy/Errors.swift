@@ -74,7 +74,7 @@ public struct ShutdownError: Error, Hashable, Sendable, CustomStringConvertible 
 
 /// The time ran out before the operation finished.
 public struct TimeoutError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// How long the operation had, if it was a timeout; nil for a deadline.
+    /// How long the operation had, if it was a timeout; nil for a deadline. Of one that was moved, how long it had since then.
     public let timeout: Duration?
     /// What was not finished, and on which connection. Empty for a body of one's own.
     public let context: String
@@ -89,21 +89,76 @@ public struct TimeoutError: Error, Hashable, Sendable, CustomStringConvertible {
         static func == (first: Origin, second: Origin) -> Bool { true }
         func hash(into hasher: inout Hasher) {}
     }
+    /// What the body threw, when that says more than that it was cancelled: a ``PartialWriteError`` with the number of bytes that had
+    /// gone, a ``ProxyError``, a ``MultiError``.
+    public let bodyError: (any Error)?
 
     /// Makes the error.
     ///
     /// - Parameters:
     ///   - timeout: how long the operation had; nil for a deadline.
     ///   - context: what was not finished.
-    public init(timeout: Duration? = nil, context: String = "") {
+    ///   - bodyError: what the body threw because it was cancelled, when that says more.
+    public init(timeout: Duration? = nil, context: String = "", bodyError: (any Error)? = nil) {
         self.timeout = timeout
         self.context = context
+        self.bodyError = bodyError
     }
 
     public var description: String {
-        let text = timeout.map { "not finished within \($0)" } ?? "not finished by its deadline"
+        var text = timeout.map { "not finished within \($0)" } ?? "not finished by its deadline"
+        if let bodyError { text += ": \(bodyError)" }
         return context.isEmpty ? text : "\(context): \(text)"
     }
+
+    /// The body's errors are compared by what they say.
+    public static func == (one: TimeoutError, other: TimeoutError) -> Bool {
+        one.timeout == other.timeout && one.context == other.context
+            && one.bodyError.map { "\($0)" } == other.bodyError.map { "\($0)" }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(timeout)
+        hasher.combine(context)
+    }
+}
+
+/// An error that may be a cancellation with more to say: how much was done by then.
+protocol CancellationCarrier: Error {
+    /// Did nothing but a cancellation cause it?
+    var isCausedByCancellation: Bool { get }
+}
+
+extension Error {
+    /// Is this a cancellation, or does it wrap one and nothing else?
+    var isCancellation: Bool {
+        self is CancellationError || (self as? any CancellationCarrier)?.isCausedByCancellation == true
+    }
+}
+
+extension PartialWriteError: CancellationCarrier {
+    // An earlier write's cancellation is no news of this one.
+    var isCausedByCancellation: Bool { !isRepeated && underlyingError.isCancellation }
+}
+
+extension PartialBatchError: CancellationCarrier {
+    var isCausedByCancellation: Bool { underlyingError.isCancellation }
+}
+
+extension PartialSkipError: CancellationCarrier {
+    var isCausedByCancellation: Bool { underlyingError.isCancellation }
+}
+
+extension ConnectError: CancellationCarrier {
+    var isCausedByCancellation: Bool { !failures.isEmpty && failures.allSatisfy { $0.error.isCancellation } }
+}
+
+extension ProxyError: CancellationCarrier {
+    var isCausedByCancellation: Bool { underlyingError.isCancellation }
+}
+
+extension MultiError: CancellationCarrier {
+    var isCausedByCancellation: Bool { errors.allSatisfy { $0.isCancellation } }
 }
 
 /// The run has ended, but tasks would not: they were cancelled, and did not finish within the grace period.

@@ -28,6 +28,7 @@ extension CancelScope {
     @inline(never)
     func runTask(_ body: @Sendable () async throws -> Void) async throws {
         armAtBeginning()
+        caller = ThreadSlot.currentTask
         await withoutActuallyEscaping(body) { body in
             self.body = body
             // Linked before the body begins: it may look at `Task.isCancelled` for long before its first wait.
@@ -55,9 +56,21 @@ extension CancelScope {
 
     private func start() -> Task<Void, Never> {
         let address = UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque())
+        let loop = core.map { $0.loop } ?? .current
+        // A task that starts at once starts on its caller's stack. In scopes inside scopes without end that would overflow.
+        if depth > 0, depth % Self.depthOnOneStack == 0 { return Self.startLater(address, on: loop) }
         // In a guest loop an unstructured task has to be told where to run, also by a caller that is with an actor elsewhere.
-        if let loop = core.map({ $0.loop }) ?? .current, !loop.core.isHost { return Self.start(address, on: loop) }
+        if let loop, !loop.core.isHost { return Self.start(address, on: loop) }
         return Self.start(address)
+    }
+
+    /// So many scopes begin on one stack.
+    private static let depthOnOneStack = 32
+
+    /// As ``startTask(on:name:_:)``, of a body that throws nothing.
+    private static func startLater(_ address: UInt, on loop: EventLoop?) -> Task<Void, Never> {
+        if let loop, !loop.core.isHost { return Task(executorPreference: loop) { await run(address) } }
+        return Task { await run(address) }
     }
 
     /// The loop, which runs once, is for the optimiser: inside one it makes a copy of `immediate` without the executor that is

@@ -17,8 +17,8 @@ public import EddyReactor
 /// trio's `CancelScope`, and what `asyncio.timeout()` returns.
 ///
 /// - Note: *Thread:* any, for everything that can be asked or changed.
-// SAFETY: `body` is written by the task that runs the scope, before the body's task is started and after it has ended. The rest
-// is immutable or guarded.
+// SAFETY: `body` and `caller` are written by the task that runs the scope, before the body's task is started and, `body`, after it
+// has ended. The rest is immutable or guarded.
 public final class CancelScope: @unchecked Sendable {
     /// Why a scope was cancelled by itself. The cancellation of the task around it is no cause of its own.
     public enum Cause: Sendable, Hashable {
@@ -52,6 +52,9 @@ public final class CancelScope: @unchecked Sendable {
         /// What the body threw.
         var failure: (any Error)?
         var deadline: MonotonicInstant?
+        /// The deadline was moved, and how long the body had from then on, if it was told that way.
+        var isMoved = false
+        var duration: Duration?
         /// When the time that a caller's cancellation leaves is over.
         var graceEnd: MonotonicInstant?
         /// What waits for the earlier of the two: a timer of the loop, or off any loop a task that sleeps.
@@ -76,12 +79,17 @@ public final class CancelScope: @unchecked Sendable {
     let state: Guarded<State>
     /// What runs in the scope, while it does.
     var body: (@Sendable () async throws -> Void)?
+    /// The task that waits for the body, by its address.
+    var caller: UInt = 0
+    /// How many scopes are around it.
+    let depth: Int
 
     init(_ link: Link, deadline: MonotonicInstant? = nil, otherDeadline: ClockDeadline? = nil) {
         self.link = link
         self.otherDeadline = otherDeadline
         core = LoopCore.current
         parent = Self.current
+        depth = parent.map { $0.depth + 1 } ?? 0
         state = Guarded(State(deadline: deadline))
     }
 
@@ -125,6 +133,13 @@ public final class CancelScope: @unchecked Sendable {
     ///
     /// - Note: *Thread:* any. May be called more than once.
     func callerWasCancelled() {
+        if let body = cancelWithCaller() { withExtendedLifetime(body) { body.record?.noteCancelled() } }
+    }
+
+    /// As ``callerWasCancelled()``, but for the record of the body's task.
+    ///
+    /// - Returns: the task that was cancelled, whose record is still to be told.
+    func cancelWithCaller() -> CancelledBody? {
         var isAlarmNew = false
         let task = state.withLock { state -> CancelledBody? in
             guard !state.callerIsCancelled, !state.hasEnded else { return nil }
@@ -138,8 +153,9 @@ public final class CancelScope: @unchecked Sendable {
                 return nil
             }
         }
-        task?.cancel()
+        task?.cancelTask()
         if isAlarmNew { updateAlarm() }
+        return task
     }
 
     // MARK: - The deadline
@@ -152,10 +168,19 @@ public final class CancelScope: @unchecked Sendable {
             let isNew = state.withLock { state in
                 guard state.deadline != newValue else { return false }
                 state.deadline = newValue
+                state.isMoved = true
+                state.duration = nil
                 return !state.hasEnded
             }
             if isNew { updateAlarm() }
         }
+    }
+
+    /// How long the body had when it was last given a time; nil when it was given an instant.
+    ///
+    /// - Parameter first: how long it had at first.
+    func lastDuration(_ first: Duration?) -> Duration? {
+        state.withLock { $0.isMoved ? $0.duration : first }
     }
 
     /// Gives the body a new deadline, counted from now. asyncio's `Timeout.reschedule`.
@@ -163,6 +188,10 @@ public final class CancelScope: @unchecked Sendable {
         // When the body has ended, the loop and its clock may be gone.
         let now = state.withLock { $0.hasEnded ? MonotonicInstant.now : self.now }
         deadline = now.advanced(by: remaining)
+        state.withLock { state in
+            state.isMoved = true
+            state.duration = remaining
+        }
     }
 
     /// The earliest deadline that holds in the scope: its own, or one of those around it that reach in. One on another clock is
@@ -170,13 +199,41 @@ public final class CancelScope: @unchecked Sendable {
     ///
     /// - Complexity: O(n) in the depth.
     public var effectiveDeadline: LoopClock.Instant? {
-        let own = state.withLock { state -> MonotonicInstant? in
+        var earliest: MonotonicInstant?
+        var next: CancelScope? = self
+        // No recursion: scopes may be nested deeper than the stack is.
+        while let scope = next {
+            if let own = scope.ownDeadline { earliest = earliest.map { min($0, own) } ?? own }
+            guard case .follows = scope.link else { break }
+            next = scope.parent
+        }
+        return earliest
+    }
+
+    private var ownDeadline: MonotonicInstant? {
+        state.withLock { state in
             // When the body has ended, the loop and its clocks may be gone.
             guard !state.hasEnded, let other = otherDeadline?.asOfNow(core) else { return state.deadline }
             return state.deadline.map { min($0, other) } ?? other
         }
-        guard case .follows = link, let outer = parent?.effectiveDeadline else { return own }
-        return own.map { min($0, outer) } ?? outer
+    }
+
+    /// Does a task wait for the one that runs, because that runs the body of this scope, or of one that waits for it in turn?
+    ///
+    /// A child of the body is not meant: others may cancel it, and then the body goes on.
+    ///
+    /// - Parameter caller: the task, by its address.
+    /// - Precondition: the running task is in this scope.
+    /// - Complexity: O(n) in the depth.
+    func isAwaited(by caller: UInt) -> Bool {
+        var body = ThreadSlot.currentTask
+        var next: CancelScope? = self
+        while let scope = next, scope.state.withLock({ $0.task }) == body {
+            if scope.caller == caller { return true }
+            body = scope.caller
+            next = scope.parent
+        }
+        return false
     }
 
     /// The innermost scope that the running task is in.
@@ -209,7 +266,7 @@ extension CancelScope.State {
 /// A scope's task that is about to be cancelled.
 struct CancelledBody: Sendable {
     private let task: TaskReference
-    private let record: TaskRecord?
+    let record: TaskRecord?
     /// Held, because the body, its run and the loop may all have ended before this is used.
     private let loop: EventLoop?
 
@@ -221,9 +278,12 @@ struct CancelledBody: Sendable {
     }
 
     func cancel() {
-        task.cancel()
+        cancelTask()
         record?.noteCancelled()
     }
+
+    /// Cancels the task without telling its record.
+    func cancelTask() { task.cancel() }
 }
 
 extension EventLoop {

@@ -21,7 +21,7 @@ public final class CancellationToken: Sendable {
     }
 
     private let state = Guarded(State())
-    private let event = AsyncEvent()
+    private let event = AsyncEvent(for: "for a cancellation token to be cancelled")
     /// What takes a child out of its parent.
     private let registration: CancellationRegistration?
 
@@ -151,7 +151,8 @@ public func cancelling<T>(
 ///   - body: the work.
 /// - Returns: the body's value; nil when the event came first and the body ended with a `CancellationError`.
 /// - Throws: what the body throws; what the event throws, after the body was cancelled and has ended.
-/// - Note: *Cancellation:* of the caller reaches both.
+/// - Note: *Cancellation:* of the caller reaches both. Whichever comes first, the other has taken nothing that it was only promised, as
+///   with ``race(_:)``.
 @discardableResult
 public func cancelling<T>(
     when event: @escaping @Sendable () async throws -> Void, _ body: nonisolated(nonsending) () async throws -> T
@@ -159,6 +160,8 @@ public func cancelling<T>(
     let failure = Guarded<(any Error)?>(nil)
     let result = try await withCancelScope { scope in
         let watcher = startBeside {
+            // The body has ended before this one has begun: it takes nothing.
+            if Task.isCancelled { return }
             do { try await event() } catch {
                 // What it throws when the body has ended is the end of the watch, whatever it is called.
                 if !Task.isCancelled { failure.withLock { $0 = error } }

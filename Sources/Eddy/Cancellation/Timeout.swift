@@ -9,9 +9,13 @@ public import EddyReactor
 /// When the time is over the body is cancelled, really: its task is, so `Task.sleep`, task groups and other people's code inside
 /// notice as well. This returns when the body has ended; one that finishes in spite of it wins, and its value is returned.
 ///
+/// An error that is no cancellation is thrown as it is, also when it comes after the time was over: an ``EndOfStreamError`` with the
+/// bytes that came, say. Only a cancellation becomes a ``TimeoutError``. An error that wraps one and says more, as
+/// ``PartialWriteError`` does, is that one's ``TimeoutError/bodyError``.
+///
 /// For a limit on each read or write of a stream there is `readTimeout` and `writeTimeout`, which cost next to nothing.
 ///
-/// - Throws: ``TimeoutError`` when the time was over and the body threw; otherwise what the body throws.
+/// - Throws: ``TimeoutError`` when the time was over and the body ended with a cancellation; otherwise what the body throws.
 /// - Note: *Cancellation:* of the caller reaches the body, and what that throws is thrown; never a ``TimeoutError``.
 ///   *Complexity:* a task that starts at once, and one timer; both are gone when this returns.
 @inlinable
@@ -35,7 +39,7 @@ public func withTimeout<T>(
 /// }
 /// ```
 ///
-/// - Throws: ``TimeoutError`` when the time was over and the body threw; otherwise what the body throws.
+/// - Throws: ``TimeoutError`` when the time was over and the body ended with a cancellation; otherwise what the body throws.
 /// - Note: as for ``withTimeout(_:_:)-(_,()->T)``. asyncio's `timeout()` with `reschedule()`.
 @inlinable
 public func withTimeout<T>(
@@ -53,8 +57,9 @@ public func withTimeout<T>(
 /// let cached = try await withOptionalTimeout(.milliseconds(50)) { try await cache.get(key) }
 /// ```
 ///
-/// - Returns: nil when the time was over and the body ended with an error.
-/// - Throws: what the body throws in time.
+/// - Returns: nil when the time was over and the body ended with a `CancellationError`.
+/// - Throws: what else the body throws. When that wraps a cancellation, as ``PartialWriteError`` does, a ``TimeoutError`` with it as
+///   the ``TimeoutError/bodyError``: something was begun, and nil would not tell.
 /// - Note: as for ``withTimeout(_:_:)-(_,()->T)``. trio's `move_on_after`.
 @inlinable
 public func withOptionalTimeout<T>(
@@ -62,14 +67,14 @@ public func withOptionalTimeout<T>(
 ) async throws -> T? {
     let scope = CancelScope.following(after: timeout)
     do { return try await scope.run(#isolation, body) } catch {
-        if scope.hasTimedOut { return nil }
-        throw error
+        if scope.hasTimedOut, error is CancellationError { return nil }
+        throw scope.timeoutError(timeout, insteadOf: error)
     }
 }
 
 /// Runs a body that must finish by an instant. Nested deadlines each hold: the earliest comes first.
 ///
-/// - Throws: ``TimeoutError`` when the instant had passed and the body threw; otherwise what the body throws.
+/// - Throws: ``TimeoutError`` when the instant had passed and the body ended with a cancellation; otherwise what the body throws.
 /// - Note: as for ``withTimeout(_:_:)-(_,()->T)``.
 @inlinable
 public func withDeadline<T>(
@@ -86,7 +91,7 @@ public func withDeadline<T>(
 /// On a loop the deadline is the clock's own: one of `ContinuousClock` comes as well while the machine is suspended, one of
 /// ``WallClock`` moves with that. The deadline of a clock of one's own, and any off a loop, is measured once, at the start.
 ///
-/// - Throws: ``TimeoutError`` when the instant had passed and the body threw; otherwise what the body throws.
+/// - Throws: ``TimeoutError`` when the instant had passed and the body ended with a cancellation; otherwise what the body throws.
 /// - Note: as for ``withTimeout(_:_:)-(_,()->T)``.
 @inlinable
 public func withDeadline<T, C: Clock>(
@@ -119,6 +124,8 @@ extension CancelScope {
 
     @usableFromInline
     func timeoutError(_ timeout: Duration?, insteadOf error: any Error) -> any Error {
-        hasTimedOut ? TimeoutError(timeout: timeout) : error
+        guard hasTimedOut, error.isCancellation else { return error }
+        return TimeoutError(
+            timeout: lastDuration(timeout), bodyError: error is CancellationError ? nil : error)
     }
 }

@@ -129,10 +129,16 @@ final class LoopDescriptor: @unchecked Sendable {
             // somebody else's by now.
             guard registration.isValid else { throw ClosedError() }
             if direction == .read ? slot.pointee.isReadable : slot.pointee.isWritable {
+                // Before the call: what it takes is the task's, which must not be cancelled with that in hand.
+                if _slowPath(!core.mayContinue()) {
+                    await EventLoop.yield()
+                    guard core.isCurrent else { throw MovedAway(failure: nil) }
+                    _ = try core.checkpoint()
+                    continue
+                }
                 let result = attempt(core.kernel, descriptor)
                 if _fastPath(result >= 0) {
                     if result < wanted, !slot.pointee.keepsReadiness { clearReadiness(slot, direction) }
-                    if _slowPath(!core.mayContinue()) { await EventLoop.yield() }
                     return result
                 }
                 guard result == -ErrorNumber.again else { throw fail(result, operation, direction) }

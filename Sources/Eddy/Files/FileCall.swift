@@ -73,7 +73,7 @@ final class FileCall<T: Sendable>: Sendable {
     private let turns: QueuePlaces?
     private let state = Guarded(State.waiting)
     private let signal = FileCallSignal()
-    private let finished = AsyncEvent()
+    private let finished = AsyncEvent(for: "for a call on a file to return")
 
     private init(
         _ body: @escaping @Sendable (FileCallSignal) throws -> T, _ commit: (@Sendable (T) -> Void)?,

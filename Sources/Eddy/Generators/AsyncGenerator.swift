@@ -90,8 +90,10 @@ public struct AsyncGenerator<Element: Sendable, Failure: Error>: AsyncSequence, 
             do {
                 return try await session.next()
             } catch {
-                // The producer's error, and nothing else: the initializers let it throw no other type.
-                throw error as! Failure
+                // The producer's error, or a cancellation that has left an element for the next: the initializers let it throw no
+                // other type. Where that is none to be thrown, the consumer's sequence is over.
+                guard let failure = error as? Failure else { return nil }
+                throw failure
             }
         }
     }

@@ -6,12 +6,14 @@ import EddyReactor
 /// a scoped generator: those who find that another was faster wait again.
 // SAFETY: everything but the queues is touched with their common lock held.
 @usableFromInline
-final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
+final class GeneratorExchange<Element: Sendable>: WaitQueueOwner, @unchecked Sendable {
     @usableFromInline let consumers = WaitQueue()
     @usableFromInline let producers: WaitQueue
     @exclusivity(unchecked) @usableFromInline var element: Element?
     /// How many elements are wanted and were not put in yet.
     @exclusivity(unchecked) @usableFromInline var wanted = 0
+    /// Elements that were asked for by consumers which were cancelled then: the next ones need not ask.
+    @exclusivity(unchecked) private var spare = 0
     /// Was anything wanted, ever?
     @exclusivity(unchecked) private var hasBegun = false
     /// The consumer will never ask again.
@@ -22,6 +24,26 @@ final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
 
     init() {
         producers = WaitQueue(sharingLockOf: consumers)
+        producers.owner = self
+        consumers.owner = self
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        queue === consumers ? "for the next element of a generator" : "until a generator's next element is wanted"
+    }
+
+    /// An element that was put in for a consumer which has not run stays for the next one.
+    func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
+        guard queue === consumers else { return true }
+        var next: WaitQueue.TakenWaiter?
+        consumers.withLock {
+            guard !hasEnded else { return }
+            // Whoever is resumed for it has asked for one of its own, which is for the one after it.
+            spare += 1
+            if element != nil { next = consumers.takeFirst() }
+        }
+        next?.resume()
+        return true
     }
 
     // MARK: - The producer's side
@@ -93,6 +115,12 @@ final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
     @usableFromInline
     func ask() -> Bool {
         var isFirst = false
+        var isThere = false
+        producers.withLock {
+            isThere = spare > 0
+            if isThere { spare -= 1 }
+        }
+        if isThere { return false }
         producers.resumeAll {
             wanted += 1
             isFirst = !hasBegun
@@ -125,6 +153,14 @@ final class GeneratorExchange<Element: Sendable>: @unchecked Sendable {
         }
         // Another consumer has asked meanwhile, and the place for its element was not free.
         if isMoreWanted { producers.resumeAll {} }
+    }
+
+    /// Is there an element, or will there be one, that a consumer has asked for which was cancelled?
+    @usableFromInline
+    var hasSpare: Bool {
+        var result = false
+        consumers.withLock { result = spare > 0 }
+        return result
     }
 
     /// Nothing is asked for any more: the producer's `yield` throws.
@@ -188,7 +224,8 @@ final class GeneratorSession<Element: Sendable>: Sendable {
 
     /// The next element; nil after the last.
     ///
-    /// - Throws: what the producer throws, and nothing else.
+    /// - Throws: what the producer throws; `CancellationError` when an element was on its way to a consumer that was cancelled: it is
+    ///   the next one's.
     @inlinable
     func next() async throws -> Element? {
         let exchange = exchange
@@ -207,6 +244,8 @@ final class GeneratorSession<Element: Sendable>: Sendable {
                     }
                 }
             } catch {
+                // It was cancelled with an element on its way to it, which is for whoever asks next.
+                if error is CancellationError, exchange.hasSpare { throw error }
                 // The consumer was cancelled, or its loop has ended: so is the producer, and what that makes of it is the answer.
                 await stopAndWait()
             }

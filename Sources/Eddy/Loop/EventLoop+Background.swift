@@ -71,9 +71,15 @@ public struct UnhandledError: Error, Sendable, CustomStringConvertible {
 /// Background tasks that a run waits for.
 ///
 /// - Note: *Thread:* any.
-final class KeptWork: Sendable {
+final class KeptWork: Sendable, WaitQueueOwner {
     private let count = Atomic<Int>(0)
     private let queue = WaitQueue()
+
+    init() {
+        queue.owner = self
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String { "for background tasks to end" }
 
     func begin() {
         count.wrappingAdd(1, ordering: .relaxed)

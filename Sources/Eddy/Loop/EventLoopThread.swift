@@ -18,7 +18,7 @@ public final class EventLoopThread: Sendable {
     /// The loop that the thread runs: ``EventLoop/spawn(name:priority:_:)``, ``EventLoop/submit(_:)`` and
     /// ``EventLoop/runBlocking(name:_:)`` give it something to do.
     public let loop: EventLoop
-    private let stop = AsyncEvent()
+    private let stop = AsyncEvent(for: "for its thread's loop to be stopped")
     /// What became of the run. Set by the thread, as the last thing it does.
     private let outcome = ThreadResult<Void>()
     /// Whoever takes the handle joins the thread.

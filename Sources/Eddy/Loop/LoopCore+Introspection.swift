@@ -39,7 +39,7 @@ extension LoopCore {
         case .writable: SocketText(waiter.pointee.descriptor, kernel).writing
         case .hangUp: SocketText(waiter.pointee.descriptor, kernel).hangUp
         case .timer: "sleeping"
-        case .event: "waiting for an event"
+        case .event: WaitQueue.describe(waiter)
         case .yield: "about to go on"
         }
     }

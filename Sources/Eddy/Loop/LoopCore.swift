@@ -206,8 +206,12 @@ struct LoopCore: @unchecked Sendable {
     }
 
     /// The resumed task takes its waiter's outcome, and the waiter goes back to the pool.
+    ///
+    /// This is the last moment in which nothing has been taken yet: a task that was cancelled since it was resumed gives back what
+    /// it was promised.
     @inline(__always)
     func finish(_ waiter: WaiterPointer) -> Outcome {
+        if _slowPath(isCancelled(waiter)) { revoke(waiter) }
         let outcome = waiter.pointee.outcome
         waiters.release(waiter)
         return outcome
@@ -277,7 +281,7 @@ struct LoopCore: @unchecked Sendable {
         case .timer:
             reactor.cancel(TimerID(rawValue: waiter.pointee.place))
         case .event:
-            // Set meanwhile by another thread: its message is on the way, and what was delivered wins over the cancellation.
+            // Taken out meanwhile by another thread, whose message is on the way: the task gives its promise back when it runs.
             guard let queue = waiter.pointee.queue, queue.takeUnretainedValue().remove(waiter) else { return }
         case .yield:
             break

@@ -19,7 +19,7 @@ final class ShardGroup: Sendable {
 
     let loops: [EventLoop]
     /// Set when all bodies have ended: until then each loop goes on for tasks of the others.
-    let bodiesEnded = AsyncEvent()
+    let bodiesEnded = AsyncEvent(for: "for the other loops' bodies to end")
     /// Set when all loops but the first have ended. That one may host the process, and must not end before the others do.
     let guestsEnded: AsyncEvent
     private let state: Guarded<State>

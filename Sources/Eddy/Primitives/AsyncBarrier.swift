@@ -20,9 +20,10 @@ import Synchronization
 ///
 /// - Note: *Thread:* any; tasks of several loops, and of none, may meet.
 // SAFETY: what is not the queue is touched with the queue's lock held.
-public final class AsyncBarrier: @unchecked Sendable {
+public final class AsyncBarrier: WaitQueueOwner, @unchecked Sendable {
     /// How many tasks meet.
     public let parties: Int
+    private let name: String?
     private let queue = WaitQueue()
     private let tickets = Atomic<UInt64>(0)
     private var isAborted = false
@@ -31,10 +32,21 @@ public final class AsyncBarrier: @unchecked Sendable {
 
     /// Makes a barrier.
     ///
-    /// - Parameter parties: how many tasks meet, one or more.
-    public init(parties: Int) {
+    /// - Parameters:
+    ///   - parties: how many tasks meet, one or more.
+    ///   - name: shown where tasks are listed that wait at it.
+    public init(parties: Int, name: String? = nil) {
         expectUsage(parties > 0, "\(parties) tasks can't meet at a barrier: give one or more")
         self.parties = parties
+        self.name = name
+        queue.owner = self
+    }
+
+    /// The others have passed already.
+    func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool { false }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        "at \(WaitQueue.named("barrier", name)), \(queue.waiterCount) of \(parties) are there"
     }
 
     /// Arrives, and waits until all have.

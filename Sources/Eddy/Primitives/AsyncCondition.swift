@@ -27,14 +27,22 @@ import EddyReactor
 /// asyncio's and trio's `Condition`.
 ///
 /// - Note: *Thread:* any.
-public final class AsyncCondition<Value: ~Copyable>: Sendable {
+public final class AsyncCondition<Value: ~Copyable>: Sendable, WaitQueueOwner {
     /// What guards the state that is waited for.
     public let mutex: AsyncMutex<Value>
     private let waiters = WaitQueue()
 
+    private let name: String?
+
     /// Makes a condition of the state that a mutex guards. A mutex may have several.
-    public init(_ mutex: AsyncMutex<Value>) {
+    ///
+    /// - Parameters:
+    ///   - mutex: guards the state.
+    ///   - name: shown where tasks are listed that wait for it.
+    public init(_ mutex: AsyncMutex<Value>, name: String? = nil) {
         self.mutex = mutex
+        self.name = name
+        waiters.owner = self
     }
 
     // MARK: - Waiting
@@ -43,8 +51,8 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
     ///
     /// - Parameter state: what `withLock` gave to the body that waits. Others change it meanwhile.
     /// - Throws: `CancellationError`, ``ShutdownError``: the mutex is held again then, too.
-    /// - Note: *Cancellation:* ends the wait for the notification, not the one for the mutex after it. A task that was notified
-    ///   before it was cancelled returns as if it were not: its notification is not lost, and the next wait throws.
+    /// - Note: *Cancellation:* ends the wait for the notification, not the one for the mutex after it. The notification of a task
+    ///   that is cancelled before it has run goes to the next one that waits; one that has run returns, and its next wait throws.
     /// - Precondition: the mutex is held: this is called in the body of `withLock`.
     public func wait(_ state: inout sending Value) async throws {
         // The address goes to a function that may do anything with it: the compiler must not take the state for unchanged.
@@ -115,16 +123,32 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
     ///
     /// - Complexity: O(1).
     public func notifyOne() {
-        waiters.resumeFirst {}
+        notify(1)
     }
 
     /// Lets so many go on, those who have waited longest; all when fewer wait.
     public func notify(_ count: Int) {
         var notified = TakenWaiters()
         waiters.withLock {
-            for _ in 0..<max(min(count, waiters.count), 0) { notified.append(waiters.takeFirst()!) }
+            for _ in 0..<max(min(count, waiters.count), 0) {
+                let taken = waiters.takeFirst()!
+                taken.demand = Self.countedNotification
+                notified.append(taken)
+            }
         }
         notified.resume()
+    }
+
+    /// What marks a waiter that one of so many notifications was spent on.
+    private static var countedNotification: UInt64 { 1 }
+
+    func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
+        if demand == Self.countedNotification { notifyOne() }
+        return true
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        "for a notification of \(WaitQueue.named("condition", name))"
     }
 
     /// Lets everybody go on who waits now.
@@ -148,8 +172,10 @@ public final class AsyncCondition<Value: ~Copyable>: Sendable {
 
 extension AsyncCondition where Value == Void {
     /// Makes a condition with a mutex of its own, for state that is kept elsewhere.
-    public convenience init() {
-        self.init(AsyncMutex())
+    ///
+    /// - Parameter name: shown where tasks are listed that wait for it.
+    public convenience init(name: String? = nil) {
+        self.init(AsyncMutex(name: name), name: name)
     }
 
     /// Waits for the mutex, and runs a body that holds it and may wait for the condition.

@@ -10,15 +10,43 @@ import Synchronization
 /// To let one task pass instead of all, see ``Notify``. asyncio's and trio's `Event`.
 ///
 /// - Note: *Thread:* any; tasks of several loops, and of none, may wait for one event.
-public final class AsyncEvent: Sendable {
+public final class AsyncEvent: Sendable, WaitQueueOwner {
     @usableFromInline let flag: Atomic<Bool>
     @usableFromInline let queue = WaitQueue()
 
     /// Makes an event.
     ///
-    /// - Parameter isSet: whether it is set from the start.
-    public init(isSet: Bool = false) {
+    /// - Parameters:
+    ///   - isSet: whether it is set from the start.
+    ///   - name: shown where tasks are listed that wait for it.
+    public init(isSet: Bool = false, name: String? = nil) {
         flag = Atomic(isSet)
+        purpose = .named(name)
+        queue.owner = self
+    }
+
+    /// Makes one that is not set, for waits of our own.
+    ///
+    /// - Parameter purpose: what whoever waits for it waits for: see ``WaitQueueOwner/waitReason(_:in:)``.
+    init(for purpose: String) {
+        flag = Atomic(false)
+        self.purpose = .told(purpose)
+        queue.owner = self
+    }
+
+    private enum Purpose {
+        case named(String?)
+        case told(String)
+    }
+
+    private let purpose: Purpose
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        switch purpose {
+        case .named(nil): "for an event"
+        case .named(let name?): "for the event '\(name)'"
+        case .told(let purpose): purpose
+        }
     }
 
     /// Is the flag set? Another thread may change it right after.
@@ -42,8 +70,8 @@ public final class AsyncEvent: Sendable {
     /// Waits until the flag is set. If it is, this returns at once, without suspending.
     ///
     /// - Throws: `CancellationError` when the task is cancelled before or while it waits; ``ShutdownError`` when the loop ends.
-    /// - Note: *Cancellation:* ends the wait and leaves nothing behind. An event that was set before the cancellation arrived
-    ///   wins. *Complexity:* O(1), no allocation on a loop.
+    /// - Note: *Cancellation:* ends the wait and leaves nothing behind. It wins over an event that was set while the task waited, as
+    ///   long as the task has not run. *Complexity:* O(1), no allocation on a loop.
     @inlinable
     public func wait() async throws {
         if isSet { return }

@@ -33,7 +33,7 @@ public final class AsyncLazy<Value: Sendable>: Sendable {
     /// One load: those who wait for it, and what came of it.
     // SAFETY: everything that changes is touched with the lock of the lazy value's state held.
     private final class Load: @unchecked Sendable {
-        let hasEnded = AsyncEvent()
+        let hasEnded = AsyncEvent(for: "for a lazy value to be loaded")
         /// The loop that it runs on, if any.
         let loop: EventLoop?
         /// Whoever begins the load is the first.

@@ -15,8 +15,9 @@
 ///
 /// Without a value it is a lock only: `let lock = AsyncMutex()`, `try await lock.withLock { … }`.
 ///
-/// It can't be locked again by the task that holds it: that ends the program, with a text. A child task that locks what its
-/// parent holds while it waits for the child is a deadlock as well, and is not noticed.
+/// It can't be locked again by the task that holds it, nor in the body of a timeout, a scope or a shield that this task runs: that
+/// ends the program, with a text. A child task that locks what its parent holds while it waits for the child is a deadlock as
+/// well, and is not noticed.
 ///
 /// asyncio's and trio's `Lock`, tokio's `Mutex`.
 ///
@@ -24,12 +25,17 @@
 ///   suspending, allocating or asking the kernel, and given back likewise.
 // SAFETY: the value is touched only by the task that holds the lock, and whoever gave it sent it here.
 public final class AsyncMutex<Value: ~Copyable>: @unchecked Sendable {
-    @usableFromInline let lock = TaskLock()
+    @usableFromInline let lock: TaskLock
     /// A pointer, for an access that lasts across waits: a property would be checked at its end, by then on another thread.
     @usableFromInline let storage: UnsafeMutablePointer<Value>
 
     /// Makes a free mutex around a value.
-    public init(_ value: consuming sending Value) {
+    ///
+    /// - Parameters:
+    ///   - value: what it guards.
+    ///   - name: shown where tasks are listed that wait for it.
+    public init(_ value: consuming sending Value, name: String? = nil) {
+        lock = TaskLock(name: name)
         storage = .allocate(capacity: 1)
         storage.initialize(to: value)
     }
@@ -46,7 +52,7 @@ public final class AsyncMutex<Value: ~Copyable>: @unchecked Sendable {
     /// - Throws: what the body throws. `CancellationError` and ``ShutdownError`` when the wait for the lock ends with one: the
     ///   body does not run then.
     /// - Note: *Cancellation:* ends the wait for the lock, and leaves nothing behind. A free lock is taken by a cancelled task,
-    ///   too, and a task that was handed the lock before it was cancelled has it.
+    ///   too. One that was handed the lock and is cancelled before it has run does not take it: the lock goes to the next.
     @inlinable
     public func withLock<Result: ~Copyable>(
         _ body: nonisolated(nonsending) (inout sending Value) async throws -> sending Result
@@ -91,8 +97,10 @@ public final class AsyncMutex<Value: ~Copyable>: @unchecked Sendable {
 
 extension AsyncMutex where Value == Void {
     /// Makes a free lock that guards nothing of its own.
-    public convenience init() {
-        self.init(())
+    ///
+    /// - Parameter name: shown where tasks are listed that wait for it.
+    public convenience init(name: String? = nil) {
+        self.init((), name: name)
     }
 
     /// Waits for the lock, and runs a body that holds it.

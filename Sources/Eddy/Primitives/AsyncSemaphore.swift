@@ -30,10 +30,15 @@ public final class AsyncSemaphore: Sendable {
 
     /// Makes a semaphore.
     ///
-    /// - Parameter permits: how many there are at first. With none, everybody waits until some are added.
-    public init(_ permits: Int) {
+    /// - Parameters:
+    ///   - permits: how many there are at first. With none, everybody waits until some are added.
+    ///   - name: shown where tasks are listed that wait for it.
+    public init(_ permits: Int, name: String? = nil) {
         expectUsage(permits >= 0, "a semaphore can't have \(permits) permits: give zero or more")
-        self.permits = PermitQueue(min(permits, Self.maximumPermits))
+        self.permits = PermitQueue(min(permits, Self.maximumPermits)) { demand, available, total in
+            "for \(demand) permit\(demand == 1 ? "" : "s") of \(WaitQueue.named("semaphore", name)), "
+                + "\(available) of \(total) free"
+        }
     }
 
     // MARK: - Permits
@@ -91,7 +96,7 @@ public final class AsyncSemaphore: Sendable {
     /// - Throws: ``OutOfRangeError`` for less than zero; `CancellationError`; ``SemaphoreClosedError``; ``ShutdownError``. Nothing was
     ///   taken then.
     /// - Note: *Cancellation:* ends the wait, and lets those behind go on. Permits that are available are taken by a cancelled
-    ///   task, too, and one that was given them before it was cancelled has them.
+    ///   task, too. One that was given them and is cancelled before it has run does not take them: they go to the next.
     @inlinable
     public func acquire(_ count: Int = 1) async throws -> Permit {
         try await take(count, #isolation)

@@ -29,11 +29,13 @@ public final class Broadcast<Value: Sendable>: Sendable {
 
     /// Makes a broadcast that nobody is subscribed to.
     ///
-    /// - Parameter capacity: how many elements are kept for those who are behind: one or more.
-    public init(capacity: Int) {
+    /// - Parameters:
+    ///   - capacity: how many elements are kept for those who are behind: one or more.
+    ///   - name: shown where tasks are listed that wait for an element.
+    public init(capacity: Int, name: String? = nil) {
         expectUsage(
             capacity > 0, "a broadcast that keeps \(capacity) elements passes nothing on: let it keep one or more")
-        state = BroadcastState(capacity)
+        state = BroadcastState(capacity, name)
     }
 
     deinit { state.close() }
@@ -176,7 +178,7 @@ private final class BroadcastCursor: @unchecked Sendable {
 
 /// What a broadcast and its subscriptions share: the last elements, in a ring that grows up to the capacity.
 // SAFETY: everything but the queue is touched with its lock held.
-private final class BroadcastState<Element: Sendable>: @unchecked Sendable {
+private final class BroadcastState<Element: Sendable>: WaitQueueOwner, @unchecked Sendable {
     private struct Slot {
         var element: Element?
         /// How many subscribers have not received it.
@@ -184,6 +186,7 @@ private final class BroadcastState<Element: Sendable>: @unchecked Sendable {
     }
 
     let queue = WaitQueue()
+    private let name: String?
     private let capacity: Int
     /// The ring: a power of two, or nothing.
     private var slots: [Slot] = []
@@ -194,8 +197,14 @@ private final class BroadcastState<Element: Sendable>: @unchecked Sendable {
     private var subscribers = 0
     private var isClosed = false
 
-    init(_ capacity: Int) {
+    init(_ capacity: Int, _ name: String?) {
         self.capacity = capacity
+        self.name = name
+        queue.owner = self
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        "to receive from \(WaitQueue.named("broadcast", name))"
     }
 
     func send(_ element: Element) throws(ChannelClosedError) -> Int {

@@ -80,7 +80,10 @@ extension Channel {
         var queue: WaitQueue?
         receivers.withLock {
             guard !isDrained else { return }
-            if drainWaiters == nil { drainWaiters = WaitQueue(sharingLockOf: receivers) }
+            if drainWaiters == nil {
+                drainWaiters = WaitQueue(sharingLockOf: receivers)
+                drainWaiters?.owner = self
+            }
             traits.insert(.drainAwaited)
             queue = drainWaiters
         }
@@ -90,9 +93,7 @@ extension Channel {
             drainWaiters !== queue
         }
         // One resumes the next, as whoever drained the channel had room to name one only.
-        var next: WaitQueue.TakenWaiter?
-        receivers.withLock { if drainWaiters !== queue { next = queue.takeFirst() } }
-        next?.resume()
+        passDrained(queue)
     }
 
     /// Takes an element and counts it as in hand, in one step: nobody sees the channel empty in between.

@@ -101,8 +101,11 @@ extension Channel {
     @usableFromInline
     @inline(never)
     func takePromisedElementUnusually(_ attempt: inout ReceiveAttempt) {
-        // Who was resumed because the channel closed was promised nothing.
-        guard promisedElements > 0 else { return attempt.isOver = true }
+        // Who was resumed because the channel closed was promised nothing. It gets what another one has left.
+        guard promisedElements > 0 else {
+            _ = takeUnusually(&attempt)
+            return attempt.isOver = true
+        }
         promisedElements -= 1
         removeUnusually(&attempt)
     }

@@ -24,6 +24,8 @@
 ///   with elements, does not suspend; neither allocates on a loop once the channel's memory has grown to what is in it at a time.
 // SAFETY: everything but the queues is touched with their common lock held.
 public final class Channel<Element: Sendable>: @unchecked Sendable {
+    /// What it is called where tasks are listed with what they wait for.
+    public let name: String?
     /// How many elements it holds at most. Zero for one in which senders and receivers meet, `Int.max` for one without a limit.
     public let capacity: Int
     @usableFromInline let receivers = WaitQueue()
@@ -54,7 +56,8 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     /// - Parameters:
     ///   - capacity: how many elements it holds before senders wait. With zero a sender waits until a receiver has its element.
     ///   - order: which element is received first.
-    public convenience init(capacity: Int, order: ChannelOrder = .firstInFirstOut) {
+    ///   - name: shown where tasks are listed that wait for it.
+    public convenience init(capacity: Int, order: ChannelOrder = .firstInFirstOut, name: String? = nil) {
         expectUsage(
             capacity >= 0, "a channel can't have room for \(capacity) elements: give it room for some, or for none, 0")
         expectUsage(
@@ -63,14 +66,17 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
         var traits = ChannelTraits()
         if capacity == 0 { traits.insert(.rendezvous) }
         if order == .lastInFirstOut { traits.insert(.lastInFirstOut) }
-        self.init(capacity, traits, nil)
+        self.init(capacity, traits, nil, name)
     }
 
-    init(_ capacity: Int, _ traits: ChannelTraits, _ heap: ChannelHeap<Element>?) {
+    init(_ capacity: Int, _ traits: ChannelTraits, _ heap: ChannelHeap<Element>?, _ name: String?) {
+        self.name = name
         self.capacity = capacity
         self.traits = traits
         self.heap = heap
         senders = WaitQueue(sharingLockOf: receivers)
+        receivers.owner = self
+        senders.owner = self
     }
 
     // MARK: - Sending
@@ -79,7 +85,8 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     ///
     /// - Throws: ``ChannelClosedError`` when the channel was closed before or during the wait; `CancellationError`;
     ///   ``ShutdownError``. The element was not sent then.
-    /// - Note: *Cancellation:* ends the wait, and the element is not sent. A sender that was resumed before sends it.
+    /// - Note: *Cancellation:* ends the wait, and the element is not sent, also by a sender that was resumed but has not run: its
+    ///   place goes to the next one. Only where there is no room at all it returns once a receiver has the element.
     @inlinable
     @inline(__always)
     public func send(_ element: Element) async throws {
@@ -152,7 +159,8 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     ///
     /// - Returns: nil when the channel is closed and everything in it was received.
     /// - Throws: `CancellationError`; ``ShutdownError``.
-    /// - Note: *Cancellation:* ends the wait, and no element is lost: a receiver that was resumed for one gets it.
+    /// - Note: *Cancellation:* ends the wait, and no element is lost: one that a receiver was resumed for, but has not run to take,
+    ///   stays the first.
     @inlinable
     @inline(__always)
     public func receive() async throws -> Element? {

@@ -20,19 +20,26 @@ import Synchronization
 /// tokio's `Notify`.
 ///
 /// - Note: *Thread:* any; nobody has to be on a loop. *Complexity:* O(1), no allocation on a loop.
-public final class Notify: Sendable {
+public final class Notify: Sendable, WaitQueueOwner {
     @usableFromInline let queue = WaitQueue()
     /// Is a notification kept for whoever waits next? Taken and kept with the queue's lock held.
     @usableFromInline let isKept = Atomic<Bool>(false)
 
+    private let name: String?
+
     /// Makes one without a notification.
-    public init() {}
+    ///
+    /// - Parameter name: shown where tasks are listed that wait for it.
+    public init(name: String? = nil) {
+        self.name = name
+        queue.owner = self
+    }
 
     /// Waits for a notification, and takes it. If one was kept, this returns at once, without suspending.
     ///
     /// - Throws: `CancellationError`; ``ShutdownError``.
-    /// - Note: *Cancellation:* ends the wait and leaves nothing behind. A task that was notified before it was cancelled returns
-    ///   as if it were not, so no notification is lost.
+    /// - Note: *Cancellation:* ends the wait, and no notification is lost: that of a task which was notified and is cancelled before
+    ///   it has run goes to the next one, or is kept.
     @inlinable
     public func wait() async throws {
         if take() { return }
@@ -51,7 +58,26 @@ public final class Notify: Sendable {
 
     /// Lets whoever has waited longest go on. When nobody waits, the next wait returns at once.
     public func notifyOne() {
-        queue.resumeFirst { isKept.store(true, ordering: .releasing) }
+        var taken: WaitQueue.TakenWaiter?
+        queue.withLock {
+            taken = queue.takeFirst()
+            taken?.demand = Self.one
+            if taken == nil { isKept.store(true, ordering: .releasing) }
+        }
+        taken?.resume()
+    }
+
+    /// What marks a waiter that a notification was spent on.
+    private static let one: UInt64 = 1
+
+    func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
+        // One for everybody is for nobody else.
+        if demand == Self.one { notifyOne() }
+        return true
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        name.map { "for a notification of '\($0)'" } ?? "for a notification"
     }
 
     /// Lets everybody go on who waits now. Nothing is kept for later.

@@ -18,15 +18,19 @@ import Synchronization
 ///
 /// - Note: *Thread:* any. *Complexity:* O(1) for one who waits.
 public final class Oneshot<Value: Sendable>: Sendable {
-    private let state = OneshotState<Value>()
+    private let state: OneshotState<Value>
     private let hasSender = Atomic<Bool>(false)
 
     /// Makes the receiving end. Take the sending end with ``makeSender()``.
-    public init() {}
+    ///
+    /// - Parameter name: shown where tasks are listed that wait for it.
+    public init(name: String? = nil) {
+        state = OneshotState(name)
+    }
 
     /// Makes both ends, the sending end as an object.
-    public static func pair() -> (sender: SharedSender, receiver: Oneshot) {
-        let receiver = Oneshot()
+    public static func pair(name: String? = nil) -> (sender: SharedSender, receiver: Oneshot) {
+        let receiver = Oneshot(name: name)
         return (SharedSender(receiver.makeSender()), receiver)
     }
 
@@ -161,8 +165,9 @@ public struct OneshotStatistics: Hashable, Sendable {
 
 /// What both ends share.
 // SAFETY: everything but the queues is touched with their common lock held.
-private final class OneshotState<Value: Sendable>: @unchecked Sendable {
+private final class OneshotState<Value: Sendable>: WaitQueueOwner, @unchecked Sendable {
     let queue: WaitQueue
+    private let name: String?
     /// Senders that wait until nobody receives any more.
     private let closing: WaitQueue
     private(set) var value: Value?
@@ -170,9 +175,17 @@ private final class OneshotState<Value: Sendable>: @unchecked Sendable {
     private var failure: OneshotError?
     private var receiverIsGone = false
 
-    init() {
+    init(_ name: String?) {
+        self.name = name
         queue = WaitQueue()
         closing = WaitQueue(sharingLockOf: queue)
+        queue.owner = self
+        closing.owner = self
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        let oneshot = WaitQueue.named("oneshot", name)
+        return queue === self.queue ? "for the value of \(oneshot)" : "until nobody waits for \(oneshot) any more"
     }
 
     /// - Precondition: the lock is held.

@@ -3,20 +3,71 @@ import EddyReactor
 /// A number of permits, and the tasks that wait for some of them: what ``AsyncSemaphore`` and ``AsyncRWLock`` have in common.
 ///
 /// Whoever has waited longest is served first. When there are not enough permits for that one, nobody behind it gets any, so
-/// that a large demand is not starved by small ones. Permits are handed over: a task that is resumed has them already, and
-/// whatever happens to it after that, it gives them back like any other.
+/// that a large demand is not starved by small ones. Permits are handed over: a task that is resumed has them already, and when it
+/// is cancelled before it has run they go to whoever is first then.
 // SAFETY: what is not the queue is touched with the queue's lock held.
 @usableFromInline
-final class PermitQueue: @unchecked Sendable {
+final class PermitQueue: WaitQueueOwner, @unchecked Sendable {
     private let waiters = WaitQueue()
     private var available: Int
     /// All permits that there are: those that are available, and those that somebody has.
     private var total: Int
     private var isClosed = false
+    /// How a wait for so many of so many is told, of which others are free.
+    private let reason: @Sendable (_ demand: Int, _ available: Int, _ total: Int) -> String
 
-    init(_ count: Int) {
+    init(_ count: Int, reason: @escaping @Sendable (_ demand: Int, _ available: Int, _ total: Int) -> String) {
         available = count
         total = count
+        self.reason = reason
+        waiters.owner = self
+    }
+
+    func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
+        give(Int(demand))
+        return true
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        let state = state
+        return reason(Int(demand), state.available, state.total)
+    }
+
+    // MARK: - Who has them
+
+    /// The tasks that have permits, where that is asked for: those of a lock. A task that reads twice is in it twice.
+    private var holders: [UInt] = []
+
+    /// As ``takeNow(_:)``, and notes who has them.
+    func takeNow(_ count: Int, for task: UInt) throws -> Bool {
+        var attempt = Attempt.unavailable
+        waiters.withLock {
+            attempt = take(count)
+            if attempt == .taken { holders.append(task) }
+        }
+        if attempt == .closed { throw ClosedError() }
+        return attempt == .taken
+    }
+
+    func noteHolder(_ task: UInt) {
+        waiters.withLock { holders.append(task) }
+    }
+
+    /// As ``give(_:)``, of permits whose holder was noted.
+    func give(_ count: Int, of task: UInt) {
+        change {
+            available += count
+            if let index = holders.lastIndex(of: task) { holders.remove(at: index) }
+        }
+    }
+
+    /// Does a task have permits for which the running one would wait for ever: itself, or one that waits for it?
+    func isHeld(byWhoAwaits task: UInt) -> Bool {
+        var holders: [UInt] = []
+        waiters.withLock { holders = self.holders }
+        if holders.contains(task) { return true }
+        guard let scope = CancelScope.current else { return false }
+        return holders.contains { scope.isAwaited(by: $0) }
     }
 
     // MARK: - Taking

@@ -6,7 +6,7 @@ import Synchronization
 /// Taking it while it is free, and giving it back while nobody waits, is one atomic operation each. Whoever gives it back while
 /// others wait hands it to the first: it is never free in between, so nobody who comes later gets past them.
 @usableFromInline
-final class TaskLock: Sendable {
+final class TaskLock: Sendable, WaitQueueOwner {
     /// Zero while the lock is free. Otherwise the address of the task that holds it, and ``mayBeAwaited`` in its lowest bit.
     ///
     /// The address is the task's own for as long as it holds the lock: it can't end before it has given it back.
@@ -15,8 +15,23 @@ final class TaskLock: Sendable {
 
     /// Somebody has queued since the holder took the lock. Set and taken back with the queue's lock held.
     private static let mayBeAwaited: UInt = 1
+    /// In the demand of a waiter: it is to have the lock even if it is cancelled. Addresses of tasks have their lowest bits free.
+    private static let keepsLock: UInt64 = 2
 
-    init() {}
+    private let name: String?
+
+    init(name: String? = nil) {
+        self.name = name
+        waiters.owner = self
+    }
+
+    func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
+        if demand & Self.keepsLock != 0 { return false }
+        handOver()
+        return true
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String { "for \(WaitQueue.named("lock", name))" }
 
     /// Takes the lock if it is free.
     @usableFromInline
@@ -47,7 +62,7 @@ final class TaskLock: Sendable {
         waiters.withLock {
             next = waiters.takeFirst()
             var holder: UInt = 0
-            if let next { holder = UInt(next.demand) | (waiters.isAwaited ? Self.mayBeAwaited : 0) }
+            if let next { holder = UInt(next.demand & ~Self.keepsLock) | (waiters.isAwaited ? Self.mayBeAwaited : 0) }
             word.store(holder, ordering: .releasing)
         }
         next?.resume()
@@ -75,26 +90,34 @@ final class TaskLock: Sendable {
     @usableFromInline
     func enter(_ isolation: (any Actor)?) throws -> WaitQueue.Step {
         let task = ThreadSlot.currentTask
-        expectUsage(
-            holder != task,
-            "a task that holds an AsyncMutex locks it again, and would wait for itself for ever: "
-                + "pass the state on to what needs it, or lock after the first body has ended")
-        return try enter(isolation, for: task)
-    }
-
-    private func enter(_ isolation: (any Actor)?, for task: UInt) throws -> WaitQueue.Step {
-        try waiters.enter(isolation, demand: UInt64(task)) { take(for: task) }
+        expectNotHeld(by: task)
+        return try waiters.enter(isolation, demand: UInt64(task)) { take(for: task) }
     }
 
     /// The long way, for what ``enter(_:)`` leaves undecided.
     @usableFromInline
     func lockPatiently(_ isolation: (any Actor)?) async throws {
-        try await lockPatiently(isolation, for: ThreadSlot.currentTask)
-    }
-
-    private func lockPatiently(_ isolation: (any Actor)?, for task: UInt) async throws {
+        let task = ThreadSlot.currentTask
+        expectNotHeld(by: task)
         try await waiters.waitPatiently(isolation, demand: UInt64(task), unless: { take(for: task) })
         noteHandOver()
+    }
+
+    /// A body of a timeout, a scope or a shield is a task of its own, and the lock may be held by one that waits for it.
+    @inline(__always)
+    private func expectNotHeld(by task: UInt) {
+        let holder = holder
+        guard holder != 0, _slowPath(holder == task || CancelScope.current.map { $0.isAwaited(by: holder) } == true)
+        else { return }
+        refuseSecondLock()
+    }
+
+    @inline(never)
+    private func refuseSecondLock() {
+        expectUsage(
+            false,
+            "a task that holds \(name.map { "the AsyncMutex '\($0)'" } ?? "an AsyncMutex") locks it again, and would wait for "
+                + "itself for ever: pass the state on to what needs it, or lock after the first body has ended")
     }
 
     /// Takes the lock back after a wait for something else, whatever has happened to the task meanwhile.
@@ -103,14 +126,17 @@ final class TaskLock: Sendable {
     ///   gives the lock back in the end.
     func lockAgain(_ isolation: (any Actor)?, for task: UInt) async {
         if tryLock(for: task) { return }
+        let demand = UInt64(task) | Self.keepsLock
         do {
-            switch try enter(isolation, for: task) {
+            switch try waiters.enter(isolation, demand: demand, unless: { take(for: task) }) {
             case .passes: break
             case .waits(let waiter): try WaitQueue.check(await Parking.lot.park(waiter))
-            case .undecided: try await lockPatiently(isolation, for: task)
+            case .undecided:
+                try await waiters.waitPatiently(isolation, demand: demand, unless: { take(for: task) })
+                noteHandOver()
             }
         } catch {
-            await waiters.waitUncancellably(demand: UInt64(task), unless: { take(for: task) })
+            await waiters.waitUncancellably(demand: demand, unless: { take(for: task) })
             noteHandOver()
         }
     }

@@ -15,8 +15,12 @@ public final class Watch<Value: Sendable>: Sendable {
     private let state: WatchState<Value>
 
     /// Makes a watch with a first value.
-    public init(_ value: Value) {
-        state = WatchState(value)
+    ///
+    /// - Parameters:
+    ///   - value: the first value.
+    ///   - name: shown where tasks are listed that wait for a change.
+    public init(_ value: Value, name: String? = nil) {
+        state = WatchState(value, name)
     }
 
     deinit { state.close() }
@@ -142,14 +146,21 @@ public struct WatchStatistics: Hashable, Sendable {
 
 /// What a watch and those who follow it share.
 // SAFETY: everything but the queue is touched with its lock held.
-private final class WatchState<Value: Sendable>: @unchecked Sendable {
+private final class WatchState<Value: Sendable>: WaitQueueOwner, @unchecked Sendable {
+    private let name: String?
     let queue = WaitQueue()
     private var value: Value
     private(set) var version: UInt64 = 0
     private var isClosed = false
 
-    init(_ value: Value) {
+    init(_ value: Value, _ name: String?) {
         self.value = value
+        self.name = name
+        queue.owner = self
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        "for a change of \(WaitQueue.named("watch", name))"
     }
 
     func read() -> (value: Value, version: UInt64, isClosed: Bool) {

@@ -10,7 +10,7 @@ final class ChildProcess: @unchecked Sendable {
     let loop: EventLoop
     let identifier: Int32
     let hasOwnGroup: Bool
-    let hasEnded = AsyncEvent()
+    let hasEnded = AsyncEvent(for: "for a process to end")
 
     private var core: LoopCore { loop.core }
     private let state: Guarded<State>

@@ -8,7 +8,7 @@ final class ConnectionPlaces: Sendable {
     }
 
     private let state: Guarded<State>
-    private let changed = AsyncEvent()
+    private let changed = AsyncEvent(for: "for a connection to end, as there are as many as there may be")
 
     init(_ count: Int) {
         state = Guarded(State(free: count))

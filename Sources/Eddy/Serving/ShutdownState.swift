@@ -11,7 +11,7 @@ final class ShutdownState: Sendable {
     }
 
     private let state = Guarded(State())
-    let requested = AsyncEvent()
+    let requested = AsyncEvent(for: "for the shutdown to be requested")
 
     var hasBegun: Bool { requested.isSet }
 

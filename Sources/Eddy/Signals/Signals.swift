@@ -88,7 +88,7 @@ public struct Signals: AsyncSequence, Sendable {
 }
 
 /// What a `Signals` and its iterators hold together: as long as it is there, signals are received.
-private final class SignalSubscription: Sendable {
+private final class SignalSubscription: Sendable, WaitQueueOwner {
     private let queue: WaitQueue
     private let subscriber: SignalSubscriber
 
@@ -98,7 +98,10 @@ private final class SignalSubscription: Sendable {
         // Everybody: one that is resumed may have been cancelled, or its loop may end, and another one must look.
         subscriber = SignalSubscriber(signals, .program) { _ in queue.resumeAll {} }
         SignalDispatcher.shared.add(subscriber)
+        queue.owner = self
     }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String { "for a signal" }
 
     deinit {
         SignalDispatcher.shared.remove(subscriber)
@@ -122,8 +125,9 @@ private final class SignalSubscription: Sendable {
                     try await queue.wait(#isolation) { subscriber.pending > 0 }
                 }
             } catch {
-                // One that came first wins, although nobody has told this task yet.
-                if let received = take() { return received }
+                // One that came before the loop ended wins, although nobody has told this task yet. A task that was cancelled
+                // leaves it to the next.
+                if !(error is CancellationError), let received = take() { return received }
                 throw error
             }
         }

@@ -36,7 +36,7 @@ final class ShardedBinding: Sendable {
     let key: Key
     private let count: Int
     private let state = Guarded(State.gathering(arrived: []))
-    private let done = AsyncEvent()
+    private let done = AsyncEvent(for: "for the other loops' sockets to be bound")
 
     init(_ key: Key, count: Int) {
         self.key = key

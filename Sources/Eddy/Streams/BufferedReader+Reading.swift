@@ -34,7 +34,7 @@ extension BufferedReader {
                 if read == 0 { throw EndOfStreamError(expected: count, partial: Array(bytes[..<filled])) }
                 filled += read
             }
-        } catch let error where !(error is EndOfStreamError) {
+        } catch {
             buffer.append(bytes.span.bytes.extracting(first: filled))
             throw error
         }
@@ -64,7 +64,7 @@ extension BufferedReader {
                 }
             }
         } catch {
-            if !(error is EndOfStreamError) { buffer.append(output.bytes.extracting(droppingFirst: before)) }
+            buffer.append(output.bytes.extracting(droppingFirst: before))
             output.removeLast(output.byteCount - before)
             throw error
         }
@@ -158,20 +158,32 @@ extension BufferedReader {
 
     /// Reads so many bytes and forgets them.
     ///
-    /// - Throws: ``EndOfStreamError`` when the stream ends before; what the source throws; ``BusyError``.
-    /// - Note: *Cancellation:* what was skipped so far is gone.
+    /// - Throws: ``EndOfStreamError`` when the stream ends before; what the source throws, inside a ``PartialSkipError`` when some are
+    ///   gone already; ``BusyError``.
+    /// - Note: *Cancellation:* nothing was skipped, as with any other read, when the bytes fit into a chunk. More are forgotten as
+    ///   they come, and a ``PartialSkipError`` tells how many are gone.
     public func skip(_ count: Int) async throws {
         try OutOfRangeError.check("count", count, atLeast: 0)
         try expectIdle()
-        var left = count
-        while true {
-            let part = min(left, buffer.count)
-            buffer.consume(part)
-            left -= part
-            if left == 0 { return }
-            if try await fill() == 0 {
-                throw EndOfStreamError(expected: count, partial: [], received: count - left)
+        if count <= buffer.count + chunkSize {
+            guard try await fill(toHold: count) else {
+                throw EndOfStreamError(expected: count, partial: [], received: buffer.count)
             }
+            return buffer.consume(count)
+        }
+        var left = count
+        do {
+            while true {
+                let part = min(left, buffer.count)
+                buffer.consume(part)
+                left -= part
+                if left == 0 { return }
+                if try await fill() == 0 {
+                    throw EndOfStreamError(expected: count, partial: [], received: count - left)
+                }
+            }
+        } catch let error where !(error is EndOfStreamError) && left < count {
+            throw PartialSkipError(bytesSkipped: count - left, underlyingError: error)
         }
     }
 
@@ -189,6 +201,7 @@ extension BufferedReader {
     }
 
     func endOfStream(expected: Int?) -> EndOfStreamError {
-        EndOfStreamError(expected: expected, partial: buffer.take(buffer.count))
+        // They stay: whoever overlooks this error must not take what comes next for a clean end.
+        EndOfStreamError(expected: expected, partial: buffer.withBytes { $0.copied() })
     }
 }

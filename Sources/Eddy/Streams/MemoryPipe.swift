@@ -6,7 +6,7 @@ import EddyReactor
 /// the condition does so first and goes to the queue then. So either the change is seen, or the waiter is found.
 // SAFETY: everything that changes is touched with `lock` held. It is taken inside a queue's lock, never the other way
 // round.
-final class MemoryPipe: @unchecked Sendable {
+final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     private let capacity: Int
     private let lock = Guarded(())
     private var buffer = StreamBuffer()
@@ -30,6 +30,13 @@ final class MemoryPipe: @unchecked Sendable {
 
     init(capacity: Int) {
         self.capacity = max(capacity, 1)
+        readers.owner = self
+        writers.owner = self
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        let count = lock.withLock { _ in buffer.count }
+        return "to \(queue === readers ? "read from" : "write to") a memory stream, \(count) of \(capacity) bytes in it"
     }
 
     // MARK: - Reading
@@ -52,10 +59,9 @@ final class MemoryPipe: @unchecked Sendable {
         }
         defer { lock.withLock { _ in isReading = false } }
         while true {
-            if let count = try take(atMost: maximum, body) {
-                await Self.letOthersGo()
-                return count
-            }
+            // Before anything is taken: a task must not be cancelled with bytes in hand.
+            if await Self.letOthersGo() { try Self.checkpoint() }
+            if let count = try take(atMost: maximum, body) { return count }
             try await readers.wait(#isolation) {
                 lock.withLock { _ in
                     readerWaits = buffer.isEmpty && !isFinished && !isReaderClosed
@@ -124,7 +130,7 @@ final class MemoryPipe: @unchecked Sendable {
                 throw partial
             }
         }
-        await Self.letOthersGo()
+        _ = await Self.letOthersGo()
     }
 
     /// Puts bytes in, waiting for room as often as it must.
@@ -223,7 +229,9 @@ final class MemoryPipe: @unchecked Sendable {
 
     /// Two ends that never have to wait for each other would keep the loop to themselves.
     @inline(__always)
-    private static func letOthersGo() async {
-        if let core = LoopCore.current, !core.mayContinue() { await EventLoop.yield() }
+    private static func letOthersGo() async -> Bool {
+        guard let core = LoopCore.current, !core.mayContinue() else { return false }
+        await EventLoop.yield()
+        return true
     }
 }

@@ -45,7 +45,7 @@ public struct OverrunError: Error, Hashable, Sendable, CustomStringConvertible {
 public struct EndOfStreamError: Error, Hashable, Sendable, CustomStringConvertible {
     /// How many bytes were asked for; nil when a separator was looked for.
     public let expected: Int?
-    /// What came before the end. It is in this error only: the reader is empty.
+    /// What came before the end. A ``BufferedReader`` still has it, too: the next read does not take the end for a clean one.
     public let partial: [UInt8]
     /// How many bytes came: more than `partial` has when they were skipped.
     public let received: Int
@@ -65,5 +65,23 @@ public struct EndOfStreamError: Error, Hashable, Sendable, CustomStringConvertib
     public var description: String {
         let text = expected.map { "\(received) of \($0) bytes" } ?? "\(received) bytes, before the separator"
         return "the stream ended after \(text): the peer closed it in the middle of a message"
+    }
+}
+
+/// A ``BufferedReader/skip(_:)`` of more than a chunk that was cancelled, or failed, in the middle: so many bytes are gone.
+public struct PartialSkipError: Error, Sendable, CustomStringConvertible {
+    /// How many bytes were read and forgotten.
+    public let bytesSkipped: Int
+    /// What ended it.
+    public let underlyingError: any Error
+
+    /// Makes the error, for readers of one's own.
+    public init(bytesSkipped: Int, underlyingError: any Error) {
+        self.bytesSkipped = bytesSkipped
+        self.underlyingError = underlyingError
+    }
+
+    public var description: String {
+        "skipping ended after \(bytesSkipped) bytes: \(underlyingError). They are gone: skip the rest before anything else is read"
     }
 }

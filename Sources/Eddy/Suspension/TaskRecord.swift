@@ -73,6 +73,12 @@ final class TaskRecord: @unchecked Sendable {
         }
     }
 
+    /// Has anybody told the record that the task was cancelled? Cheaper than ``isCancelled``: a scope's body that has cancelled
+    /// itself is not known of, and that one was running then.
+    var isKnownToBeCancelled: Bool {
+        @inline(__always) get { cancellation.load(ordering: .relaxed) == Self.isCancelled }
+    }
+
     /// Is it the record of a task? Whoever asks on the loop's thread, about the task that runs there, gets an exact answer.
     @inline(__always)
     func isOf(_ task: UInt) -> Bool { address.load(ordering: .relaxed) == task }
@@ -89,13 +95,22 @@ final class TaskRecord: @unchecked Sendable {
     /// - Note: *Thread:* any. May be called more than once.
     @usableFromInline
     func noteCancelled() {
+        // No recursion: scopes may be nested deeper than the stack is.
+        var next = noteThisCancelled()
+        // Each holds the loop of its record, which may have ended meanwhile.
+        while let body = next { next = withExtendedLifetime(body) { body.record?.noteThisCancelled() } }
+    }
+
+    /// - Returns: the scope's task that was cancelled in turn, whose record is still to be told.
+    private func noteThisCancelled() -> CancelledBody? {
         cancellation.store(Self.isCancelled, ordering: .relaxed)
-        handle.withLock { $0.inner }?.callerWasCancelled()
+        let inner = handle.withLock { $0.inner }?.cancelWithCaller()
         if core.isCurrent {
             core.cancelWait(of: self)
         } else {
             core.inbox.send(.cancelRecord(self))
         }
+        return inner
     }
 
     /// The task goes on to wait for a scope's body; nil when that has ended.

@@ -57,7 +57,12 @@ extension WaitQueue {
 
 extension WaitQueue.TakenWaiter {
     /// What it waited for.
-    var demand: UInt64 { waiter.pointee.demand }
+    ///
+    /// - Precondition for setting it: the queue's lock is still held, or the task has not been resumed.
+    var demand: UInt64 {
+        get { waiter.pointee.demand }
+        nonmutating set { waiter.pointee.demand = newValue }
+    }
 
     /// Resumes the task with an error: its wait throws ``ClosedError``.
     func refuse() {

@@ -6,9 +6,10 @@ import EddyReactor
 /// stand in one queue: whoever takes a waiter out under the lock is the one who resumes it, directly on its own loop's thread,
 /// by message everywhere else. Nobody is resumed while the lock is held.
 ///
-/// Whoever is taken out of the queue is promised something, and its wait ends well: neither a cancellation nor the end of its
-/// loop can change that, as both have to take the waiter out themselves. So an owner never has to take a promise back: a wait
-/// that throws was promised nothing. A loop that ends waits for those of its tasks that others have taken out already.
+/// Whoever is taken out of the queue is promised something, and the end of its loop can't change that, as it would have to take the
+/// waiter out itself: a loop that ends waits for those of its tasks that others have taken out already. A cancellation that comes
+/// before the task has run takes the promise back: the owner gives it to whoever is first then, and the wait throws. So a wait that
+/// throws leaves nothing behind. See ``WaitQueueOwner``.
 // SAFETY: `first`, `last` and `count`, and the links and `isQueued` of the waiters in the queue, are touched with the lock held.
 @usableFromInline
 final class WaitQueue: @unchecked Sendable {
@@ -17,6 +18,9 @@ final class WaitQueue: @unchecked Sendable {
     private var last: WaiterPointer?
     /// How many wait. Guarded by the lock, as the rest is.
     private(set) var count = 0
+    // SAFETY: unowned(unsafe): an owner has its queue for as long as it lives, and is asked about a waiter only, whose task is inside
+    // one of the owner's methods.
+    unowned(unsafe) var owner: (any WaitQueueOwner)?
 
     /// - Parameter other: a queue whose lock this one has, too, where one condition decides who waits in which.
     init(sharingLockOf other: WaitQueue? = nil) {
@@ -253,10 +257,13 @@ final class WaitQueue: @unchecked Sendable {
     ) async throws {
         try Task.checkCancellation()
         let waiter = ForeignWaiter(demand: demand)
+        waiter.pointer.pointee.queue = Unmanaged.passUnretained(self)
+        var hasStood = false
         var isCancelled = false
         let outcome = await withTaskCancellationHandler {
             await LoopCore.suspendOffLoop(waiter.pointer) {
                 guard append(waiter.pointer, unless: isUnneeded) else { return false }
+                hasStood = true
                 hasQueued()
                 // Cancelled between the check and here: the handler found nothing to take out.
                 isCancelled = Task.isCancelled && remove(waiter.pointer)
@@ -266,9 +273,11 @@ final class WaitQueue: @unchecked Sendable {
             // Removing the handler waits until it has returned, so the waiter is alive here.
             if remove(waiter.pointer) { waiter.pointer.pointee.foreign!.resume(returning: .cancelled) }
         }
-        withExtendedLifetime(waiter) {}
+        defer { withExtendedLifetime(waiter) {} }
         try LoopCore.check(outcome)
         if isCancelled { throw CancellationError() }
+        // Cancelled since it was resumed: it takes nothing.
+        if hasStood, Task.isCancelled, Self.takeBack(waiter.pointer) { throw CancellationError() }
     }
 }
 

@@ -1,4 +1,5 @@
 import EddyReactor
+import Synchronization
 
 /// Runs operations at the same time, and hands a body what they return in the order in which they end. asyncio's
 /// `as_completed`.
@@ -86,6 +87,8 @@ public struct CompletedOperations<Value: Sendable>: AsyncSequence, Sendable {
 final class ResultQueue<T: Sendable>: Sendable {
     let channel: Channel<CompletedOperation<T>>
     private let missing: Guarded<Int>
+    /// An operation has succeeded whose success is all that is wanted.
+    private let isDecided = Atomic<Bool>(false)
 
     init(_ count: Int) {
         channel = Channel(capacity: max(1, count))
@@ -94,14 +97,28 @@ final class ResultQueue<T: Sendable>: Sendable {
     }
 
     /// Starts an operation whose result is going to be one of these.
-    func start(_ operation: @escaping @Sendable () async throws -> T, _ index: Int, in tasks: TaskSet) {
+    ///
+    /// - Parameter firstWins: with the first success the others are cancelled, in the job of the one that has it, before another one
+    ///   runs: see ``Siblings``.
+    func start(
+        _ operation: @escaping @Sendable () async throws -> T, _ index: Int, in tasks: TaskSet, firstWins: Bool = false
+    ) {
         let scope = CancelScope.current
         tasks.start {
-            let result: Result<T, any Error>
-            do {
-                result = .success(try await covered("as completed", in: scope) { try await operation() })
-            } catch {
-                result = .failure(error)
+            var result: Result<T, any Error> = .failure(CancellationError())
+            if !self.isDecided.load(ordering: .acquiring) {
+                do {
+                    result = .success(try await covered("as completed", in: scope) { try await operation() })
+                } catch {
+                    result = .failure(error)
+                }
+            }
+            if firstWins, case .success = result {
+                if self.isDecided.exchange(true, ordering: .acquiringAndReleasing) {
+                    result = .failure(CancellationError())
+                } else {
+                    tasks.cancelAll()
+                }
             }
             self.add(CompletedOperation(index: index, result: result))
         }

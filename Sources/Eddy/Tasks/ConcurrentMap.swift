@@ -64,19 +64,22 @@ where Elements.Element: Sendable {
     func run(
         limit: Int, _ body: @escaping @Sendable (Int, Element) async throws -> Void
     ) async throws {
+        let siblings = Siblings(0)
         // Asked outside of the group's closure, which may begin where the task prefers to be.
         let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        await withTaskGroup(of: Void.self) { group in
             var count = 0
             while count < limit, let first = take() {
+                let index = count
                 count += 1
                 group.addChild(on: loop) {
-                    try await covered("concurrentMap", in: scope) { try await self.work(from: first, body) }
+                    await siblings.runUntilFailure(index, "concurrentMap", in: scope) {
+                        try await self.work(from: first, body)
+                    }
                 }
             }
-            // Not waitForAll(), which throws the first error only when all have ended.
-            while try await group.next() != nil {}
         }
+        if let failure = siblings.failure { throw failure }
     }
 
     /// What one task does.
@@ -92,7 +95,7 @@ where Elements.Element: Sendable {
                 next = take()
             }
         } catch {
-            // The others are cancelled when the group sees the error, and that is a turn later.
+            // Those that are between two elements begin no other one.
             lock.withLock { _ in isStopped = true }
             throw error
         }

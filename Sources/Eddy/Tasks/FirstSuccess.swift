@@ -11,7 +11,8 @@
 /// - Throws: when all have failed a ``MultiError`` with the errors, in the order of the operations; `CancellationError` when the
 ///   caller was cancelled.
 /// - Precondition: there is at least one operation.
-/// - Note: *Cancellation:* reaches every operation.
+/// - Note: *Cancellation:* reaches every operation. One that has not succeeded has taken nothing that it was only promised, as with
+///   ``race(_:)``.
 public func firstSuccess<T: Sendable>(_ operations: (@Sendable () async throws -> T)...) async throws -> T {
     try await firstSuccess(of: operations)
 }
@@ -40,7 +41,7 @@ public func firstSuccess<T: Sendable>(
         var failures: [CompletedOperation<T>] = []
         func startNext() {
             guard started < operations.count else { return }
-            results.start(operations[started], started, in: tasks)
+            results.start(operations[started], started, in: tasks, firstWins: true)
             started += 1
         }
         repeat { startNext() } while delay == nil && started < operations.count
@@ -68,7 +69,7 @@ public func firstSuccess<T: Sendable>(
     }
 }
 
-/// The next operation that ends. None is lost to a timeout: a receiver that was resumed for one gets it.
+/// The next operation that ends. None is lost to a timeout: one that this was resumed for too late stays in the queue.
 private func next<T>(_ results: ResultQueue<T>, within delay: Duration?) async throws -> CompletedOperation<T> {
     // More are to come, and the queue is closed by the last.
     guard let delay else { return try await results.channel.receive()! }

@@ -20,15 +20,20 @@ public func gather<each T: Sendable>(
 ) async throws -> (repeat each T) {
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let values = (repeat ResultBox<each T>())
-    try await withThrowingTaskGroup(of: Void.self) { group in
+    let siblings = Siblings(0)
+    await withTaskGroup(of: Void.self) { group in
+        var count = 0
         for (operation, value) in repeat (each operations, each values) {
+            let index = count
+            count += 1
             group.addChild(on: loop) {
-                value.store(.success(try await covered("gather", in: scope) { try await operation() }))
+                await siblings.runUntilFailure(index, "gather", in: scope) {
+                    value.store(.success(try await operation()))
+                }
             }
         }
-        // Not waitForAll(), which throws the first error only when all have ended.
-        while try await group.next() != nil {}
     }
+    if let failure = siblings.failure { throw failure }
     return (repeat try (each values).take().get())
 }
 
@@ -44,15 +49,17 @@ public func gather<each T: Sendable>(
 public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T]) async throws -> [T] {
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let values = operations.map { _ in ResultBox<T>() }
-    try await withThrowingTaskGroup(of: Void.self) { group in
-        for (operation, value) in zip(operations, values) {
+    let siblings = Siblings(operations.count)
+    await withTaskGroup(of: Void.self) { group in
+        for (index, (operation, value)) in zip(operations, values).enumerated() {
             group.addChild(on: loop) {
-                value.store(.success(try await covered("gather", in: scope) { try await operation() }))
+                await siblings.runUntilFailure(index, "gather", in: scope) {
+                    value.store(.success(try await operation()))
+                }
             }
         }
-        // Not waitForAll(), which throws the first error only when all have ended.
-        while try await group.next() != nil {}
     }
+    if let failure = siblings.failure { throw failure }
     return try values.map { try $0.take().get() }
 }
 
@@ -82,25 +89,8 @@ public func gatherResults<each T: Sendable>(
     return (repeat (each results).take())
 }
 
-/// Runs operations at the same time and returns what the first to finish returns, or throws what it throws. The others are
-/// cancelled, and have ended when this returns.
-///
-/// - Precondition: there is at least one operation.
-/// - Note: *Cancellation:* reaches every operation.
-public func race<T: Sendable>(_ operations: (@Sendable () async throws -> T)...) async throws -> T {
-    expectUsage(!operations.isEmpty, "a race needs at least one operation")
-    let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
-    return try await withThrowingTaskGroup(of: T.self) { group in
-        for operation in operations {
-            group.addChild(on: loop) { try await covered("race", in: scope) { try await operation() } }
-        }
-        defer { group.cancelAll() }
-        return try await group.next()!
-    }
-}
-
 /// Where a child task leaves its result for its parent.
-private final class ResultBox<T: Sendable>: Sendable {
+final class ResultBox<T: Sendable>: Sendable {
     private let result = Guarded<Result<T, any Error>?>(nil)
 
     func store(_ value: Result<T, any Error>) {

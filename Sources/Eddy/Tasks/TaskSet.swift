@@ -48,7 +48,7 @@ final class TaskSet: Sendable {
     }
 
     private let state = Guarded(State())
-    private let isEmpty = AsyncEvent()
+    private let isEmpty = AsyncEvent(for: "for other tasks to end")
     /// Where the tasks run. nil is where the process's default executor runs them, which may be the host loop.
     let loop: EventLoop?
 

@@ -57,7 +57,7 @@ final class StartHandshake<Value: Sendable>: Sendable {
     }
 
     private let state = Guarded(State.waiting)
-    private let isDecided = AsyncEvent()
+    private let isDecided = AsyncEvent(for: "for a task to say that it is ready")
 
     /// - Returns: whether the starter gets the value.
     func start(_ value: Value) -> Bool {

@@ -36,7 +36,7 @@ final class BlockingCall<Value: Sendable>: BlockingJob, @unchecked Sendable {
     private let body: Guarded<(@Sendable () throws -> Value)?>
     private let result = Guarded<Result<Value, any Error>?>(nil)
     private let atEnd: Guarded<(@Sendable () -> Void)?>
-    private let done = AsyncEvent()
+    private let done = AsyncEvent(for: "for a call on the thread pool to return")
 
     /// - Parameters:
     ///   - body: the call.

@@ -186,12 +186,22 @@ public final class BlockingPool: Sendable {
 }
 
 /// The places in a pool's queue, handed on in the order in which tasks came for them.
-final class QueuePlaces: Sendable {
+final class QueuePlaces: Sendable, WaitQueueOwner {
     private let free: Atomic<Int>
     private let queue = WaitQueue()
 
     init(_ count: Int) {
         free = Atomic(count)
+        queue.owner = self
+    }
+
+    func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
+        giveBack()
+        return true
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        "for a call to have its turn on the thread pool"
     }
 
     /// There is a free place only while nobody waits for one: places become free under the queue's lock.

@@ -7,7 +7,7 @@ final class BlockingWorkers: @unchecked Sendable {
 
     let places: QueuePlaces
     /// Set when the pool is closed and its last thread has ended.
-    let ended = AsyncEvent()
+    let ended = AsyncEvent(for: "for the threads of a pool to end")
     private let threads: ClosedRange<Int>
     private let capacity: Int
     private let idleTime: Duration

@@ -11,7 +11,7 @@ final class OffloadCall<Value: Sendable>: BlockingJob, TaskExecutor, @unchecked 
     private let workers: BlockingWorkers
     private let cancellation: OffloadCancellation
     private let result = Guarded<Result<Value, any Error>?>(nil)
-    private let done = AsyncEvent()
+    private let done = AsyncEvent(for: "for an offloaded call to return")
     private var job: UnownedJob?
 
     private init(_ workers: BlockingWorkers, _ cancellation: OffloadCancellation) {

@@ -4,7 +4,7 @@ import EddyReactor
 final class ThreadResult<Value: Sendable>: Sendable {
     private let monitor = ThreadMonitor()
     private let result = Guarded<Result<Value, any Error>?>(nil)
-    private let done = AsyncEvent()
+    private let done = AsyncEvent(for: "for the result of another thread")
 
     /// Is the result there?
     var isSet: Bool { done.isSet }

@@ -23,7 +23,7 @@ import Synchronization
 /// - Note: *Thread:* any. Delays count on the clock of the caller's loop. *Complexity:* O(log n) in the number of elements for each
 ///   insertion, reset and removal, and no system call; whoever waits has one timer.
 // SAFETY: everything that changes is touched with the queues' common lock held.
-public final class DelayQueue<Element: Sendable>: @unchecked Sendable {
+public final class DelayQueue<Element: Sendable>: WaitQueueOwner, @unchecked Sendable {
     /// The name of an element, which is its own for ever: no other element of the process has it, before or after.
     public struct Key: Hashable, Sendable {
         let slot: Int
@@ -47,6 +47,7 @@ public final class DelayQueue<Element: Sendable>: @unchecked Sendable {
 
     // Of the tasks that wait, one leads: it waits for the earliest deadline. The others stand in line to lead after it. So there
     // is one timer, and a leader that is cancelled has promised nobody anything: the next one looks for itself.
+    private let name: String?
     private let followers = WaitQueue()
     private let leader: WaitQueue
     private var isLed = false
@@ -65,8 +66,23 @@ public final class DelayQueue<Element: Sendable>: @unchecked Sendable {
     var capacity: Int { slots.capacity }
 
     /// Makes an empty queue.
-    public init() {
+    ///
+    /// - Parameter name: shown where tasks are listed that wait for it.
+    public init(name: String? = nil) {
+        self.name = name
         leader = WaitQueue(sharingLockOf: followers)
+        followers.owner = self
+        leader.owner = self
+    }
+
+    func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
+        // The leader was only told to look.
+        if queue === followers { handLeadOn {} }
+        return true
+    }
+
+    func waitReason(_ demand: UInt64, in queue: WaitQueue) -> String {
+        "for the next element of \(WaitQueue.named("delay queue", name)), \(count) in it"
     }
 
     // MARK: - Putting in
@@ -304,9 +320,13 @@ public final class DelayQueue<Element: Sendable>: @unchecked Sendable {
 
     /// The leader leaves: whoever stands in line first is resumed to lead.
     private func passLead() {
+        handLeadOn { waiters -= 1 }
+    }
+
+    private func handLeadOn(_ change: () -> Void) {
         var taken: WaitQueue.TakenWaiter?
         followers.withLock {
-            waiters -= 1
+            change()
             ledDeadline = .distantFuture
             taken = followers.takeFirst()
             isLed = taken != nil

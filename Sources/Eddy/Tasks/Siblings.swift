@@ -1,0 +1,71 @@
+import EddyReactor
+
+/// Children of one parent of which one may decide how it ends for all.
+///
+/// It is decided where that child ends, in its own job, before another one runs: the others are cancelled right there. So a child
+/// that was resumed for something and has not run gives it back, and one that has not begun does not begin. If the parent did this
+/// when it awakes, they would have run by then.
+///
+/// - Note: *Thread:* any. *Complexity:* O(1) for a child; to decide, O(n) in their number.
+final class Siblings: Sendable {
+    private struct State {
+        var isDecided = false
+        var failure: (any Error)?
+        /// The tasks that have begun and have not ended, by their addresses; zero for the others.
+        var running: [UInt]
+    }
+
+    private let state: Guarded<State>
+
+    init(_ count: Int) {
+        state = Guarded(State(running: Array(repeating: 0, count: count)))
+    }
+
+    /// What the child has thrown that has decided.
+    var failure: (any Error)? { state.withLock { $0.failure } }
+
+    /// Runs a child, unless it is decided already: then nothing runs.
+    ///
+    /// - Parameters:
+    ///   - name: shown where tasks are listed.
+    ///   - isDecisive: whether this end of a child decides.
+    ///   - decide: called when this child is the one that has decided, before the others are cancelled.
+    /// - Note: never throws: ``failure`` is what the one has thrown that has decided.
+    func run<T>(
+        _ index: Int, _ name: String, in scope: CancelScope?, _ body: nonisolated(nonsending) () async throws -> T,
+        isDecisive: (Result<T, any Error>) -> Bool, decide: (Result<T, any Error>) -> Void = { _ in }
+    ) async {
+        let task = ThreadSlot.currentTask
+        let mayBegin = state.withLock { state in
+            if !state.isDecided {
+                if state.running.count <= index {
+                    state.running += Array(repeating: 0, count: index + 1 - state.running.count)
+                }
+                state.running[index] = task
+            }
+            return !state.isDecided
+        }
+        guard mayBegin else { return }
+        let result: Result<T, any Error>
+        do { result = .success(try await covered(name, in: scope, body)) } catch { result = .failure(error) }
+        // Cancelling runs handlers, so never under the lock. A task that stands here can't end: it takes the lock before.
+        let losers = state.withLock { state -> [TaskReference]? in
+            state.running[index] = 0
+            guard isDecisive(result), !state.isDecided else { return nil }
+            state.isDecided = true
+            if case .failure(let error) = result { state.failure = error }
+            return state.running.compactMap { $0 == 0 ? nil : TaskReference(retaining: $0) }
+        }
+        guard let losers else { return }
+        decide(result)
+        for loser in losers { loser.cancel() }
+    }
+    /// Runs a child of which the first that fails decides.
+    func runUntilFailure(
+        _ index: Int, _ name: String, in scope: CancelScope?, _ body: nonisolated(nonsending) () async throws -> Void
+    ) async {
+        await run(index, name, in: scope, body) { result in
+            if case .failure = result { true } else { false }
+        }
+    }
+}
