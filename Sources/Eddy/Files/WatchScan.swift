@@ -22,6 +22,7 @@ struct WatchScan {
     private struct Level {
         let directory: OpenFile
         let number: Int32
+        /// What the user knows of what is further down.
         let news: WatchTable.News
         /// Directories in it that are to be looked through.
         var names: [[UInt8]]
@@ -48,7 +49,7 @@ struct WatchScan {
         above.append(identity)
         defer { above.removeAll() }
         guard let opened = open([UInt8(ascii: ".")], in: directory, OpenFile.directoryOnly) else { return }
-        try goDown { scan in try scan.enter(opened, number, news) }
+        try goDown { scan in try scan.enter(opened, number, .init(news)) }
     }
 
     /// - Parameter enter: opens the first directory, if there is one to be looked through.
@@ -86,7 +87,7 @@ struct WatchScan {
     }
 
     /// Reads the names in a directory. Its identity is the last one above.
-    private mutating func enter(_ directory: OpenFile, _ number: Int32, _ news: WatchTable.News) throws {
+    private mutating func enter(_ directory: OpenFile, _ number: Int32, _ visit: WatchTable.Visit) throws {
         var names: [[UInt8]] = []
         let (room, asksForModified) = state.table.withLock {
             // One more than there is room for is an error, and the others beside it are the same one.
@@ -96,17 +97,17 @@ struct WatchScan {
             let entries = try read(directory)
             if entries.isEmpty { break }
             let found = entries.filter { !$0.isSelfOrParent }.map {
-                entry(for: $0, in: directory, asksForSize: asksForModified && news == .new)
+                entry(for: $0, in: directory, asksForSize: asksForModified && visit.names == .new)
             }
             let known = state.table.withLock { table in
-                table.find(found, in: number, news)
+                table.find(found, in: number, visit.names)
                 return table.watches[number]?.children ?? [:]
             }
             for entry in found where entry.isDirectory && (names.count < room || known[entry.name] != nil) {
                 names.append(entry.name)
             }
         }
-        levels.append(Level(directory: directory, number: number, news: news, names: names.reversed()))
+        levels.append(Level(directory: directory, number: number, news: visit.below, names: names.reversed()))
     }
 
     /// - Returns: empty at the end, and when the directory is gone: what was found until then is there, or has an event.
@@ -158,7 +159,7 @@ struct WatchScan {
         if watch < 0, Self.isGone(Int32(-watch)) { return }
         if watch < 0 { throw state.watchError(watch, path) }
         let found = Int32(watch)
-        let (isTooMany, next) = state.table.withLock { table -> (Bool, WatchTable.News?) in
+        let (isTooMany, next) = state.table.withLock { table -> (Bool, WatchTable.Visit?) in
             if table.watches[found] == nil, table.count >= table.maximumWatches { return (true, nil) }
             return (false, table.adopt(found, identity, in: number, name, news))
         }

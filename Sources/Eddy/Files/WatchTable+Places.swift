@@ -90,7 +90,7 @@ extension WatchTable {
     /// - Returns: whether it is to be looked through, and what the user knows of it.
     mutating func adopt(
         _ number: Int32, _ identity: FileIdentity, in parent: Int32, _ name: [UInt8], _ news: News
-    ) -> News? {
+    ) -> Visit? {
         guard isNeeded(parent) else {
             // Given up meanwhile.
             if watches[number] == nil {
@@ -108,23 +108,25 @@ extension WatchTable {
         guard let watch = known else {
             watches[number] = Watch(identity: identity, place: .alone, isOld: news == .known, round: round)
             link(number, in: parent, name)
-            return news == .known ? .known : .new
+            return Visit(news == .known ? .known : .new)
         }
         var isAtPlace = false
         if case .below(parent, name) = watch.place { isAtPlace = true } else { link(number, in: parent, name) }
         watches[number]!.hasMissed = false
         watches[number]!.wasMoved = false
         watches[number]!.round = round
+        let isRenamed = news == .renamed || watch.wasMoved || !isAtPlace
         if watch.hasMissed {
             watches[number]!.isOld = false
-            return .new
+            // Further down nothing was missed, but looks there have found no way.
+            return Visit(.new, below: isRenamed ? .renamed : .new)
         }
-        if news == .known { return watch.round == round ? nil : .known }
-        if news == .renamed || watch.wasMoved || !isAtPlace { return .renamed }
+        if news == .known { return watch.round == round ? nil : Visit(.known) }
+        if isRenamed { return Visit(.renamed) }
         // Its own event says that it is new, or that of a directory above.
         guard watch.isOld else { return nil }
         watches[number]!.isOld = false
-        return .new
+        return Visit(.new)
     }
 
     /// Says where a directory is. Who was thought to be there is adrift.

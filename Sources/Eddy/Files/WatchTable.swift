@@ -90,6 +90,17 @@ struct WatchTable {
         case known
     }
 
+    /// What the user knows of the names in a directory, and of those further down.
+    struct Visit {
+        let names: News
+        let below: News
+
+        init(_ names: News, below: News? = nil) {
+            self.names = names
+            self.below = below ?? names
+        }
+    }
+
     let events: FileEvents
     let isRecursive: Bool
     /// How many events may wait for somebody to take them.
