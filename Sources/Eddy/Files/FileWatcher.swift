@@ -60,8 +60,8 @@ public final class FileWatcher: AsyncSequence, Closable {
     ///   - path: a file or a directory; a symbolic link is followed.
     ///   - events: what to report.
     ///   - recursive: whether directories below are watched, too.
-    ///   - capacity: how many events may wait to be taken. Only a new directory of a recursive watch can bring that
-    ///     many at once.
+    ///   - capacity: how many events may wait to be taken, at least 32. Only a new directory of a recursive watch can
+    ///     bring that many at once.
     ///   - maximumDirectories: how many directories a recursive watch may have.
     /// - Throws: ``SystemError``: ENOENT, EACCES; ENOSPC when there are too many watches, EMFILE when there are too
     ///   many watchers (`/proc/sys/fs/inotify`); `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off
