@@ -41,7 +41,7 @@ extension Integration {
                     for round in 0..<3 {
                         unlink("\(folder)/logs/a.log")
                         rmdir("\(folder)/logs")
-                        _ = try await tail.waitForLine(containing: "logs is gone")
+                        _ = try await tail.waitForLine(containing: "logs/a.log is gone")
                         mkdir("\(folder)/logs", 0o755)
                         try await File.write("made anew \(round)\n", to: "\(folder)/logs/a.log")
                         let line = "made anew \(round)"
@@ -55,7 +55,9 @@ extension Integration {
             try await onLoop {
                 try await Self.follow("logs/a.log") { folder, tail in
                     rename("\(folder)/logs", "\(folder)/old")
-                    _ = try await tail.waitForLine(containing: "logs is gone")
+                    _ = try await tail.waitForLine(containing: "the directory logs is gone")
+                    // And the file that it had open is let go.
+                    _ = try await tail.waitForLine(containing: "logs/a.log is gone")
                     try await File.write("not this\n", to: "\(folder)/old/a.log")
                     mkdir("\(folder)/logs", 0o755)
                     try await File.write("but this\n", to: "\(folder)/logs/a.log")
