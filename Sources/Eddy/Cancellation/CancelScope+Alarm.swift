@@ -88,7 +88,7 @@ extension CancelScope {
             if let deadline = state.deadline, deadline <= time, state.cause == nil { state.cause = .deadline }
             return state.cancelTask()
         }
-        task?.cancel()
+        task?.cancel(revokes: false)
         if isEarly { updateAlarm() }
     }
 

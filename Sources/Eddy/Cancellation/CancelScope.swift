@@ -52,7 +52,7 @@ public final class CancelScope: @unchecked Sendable {
         /// What the body threw.
         var failure: (any Error)?
         var deadline: MonotonicInstant?
-        /// The deadline was moved, and how long the body had from then on, if it was told that way.
+        /// The deadline was moved, and how long the body had from then on.
         var isMoved = false
         var duration: Duration?
         /// When the time that a caller's cancellation leaves is over.
@@ -126,7 +126,7 @@ public final class CancelScope: @unchecked Sendable {
             state.cause = cause
             return state.cancelTask()
         }
-        task?.cancel()
+        task?.cancel(revokes: cause != .deadline)
     }
 
     /// The task that waits for the body was cancelled.
@@ -169,14 +169,15 @@ public final class CancelScope: @unchecked Sendable {
                 guard state.deadline != newValue else { return false }
                 state.deadline = newValue
                 state.isMoved = true
-                state.duration = nil
+                // When the body has ended, the loop and its clock may be gone.
+                state.duration = state.hasEnded ? nil : newValue.map { now.duration(to: $0) }
                 return !state.hasEnded
             }
             if isNew { updateAlarm() }
         }
     }
 
-    /// How long the body had when it was last given a time; nil when it was given an instant.
+    /// How long the body had when it was last given a time.
     ///
     /// - Parameter first: how long it had at first.
     func lastDuration(_ first: Duration?) -> Duration? {
@@ -277,9 +278,10 @@ struct CancelledBody: Sendable {
         loop = record?.core.loop
     }
 
-    func cancel() {
+    /// - Parameter revokes: see ``TaskRecord/noteCancelled(revokes:)``.
+    func cancel(revokes: Bool = true) {
         cancelTask()
-        record?.noteCancelled()
+        record?.noteCancelled(revokes: revokes)
     }
 
     /// Cancels the task without telling its record.

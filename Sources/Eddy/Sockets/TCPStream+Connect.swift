@@ -87,9 +87,9 @@ extension TCPStream {
         guard let timeout else { return try await body(core) }
         do {
             return try await withTimeout(timeout) { try await body(core) }
-        } catch let error as TimeoutError where error == TimeoutError(timeout: timeout) {
+        } catch let error as TimeoutError where error.timeout == timeout && error.context.isEmpty {
             // Ours: a resolver may have limits of its own.
-            throw TimeoutError(timeout: timeout, context: "connect: \(peer())")
+            throw TimeoutError(timeout: timeout, context: "connect: \(peer())", bodyError: error.bodyError)
         }
     }
 

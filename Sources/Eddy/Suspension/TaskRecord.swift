@@ -40,7 +40,7 @@ final class TaskRecord: @unchecked Sendable {
     private static let notCancelled: UInt8 = 0
     private static let isCancelled: UInt8 = 1
     /// Only the runtime knows: a scope's body has no cancellation handler, and might cancel itself with an `UnsafeCurrentTask`.
-    /// Everybody else who cancels it tells the record.
+    /// Everybody else who cancels it tells the record. So it is, too, after a deadline.
     private static let asksRuntime: UInt8 = 2
 
     private struct Handle {
@@ -73,8 +73,8 @@ final class TaskRecord: @unchecked Sendable {
         }
     }
 
-    /// Has anybody told the record that the task was cancelled? Cheaper than ``isCancelled``: a scope's body that has cancelled
-    /// itself is not known of, and that one was running then.
+    /// Has anybody told the record that the task was cancelled, other than by a deadline? Cheaper than ``isCancelled``: a scope's
+    /// body that has cancelled itself is not known of, and that one was running then.
     var isKnownToBeCancelled: Bool {
         @inline(__always) get { cancellation.load(ordering: .relaxed) == Self.isCancelled }
     }
@@ -95,15 +95,27 @@ final class TaskRecord: @unchecked Sendable {
     /// - Note: *Thread:* any. May be called more than once.
     @usableFromInline
     func noteCancelled() {
+        noteCancelled(revokes: true)
+    }
+
+    /// - Parameter revokes: whether the task gives back what it was promised and has not run with. A deadline comes too late for
+    ///   that: what has come wins over one of the same turn.
+    func noteCancelled(revokes: Bool) {
         // No recursion: scopes may be nested deeper than the stack is.
-        var next = noteThisCancelled()
+        var next = noteThisCancelled(revokes)
         // Each holds the loop of its record, which may have ended meanwhile.
-        while let body = next { next = withExtendedLifetime(body) { body.record?.noteThisCancelled() } }
+        while let body = next { next = withExtendedLifetime(body) { body.record?.noteThisCancelled(revokes) } }
     }
 
     /// - Returns: the scope's task that was cancelled in turn, whose record is still to be told.
-    private func noteThisCancelled() -> CancelledBody? {
-        cancellation.store(Self.isCancelled, ordering: .relaxed)
+    private func noteThisCancelled(_ revokes: Bool) -> CancelledBody? {
+        if revokes {
+            cancellation.store(Self.isCancelled, ordering: .relaxed)
+        } else {
+            // Every further wait asks the runtime, which knows.
+            _ = cancellation.compareExchange(
+                expected: Self.notCancelled, desired: Self.asksRuntime, ordering: .relaxed)
+        }
         let inner = handle.withLock { $0.inner }?.cancelWithCaller()
         if core.isCurrent {
             core.cancelWait(of: self)

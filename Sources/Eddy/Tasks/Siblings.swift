@@ -3,8 +3,8 @@ import EddyReactor
 /// Children of one parent of which one may decide how it ends for all.
 ///
 /// It is decided where that child ends, in its own job, before another one runs: the others are cancelled right there. So a child
-/// that was resumed for something and has not run gives it back, and one that has not begun does not begin. If the parent did this
-/// when it awakes, they would have run by then.
+/// that was resumed for something and has not run gives it back. If the parent did this when it awakes, they would have run by
+/// then.
 ///
 /// - Note: *Thread:* any. *Complexity:* O(1) for a child; to decide, O(n) in their number.
 final class Siblings: Sendable {
@@ -24,15 +24,17 @@ final class Siblings: Sendable {
     /// What the child has thrown that has decided.
     var failure: (any Error)? { state.withLock { $0.failure } }
 
-    /// Runs a child, unless it is decided already: then nothing runs.
+    /// Runs a child.
     ///
     /// - Parameters:
+    ///   - beginsLate: whether it begins when it is decided already, cancelled from the start. Otherwise nothing runs then.
     ///   - name: shown where tasks are listed.
     ///   - isDecisive: whether this end of a child decides.
     ///   - decide: called when this child is the one that has decided, before the others are cancelled.
     /// - Note: never throws: ``failure`` is what the one has thrown that has decided.
     func run<T>(
-        _ index: Int, _ name: String, in scope: CancelScope?, _ body: nonisolated(nonsending) () async throws -> T,
+        _ index: Int, _ name: String, in scope: CancelScope?, beginsLate: Bool = false,
+        _ body: nonisolated(nonsending) () async throws -> T,
         isDecisive: (Result<T, any Error>) -> Bool, decide: (Result<T, any Error>) -> Void = { _ in }
     ) async {
         let task = ThreadSlot.currentTask
@@ -45,12 +47,15 @@ final class Siblings: Sendable {
             }
             return !state.isDecided
         }
-        guard mayBegin else { return }
+        if !mayBegin {
+            guard beginsLate else { return }
+            TaskReference(retaining: task).cancel()
+        }
         let result: Result<T, any Error>
         do { result = .success(try await covered(name, in: scope, body)) } catch { result = .failure(error) }
         // Cancelling runs handlers, so never under the lock. A task that stands here can't end: it takes the lock before.
         let losers = state.withLock { state -> [TaskReference]? in
-            state.running[index] = 0
+            if mayBegin { state.running[index] = 0 }
             guard isDecisive(result), !state.isDecided else { return nil }
             state.isDecided = true
             if case .failure(let error) = result { state.failure = error }
@@ -64,7 +69,7 @@ final class Siblings: Sendable {
     func runUntilFailure(
         _ index: Int, _ name: String, in scope: CancelScope?, _ body: nonisolated(nonsending) () async throws -> Void
     ) async {
-        await run(index, name, in: scope, body) { result in
+        await run(index, name, in: scope, beginsLate: true, body) { result in
             if case .failure = result { true } else { false }
         }
     }

@@ -198,7 +198,7 @@ enum BufferedRead: CaseIterable {
                     try await sleep(for: .seconds(60))
                 }
             }
-            #expect(told as? TimeoutError == TimeoutError())
+            #expect(told as? TimeoutError == TimeoutError(timeout: .seconds(1)))
         }
     }
 }

@@ -334,6 +334,8 @@ import Testing
             var tasks: [Task<Void, any Error>] = []
             var (queue, order): ([Int], [Int]) = ([], [])
             var expected: [Int: TaskEnding] = [:]
+            // Notified, and not run yet.
+            var notified: Set<Int> = []
             for _ in 0..<400 {
                 switch Int.random(in: 0...6, using: &numbers) {
                 case 0, 1:
@@ -349,6 +351,7 @@ import Testing
                             endings.note(number, ending)
                         })
                     await settle()
+                    notified = []
                     queue.append(number)
                 case 2, 3:
                     let count = Int.random(in: 0...3, using: &numbers)
@@ -359,8 +362,10 @@ import Testing
                             condition.notify(count)
                             await settle(2)
                         }
+                        notified = []
                     } else {
                         condition.notify(count)
+                        notified.formUnion(queue.prefix(count))
                     }
                     for number in queue.prefix(count) { expected[number] = .passed }
                     order += queue.prefix(count)
@@ -371,9 +376,20 @@ import Testing
                     if let index = queue.firstIndex(of: number) {
                         queue.remove(at: index)
                         expected[number] = .cancelled
+                    } else if notified.remove(number) != nil {
+                        // Its notification is the next one's.
+                        expected[number] = .cancelled
+                        order.removeAll { $0 == number }
+                        await settle(32)
+                        if !queue.isEmpty {
+                            expected[queue[0]] = .passed
+                            order.append(queue.removeFirst())
+                        }
+                        notified = []
                     }
                 default:
                     await settle(32)
+                    notified = []
                     #expect(endings.all == expected, "seed \(seed)")
                     #expect(
                         condition.statistics

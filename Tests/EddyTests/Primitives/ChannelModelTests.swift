@@ -96,6 +96,7 @@ import Testing
                     }
                 }
                 await untilQuiet()
+                model.settle()
                 let now = actual.withLock { $0 }
                 guard now == model.outcomes, channel.statistics == model.statistics else {
                     let difference = model.outcomes.filter { now[$0.key] != $0.value }
@@ -134,6 +135,9 @@ import Testing
         private var senders: [Waiting] = []
         private var receivers: [Int] = []
         private var slots = 0
+        // What was promised to tasks that have not run yet: see `settle()`.
+        private var promisedElements: [Int: Int] = [:]
+        private var promisedPlaces: [Int: Int?] = [:]
         private var isClosed = false
         private var isDiscarding = false
         private(set) var outcomes: [Int: Outcome] = [:]
@@ -155,7 +159,7 @@ import Testing
             if isClosed {
                 outcomes[id] = .closed
             } else if kind == .meeting, !receivers.isEmpty {
-                outcomes[receivers.removeFirst()] = .received([value])
+                promise(value)
                 outcomes[id] = .sent
             } else if hasPlace, senders.isEmpty {
                 outcomes[id] = .sent
@@ -213,7 +217,35 @@ import Testing
             } else if let index = receivers.firstIndex(of: id) {
                 receivers.remove(at: index)
                 outcomes[id] = .cancelled
+            } else if let element = promisedElements.removeValue(forKey: id) {
+                outcomes[id] = .cancelled
+                giveBack(element)
+            } else if let element = promisedPlaces.removeValue(forKey: id) {
+                outcomes[id] = .cancelled
+                if let element { elements.remove(at: elements.lastIndex(of: element)!) } else { slots -= 1 }
+                letSendersIn()
             }
+        }
+
+        /// Everybody who was resumed has run.
+        func settle() {
+            promisedElements = [:]
+            promisedPlaces = [:]
+        }
+
+        /// An element is the first again, or the next receiver's.
+        private func giveBack(_ element: Int) {
+            if receivers.isEmpty {
+                if kind == .stack { elements.append(element) } else { elements.insert(element, at: 0) }
+            } else {
+                promise(element)
+            }
+        }
+
+        private func promise(_ element: Int) {
+            let receiver = receivers.removeFirst()
+            outcomes[receiver] = .received([element])
+            promisedElements[receiver] = element
         }
 
         func useSlot(_ value: Int?) {
@@ -238,7 +270,7 @@ import Testing
             if receivers.isEmpty {
                 elements.append(value)
             } else {
-                outcomes[receivers.removeFirst()] = .received([value])
+                promise(value)
             }
         }
 
@@ -256,9 +288,11 @@ import Testing
                 case .sender(let id, let value):
                     outcomes[id] = .sent
                     put(value)
+                    promisedPlaces[id] = .some(value)
                 case .reserving(let id):
                     outcomes[id] = .reserved
                     slots += 1
+                    promisedPlaces[id] = .some(nil)
                 }
             }
         }

@@ -19,6 +19,8 @@ import Testing
         let error = await errorOf { try await reader.readExactly(5) } as? EndOfStreamError
         #expect(error == EndOfStreamError(expected: 5, partial: "abc".bytes))
         #expect("\(try #require(error))".contains("3 of 5 bytes"))
+        // Whoever overlooks the error does not find a clean end.
+        #expect(try await reader.read(atMost: 5) == "abc".bytes)
         #expect(try await reader.read(atMost: 5) == [])
     }
 
@@ -76,6 +78,7 @@ import Testing
         #expect(try await reader.readUntil("\r\n\r\n".bytes) == "value\r\n\r\n".bytes)
         let error = await errorOf { try await reader.readUntil("\n") } as? EndOfStreamError
         #expect(error == EndOfStreamError(expected: nil, partial: "rest".bytes))
+        #expect(try await reader.readLine() == "rest")
         #expect(try await reader.isAtEnd())
     }
 

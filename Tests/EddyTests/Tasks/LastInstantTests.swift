@@ -60,36 +60,25 @@ import Testing
         return (log.all[0], channel.count)
     }
 
-    @Test("fault 3: a timeout in the turn in which the element was promised leaves it in the channel")
-    func aTimeoutGivesBackAPromise() throws {
-        let late = try outcome(runsBefore: false) { channel in
-            "\(try await withTimeout(.seconds(1)) { try await channel.receive()! })"
+    @Test("fault 3, C14: a deadline of the turn of the promise comes too late", arguments: TimeLimit.allCases)
+    func aDeadlineOfTheSameTurnComesTooLate(limit: TimeLimit) throws {
+        let body: @Sendable (Channel<Int>) async throws -> String = { channel in
+            try await limit.run { "\(try await channel.receive()!)" } ?? "nil"
         }
-        #expect(late == ("TimeoutError", 1))
-        let inTime = try outcome(runsBefore: true) { channel in
-            "\(try await withTimeout(.seconds(1)) { try await channel.receive()! })"
-        }
-        #expect(inTime == ("5", 0))
+        #expect(try outcome(runsBefore: false, body) == ("5", 0))
+        #expect(try outcome(runsBefore: true, body) == ("5", 0))
     }
 
-    @Test("fault 3: an optional timeout in that turn is nil, and leaves the element in the channel")
-    func anOptionalTimeoutGivesBackAPromise() throws {
+    @Test("fault 3: a race inside a timeout gives back what its children were promised", arguments: [true, false])
+    func aDeadlineAroundARaceLosesNothing(isRaced: Bool) throws {
         let late = try outcome(runsBefore: false) { channel in
-            try await withOptionalTimeout(.seconds(1)) { "\(try await channel.receive()!)" } ?? "nil"
+            try await withTimeout(.seconds(1)) {
+                isRaced
+                    ? try await race({ "\(try await channel.receive()!)" })
+                    : try await gatherAll([{ "\(try await channel.receive()!)" }])[0]
+            }
         }
-        #expect(late == ("nil", 1))
-        let inTime = try outcome(runsBefore: true) { channel in
-            try await withOptionalTimeout(.seconds(1)) { "\(try await channel.receive()!)" } ?? "nil"
-        }
-        #expect(inTime == ("5", 0))
-    }
-
-    @Test("fault 3: a deadline in that turn leaves the element in the channel")
-    func aDeadlineGivesBackAPromise() throws {
-        let late = try outcome(runsBefore: false) { channel in
-            "\(try await withDeadline(LoopClock.Instant.now.advanced(by: .seconds(1))) { try await channel.receive()! })"
-        }
-        #expect(late == ("TimeoutError", 1))
+        #expect(late == ("5", 0) || late == ("TimeoutError", 1))
     }
 
     @Test("fault 3: what a body waits for and what ends it come together: one of them is taken")
