@@ -83,8 +83,11 @@ let package = Package(
             name: "DispatchFixture", dependencies: ["Eddy"], path: "Tests/DispatchFixture", swiftSettings: settings),
         .executableTarget(
             name: "JSONFixture", dependencies: ["Eddy", "EddyJSON"], path: "Tests/JSONFixture", swiftSettings: settings),
+        .executableTarget(
+            name: "TopLevelFixture", dependencies: ["Eddy"], path: "Tests/TopLevelFixture", swiftSettings: settings),
         .testTarget(
-            name: "HostTests", dependencies: ["HostFixture", "DispatchFixture", "JSONFixture"], swiftSettings: settings),
+            name: "HostTests", dependencies: ["HostFixture", "DispatchFixture", "JSONFixture", "TopLevelFixture"],
+            swiftSettings: settings),
         // What others wrote, against the examples: they are built with it.
         .testTarget(
             name: "IntegrationTests",

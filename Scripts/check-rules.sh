@@ -62,5 +62,11 @@ for file in "${files[@]}"; do
         }' "$file"
 done | report "What the compiler can't check has a SAFETY: comment within six lines:"
 
+# A whole program that is shown ends as programs do: not with a trap when it is interrupted, or when its port is in use.
+grep -nE '^(/// )?(try )?EventLoop\.run( |\()' README.md Sources/Eddy/Eddy.docc/*.md "${files[@]}" \
+    | report "Samples of whole programs begin with EventLoop.main:" || true
+grep -nE '(^|[^A-Za-z0-9_])EventLoop\.run( |\()' Sources/Examples/*/*.swift \
+    | report "The examples begin with EventLoop.main:" || true
+
 if [ "$violations" -ne 0 ]; then exit 1; fi
 echo "check-rules: ${#files[@]} files keep the rules"

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -239,6 +240,62 @@ static inline long eddy_splice(int in, int out, size_t count) {
 // Into a pipe whose reader is open in this process: nobody can be gone, so there is no signal to guard against.
 static inline long eddy_splice_into_own_pipe(int in, int pipe, size_t count) {
     EDDY_RESULT(splice(in, (void *)0, pipe, (void *)0, count, 1 | 2));
+}
+
+// Waits until a descriptor takes bytes or has an error: 1; 0 when the time is over first.
+static inline long eddy_poll_writable(int fd, int milliseconds) {
+    struct pollfd entry = {.fd = fd, .events = POLLOUT, .revents = 0};
+    EDDY_RESULT(poll(&entry, 1, milliseconds));
+}
+// Writes to an inherited standard stream what it takes at once: -EAGAIN when that is nothing. O_NONBLOCK belongs to the open file,
+// which the shell and the program's siblings share, and is left as it is; so is the process's handling of SIGPIPE.
+//
+// - A socket has MSG_DONTWAIT.
+// - A pipe has RWF_NOWAIT (pwritev2(2); pipes since Linux 6.5). On an older kernel it is asked whether it has room: then it takes
+//   PIPE_BUF bytes, unless another process is faster.
+// - A terminal is opened anew, with flags of its own; where that can't be done it is asked for room.
+// - A file does not make anybody wait for a reader.
+static inline long eddy_write_at_once(int fd, const void *bytes, size_t count, int knows_no_wait) {
+    enum { least_room = 4096, no_wait = 8 };
+    int flags = fcntl(fd, F_GETFD);
+    if (flags < 0) return -(long)errno;
+    // The process was started without this stream, and has opened something else under its number: what was inherited can't be
+    // close-on-exec, and what we open is.
+    if (flags & FD_CLOEXEC) return -EBADF;
+    struct stat status;
+    if (fstat(fd, &status) != 0) return -(long)errno;
+    mode_t type = status.st_mode & S_IFMT;
+    if (type == S_IFSOCK) { EDDY_RESULT(send(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL)); }
+    struct eddy_sigpipe_guard guard;
+    eddy_sigpipe_block(&guard);
+    long result = -EOPNOTSUPP;
+    // Tests say no here, as an older kernel does.
+    (void)knows_no_wait;
+#ifdef SYS_pwritev2
+    if (type == S_IFIFO && knows_no_wait) {
+        struct iovec vector = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = count};
+        // Offset -1: as writev(2), from the position. The offset is two words wide for the kernel.
+        result = syscall(SYS_pwritev2, (long)fd, &vector, 1L, -1L, -1L, (long)no_wait);
+        if (result < 0) result = -(long)errno;
+    }
+#endif
+    if (result == -EOPNOTSUPP || result == -ENOSYS || result == -EINVAL || result == -EPERM) {
+        int own = -1;
+        if (type == S_IFCHR && fd < 10 && isatty(fd)) {
+            char path[] = "/proc/self/fd/0";
+            path[sizeof path - 2] = (char)('0' + fd);
+            own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        }
+        int may_wait = own < 0 && (type == S_IFIFO || type == S_IFCHR);
+        if (may_wait && eddy_poll_writable(fd, 0) <= 0) {
+            result = -EAGAIN;
+        } else {
+            result = write(own < 0 ? fd : own, bytes, may_wait && count > least_room ? least_room : count);
+            if (result < 0) result = -(long)errno;
+        }
+        if (own >= 0) close(own);
+    }
+    return eddy_sigpipe_restore(&guard, result);
 }
 static inline long eddy_close(int fd) { EDDY_RESULT(close(fd)); }
 static inline long eddy_pipe(int32_t ends[2]) { EDDY_RESULT(pipe2(ends, O_NONBLOCK | O_CLOEXEC)); }
@@ -737,6 +794,9 @@ static inline void eddy_signal_default(int signal) {
     sigemptyset(&action.sa_mask);
     sigaction(signal, &action, (struct sigaction *)0);
     raise(signal);
+    // The first process of a container survives the default action (pid_namespaces(7)): it ends with the status that a shell would
+    // have shown.
+    if (getpid() == 1) _exit(128 + signal);
 }
 // Blocks or unblocks a signal in the running thread. Answers whether it was blocked before.
 static inline int32_t eddy_signal_set_blocked(int signal, int32_t is_blocked) {
@@ -745,6 +805,13 @@ static inline int32_t eddy_signal_set_blocked(int signal, int32_t is_blocked) {
     sigaddset(&set, signal);
     pthread_sigmask(is_blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, &former);
     return sigismember(&former, signal) == 1;
+}
+// Ends the process by a signal's default action, on whatever thread.
+static inline void eddy_signal_end(int signal) {
+    eddy_signal_default(signal);
+    eddy_signal_set_blocked(signal, 0);
+    // Only where the default action ends nothing.
+    _exit(128 + signal);
 }
 
 // SIGRTMIN and SIGRTMAX are calls in glibc.

@@ -107,6 +107,79 @@ import Testing
         }
     }
 
+    /// 24: nameless clients held places for as long as named ones may be silent.
+    @Test(arguments: [[], ["", "a*b", "no name either!"]])
+    func whoGivesNoNameInTimeIsLetGo(lines: [String]) throws {
+        try Self.serve(nameTimeout: .milliseconds(50)) { address in
+            let client = try await TCPStream.connect(to: address).framed(.lines(maximum: 2000))
+            defer { client.close() }
+            try await client.send(contentsOf: lines)
+            var heard: [String] = []
+            while heard.count < 100, let line = try await client.receive() { heard.append(line) }
+            #expect(heard.first?.hasPrefix("* welcome") == true)
+            #expect(heard.last?.hasPrefix("* you gave no name within") == true)
+            #expect(heard.count == lines.count + 2)
+        }
+    }
+
+    @Test func whoIsStillNamingHimselfIsLetGoAlthoughHeSendsBytes() throws {
+        try Self.serve(nameTimeout: .milliseconds(50)) { address in
+            let client = try await TCPStream.connect(to: address)
+            defer { client.close() }
+            let reader = BufferedReader(client)
+            #expect(try await reader.readLine()?.hasPrefix("* welcome") == true)
+            let writing = EventLoop.current!.spawn {
+                // The first write after the end is answered with a reset.
+                for _ in 0..<100_000 {
+                    try await client.write("a")
+                    try await sleep(for: .milliseconds(1))
+                }
+            }
+            #expect(try await reader.readLine()?.hasPrefix("* you gave no name within") == true)
+            #expect(try await reader.readLine() == nil)
+            writing.cancel()
+            _ = await writing.result
+        }
+    }
+
+    @Test func aFirstLineThatIsTooLongIsAnswered() throws {
+        try Self.serve(nameTimeout: .seconds(60)) { address in
+            let client = try await TCPStream.connect(to: address)
+            defer { client.close() }
+            let reader = BufferedReader(client)
+            #expect(try await reader.readLine()?.hasPrefix("* welcome") == true)
+            try await client.write([UInt8](repeating: UInt8(ascii: "x"), count: 100_000))
+            #expect(try await reader.readLine()?.hasPrefix("* a line has at most") == true)
+            #expect(try await reader.readLine() == nil)
+        }
+    }
+
+    @Test func whoHasANameMayBeSilentForLonger() throws {
+        try Self.serve(nameTimeout: .milliseconds(50), idleTimeout: .milliseconds(200)) { address in
+            let client = try await TCPStream.connect(to: address).framed(.lines(maximum: 2000))
+            defer { client.close() }
+            try await client.send("ada")
+            var heard: [String] = []
+            while heard.count < 100, let line = try await client.receive() { heard.append(line) }
+            #expect(heard.count == 3)
+            #expect(heard.last?.hasPrefix("* you were silent for") == true)
+        }
+    }
+
+    private static func serve(
+        nameTimeout: Duration, idleTimeout: Duration = .seconds(60),
+        to client: @escaping @Sendable (SocketAddress) async throws -> Void
+    ) throws {
+        try EventLoop.runLeakChecked { _ in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let session = Session(room: Room(), linesBehind: 100, idleTimeout: idleTimeout, nameTimeout: nameTimeout)
+            let server = EventLoop.current!.spawn { try await listener.serve { try await session.serve($0) } }
+            try await client(listener.localAddress)
+            listener.close()
+            try await server.value
+        }
+    }
+
     /// A whole conversation over connections: a name that is none, one that is taken, lines, a line that is too long,
     /// an end.
     @Test func aSessionGreetsPassesOnAndSaysGoodBye() throws {

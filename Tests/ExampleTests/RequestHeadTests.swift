@@ -33,27 +33,82 @@ import Testing
         ("HTTP/1.1\r\n", true), ("HTTP/1.0\r\n", false), ("HTTP/1.0\r\nConnection: Keep-Alive\r\n", true),
         ("HTTP/1.1\r\nConnection: upgrade, Close\r\n", false), ("HTTP/1.1\r\nConnection: close, keep-alive\r\n", false),
         ("HTTP/1.1\r\nConnection: close\r\nConnection: keep-alive\r\n", false),
-        ("HTTP/1.1\r\nConnection: closed\r\n", true),
+        ("HTTP/1.1\r\nConnection: closed\r\n", true), ("HTTP/1.1\r\nConnection: close it\r\n", true),
+        // Between the words there may be tabs (RFC 9110, section 5.6.3).
+        ("HTTP/1.1\r\nConnection: x,\tclose\r\n", false), ("HTTP/1.1\r\nConnection:\tclose\t, x\r\n", false),
+        ("HTTP/1.1\r\nConnection: x \t,\t close\t \r\n", false), ("HTTP/1.1\r\nConnection: ,,\tclose,\r\n", false),
+        ("HTTP/1.0\r\nConnection: x,\tkeep-alive\r\n", true),
     ])
     func aConnectionIsKeptIfBothSidesWantIt(rest: String, isPersistent: Bool) {
-        let text = "GET / \(rest)\r\n"
+        let text = "GET / \(rest)Host: x\r\n\r\n"
         var head = Self.plain
         head.isPersistent = isPersistent
+        head.isVersion10 = rest.hasPrefix("HTTP/1.0")
         #expect(Self.parse(text) == .complete(head, length: text.utf8.count))
+    }
+
+    @Test(arguments: [
+        "x", "", "example.org", "EXAMPLE.org:80", "127.0.0.1:8080", "[::1]", "[::1]:8080", "[fe80::1%25eth0]:1",
+        "a_b-c~",
+        "x:",
+    ])
+    func aRequestHasOneHost(host: String) {
+        for text in ["GET / HTTP/1.1\r\nhOST: \(host) \r\n\r\n", "GET / HTTP/1.1\r\nHost:\(host)\r\n\r\n"] {
+            #expect(Self.parse(text) == .complete(Self.plain, length: text.utf8.count))
+        }
+    }
+
+    @Test(arguments: [
+        "X: y", "Hosts: x", "Host: x\r\nHost: x", "Host: x\r\nX: y\r\nhost: y", "Host: x y", "Host: x\ty",
+        "Host: x/y",
+        "Host: a@b", "Host: x:80:80", "Host: x:8o", "Host: ::1", "Host: [::1", "Host: [::1]x", "Host: [::1]:x",
+        "Host: x?",
+        "Host: \"x\"", "Host: é", "Host: a]b",
+    ])
+    func aRequestWithoutAHostOrWithTwoIsRefused(fields: String) {
+        #expect(Self.parse("GET / HTTP/1.1\r\n\(fields)\r\n\r\n") == .refused(.badRequest))
+    }
+
+    @Test func onlyAnOldRequestMayBeWithoutAHost() {
+        let text = "GET / HTTP/1.0\r\n\r\n"
+        let head = RequestHead(
+            isPersistent: false, isHead: false, contentLength: 0, expectsContinue: false, isVersion10: true)
+        #expect(Self.parse(text) == .complete(head, length: text.utf8.count))
+        #expect(Self.parse("GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n") == .refused(.badRequest))
+    }
+
+    @Test(arguments: [
+        ("HTTP/1.1", "100-continue", true), ("HTTP/1.1", "100-Continue\t", true), ("HTTP/1.0", "100-continue", false),
+        ("HTTP/1.1", "100-continued", false), ("HTTP/1.1", "x", false),
+    ])
+    func onlyANewClientIsToldToContinue(version: String, expectation: String, expectsContinue: Bool) {
+        let text = "POST / \(version)\r\nHost: x\r\nExpect: \(expectation)\r\nContent-Length: 1\r\n\r\n"
+        guard case .complete(let head, _) = Self.parse(text) else { return #expect(Bool(false), "\(text) is refused") }
+        #expect(head.expectsContinue == expectsContinue)
+    }
+
+    @Test(arguments: ["G", "a", "!", "GET", "HEADER", "HEA", "head"])
+    func everyTokenIsAMethod(method: String) {
+        let text = "\(method) / HTTP/1.1\r\nHost: x\r\n\r\n"
+        #expect(Self.parse(text) == .complete(Self.plain, length: text.utf8.count))
+    }
+
+    @Test func aTunnelIsNotMade() {
+        #expect(Self.parse("CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n") == .refused(.notImplemented))
     }
 
     /// Each is a request that some server in front of this one might understand differently, so that two requests
     /// become three.
     @Test(arguments: [
         "Content-Length : 5", "Content-Length\t: 5", "Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked",
-        " Host: x",
-        "\tHost: x", "Content-Length: 5\r\nContent-Length: 6", "Content-Length: 5, 5", "Content-Length: +5",
+        " X: y",
+        "\tX: y", "Content-Length: 5\r\nContent-Length: 6", "Content-Length: 5, 5", "Content-Length: +5",
         "Content-Length: -5", "Content-Length: 0x5", "Content-Length: 5 5", "Content-Length:", "Content-Length: 5\u{b}",
         "Content-Length: 9223372036854775808", "Content-Length: 18446744073709551621", "no colon", ": no name",
         "X: a\rTransfer-Encoding: chunked", "X: a\u{0}b", "X\u{0}: a", "X(y): z", "é: z", "X: a\r\r",
     ])
     func whatSmugglesRequestsIsRefused(fields: String) {
-        #expect(Self.parse("POST / HTTP/1.1\r\n\(fields)\r\n\r\n") == .refused(.badRequest))
+        #expect(Self.parse("POST / HTTP/1.1\r\nHost: y\r\n\(fields)\r\n\r\n") == .refused(.badRequest))
     }
 
     @Test(arguments: [
@@ -64,7 +119,7 @@ import Testing
     }
 
     @Test func theSameLengthTwiceIsOneLength() {
-        let text = "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"
+        let text = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"
         var head = Self.plain
         head.contentLength = 5
         #expect(Self.parse(text) == .complete(head, length: text.utf8.count))

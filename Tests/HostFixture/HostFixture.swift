@@ -13,7 +13,8 @@ struct HostFixture {
             let scenario = scenarios[name] ?? standardStreamScenarios[name] ?? severalLoopsScenarios[name]
                 ?? clockScenarios[name]
                 ?? signalScenarios[name]
-                ?? runnerScenarios[name] ?? toolkitScenarios[name]
+                ?? runnerScenarios[name] ?? toolkitScenarios[name] ?? endingScenarios[name] ?? reportScenarios[name]
+                ?? taskRunScenarios[name]
         else {
             print("unknown scenario '\(name)'; there are: \(scenarios.keys.sorted().joined(separator: " "))")
             exit(64)
@@ -275,7 +276,10 @@ nonisolated(unsafe) let scenarios: [String: () throws -> Void] = [
         }
         print(ContinuousClock.now - start < .seconds(60) ? "in less than a minute" : "too slowly")
     },
-    "nested": { try EventLoop.run { try EventLoop.run { print("never here") } } },
+    "nested": {
+        let inner = { @Sendable in _ = try EventLoop.run { print("never here") } }
+        try EventLoop.run { try inner() }
+    },
     // A detached task in a stock sleep is cancelled at the end of the run.
     "stock-sleepers": {
         try EventLoop.run {

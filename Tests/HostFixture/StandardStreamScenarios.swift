@@ -232,7 +232,7 @@ private func makeSockets() -> (Int32, Int32) {
 }
 
 /// The two ends of a pseudoterminal (pts(4)): the one that a terminal emulator has, and the one that programs have.
-private func makeTerminal() -> (emulator: Int32, shell: Int32) {
+func makeTerminal() -> (emulator: Int32, shell: Int32) {
     let (unlock, number): (UInt, UInt) = (0x4004_5431, 0x8004_5430)
     let emulator = open("/dev/ptmx", O_RDWR | O_NOCTTY)
     var value: Int32 = 0

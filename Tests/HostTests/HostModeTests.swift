@@ -114,6 +114,24 @@ struct FixtureRun {
         #expect(run.output.contains("an event loop is not recursive"))
     }
 
+    @Test("fault 13, E9: a guest's run inside a run is refused with advice")
+    func aGuestInsideARunIsRefused() throws {
+        let run = try FixtureRun("task-runs-guest-inside")
+        #expect(run.signal != nil)
+        #expect(run.output.contains("an event loop is not recursive") && !run.output.contains("never here"))
+    }
+
+    @Test("fault 13: runs that occupy all of Swift's threads say so when they are stuck")
+    func runsThatOccupyThePoolAreTold() throws {
+        let run = try ProgramRun("task-runs-stuck")
+        #expect(run.output.hasPrefix("eddy: all ") && run.output.contains("EventLoopThread"), "\(run.output)")
+    }
+
+    @Test func runsInTasksThatNeedNothingElseEnd() throws {
+        let run = try ProgramRun("task-runs-sleep")
+        #expect(run.output == "all have ended\n" && run.errors == "")
+    }
+
     @Test func theEndOfARunCancelsStockSleepers() throws {
         let run = try FixtureRun("stock-sleepers")
         #expect(run.output.split(separator: "\n").filter { $0.hasSuffix("CancellationError()") }.count == 3)

@@ -65,7 +65,7 @@ import Testing
 
     @Test func aMainTypeThatThrowsEndsWithALineAndAStatus() throws {
         let run = try FixtureRun("main-error")
-        #expect(run.output == "BadProgram: it was closed: open a new one\n")
+        #expect(run.output == "HostFixture: it was closed: open a new one\n")
         #expect(run.status == 1)
     }
 }

@@ -105,9 +105,9 @@ extension Integration {
                 try await withServer("http-hello") { server in
                     let requests =
                         String(repeating: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", count: 2)
-                        + "HEAD / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n12345"
-                        + String(repeating: "GET / HTTP/1.1\r\n\r\n", count: 1000)
-                        + "GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET /never-answered HTTP/1.1\r\n\r\n"
+                        + "HEAD / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost:\r\nContent-Length: 5\r\n\r\n12345"
+                        + String(repeating: "GET / HTTP/1.1\r\nHost:\r\n\r\n", count: 1000)
+                        + "GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\nGET /never-answered HTTP/1.1\r\nHost:\r\n\r\n"
                     // Without -N netcat waits for the server to end the connection.
                     let answers = try await run(.nc, [server.host, "\(server.port)"], input: Array(requests.utf8))
                     #expect(answers.ending == .status(0))

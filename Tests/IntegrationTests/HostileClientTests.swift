@@ -12,11 +12,70 @@ extension Integration {
                 try await withServer("http-hello", ["--idle-timeout", "1"]) { server in
                     let start = ContinuousClock.now
                     let client = try await TCPStream.connect(to: server.address)
-                    try await client.write("G")
                     #expect(try await client.read(atMost: 1).isEmpty)
                     #expect(start.duration(to: .now) >= .seconds(1))
                     client.close()
                     try await Self.expectService(of: server)
+                    // A silent client is no news.
+                    #expect(try await server.stop() == "")
+                }
+            }
+        }
+
+        @Test("A head that comes byte by byte has the time of a head, and is told so", arguments: [true, false])
+        func aSlowHeadIsGivenUp(isSilentThen: Bool) async throws {
+            try await onLoop {
+                try await withServer("http-hello", ["--idle-timeout", "1"]) { server in
+                    let client = try await TCPStream.connect(to: server.address)
+                    let start = ContinuousClock.now
+                    try await client.write("G")
+                    let writing = EventLoop.current!.spawn {
+                        for _ in 0..<500 where !isSilentThen {
+                            try await client.write("E")
+                            try await sleep(for: .milliseconds(100))
+                        }
+                    }
+                    let answer = await Self.readToEnd(client)
+                    #expect(answer == "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    #expect(.seconds(1)..<(.seconds(10)) ~= start.duration(to: .now))
+                    writing.cancel()
+                    _ = await writing.result
+                    client.close()
+                }
+            }
+        }
+
+        @Test("24: a request that is the last one is answered however long its body is", arguments: [1, 20_000_000])
+        func aLongBodyDoesNotDestroyTheLastAnswer(count: Int) async throws {
+            try await onLoop {
+                try await withServer("http-hello") { server in
+                    for _ in 0..<10 {
+                        let client = try await TCPStream.connect(to: server.address)
+                        try await client.write(
+                            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: \(count)\r\n\r\n")
+                        // The client looks for the answer when it has sent everything, as simple ones do.
+                        try await client.write([UInt8](repeating: 0, count: count))
+                        let answer = try await BufferedReader(client).readToEnd(upTo: 65_536)
+                        #expect(String(decoding: answer, as: UTF8.self).hasPrefix("HTTP/1.1 200 OK\r\n"))
+                        client.close()
+                    }
+                }
+            }
+        }
+
+        @Test("24: who is refused with much on its way can read why")
+        func whatIsOnItsWayDoesNotDestroyTheRefusal() async throws {
+            try await onLoop {
+                try await withServer("http-hello") { server in
+                    for _ in 0..<10 {
+                        let client = try await TCPStream.connect(to: server.address)
+                        try await client.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+                        try await client.write([UInt8](repeating: 0, count: 8_000_000))
+                        try await client.finishWriting()
+                        let answer = try await BufferedReader(client).readToEnd(upTo: 65_536)
+                        #expect(String(decoding: answer, as: UTF8.self).hasPrefix("HTTP/1.1 501 "))
+                        client.close()
+                    }
                 }
             }
         }

@@ -94,7 +94,7 @@ extension LoopCore {
     static let maximumRounds = 1_000
 
     private func reportEndlessWork() {
-        StandardErrorLine.print(
+        LineReporter.standardError.report(
             "eddy: tasks of an event loop that has ended start others without end; \(ready.count) are not run any more. Let a task "
                 + "that gets ShutdownError end, and start no new one")
     }

@@ -62,9 +62,9 @@ public struct UnhandledError: Error, Sendable, CustomStringConvertible {
         return "\(task), started at \(fileID):\(line), failed: \(error)"
     }
 
-    /// Prints a line to standard error: what happens by default.
+    /// Reports a line on standard error, without waiting for its reader: what happens by default.
     public func print() {
-        StandardErrorLine.print("eddy: \(self)")
+        LineReporter.standardError.report("eddy: \(self)")
     }
 }
 

@@ -10,6 +10,9 @@ extension EventLoop {
     /// At the end, tasks that are still alive are cancelled and awaited for the configuration's grace period. Ctrl-C cancels
     /// the main task; a second one ends the process.
     ///
+    /// A program begins with ``main(name:shutdown:configuration:_:)``, which makes the end of the process of what this throws. This
+    /// one is for whoever wants the error itself: a `CancellationError` after Ctrl-C. Not caught at top level, it looks like a crash.
+    ///
     /// - Parameters:
     ///   - name: the main task's name.
     ///   - shutdown: makes SIGTERM and Ctrl-C a graceful shutdown: ``ShutdownPolicy/onSignals(_:grace:)``.
@@ -19,6 +22,7 @@ extension EventLoop {
     /// - Throws: the body's error; ``LeftoverTasksError`` when tasks outlive the grace period; ``DeadlockError`` when nothing is
     ///   left that could ever wake the main task; ``SystemError`` when the loop can't be set up.
     /// - Precondition: not inside another run on the same thread.
+    @available(*, noasync, message: "this blocks the thread; in a task, `await` the work itself")
     @discardableResult
     public static func run<T: Sendable>(
         name: String? = nil, shutdown: ShutdownPolicy? = nil, configuration: Configuration = Configuration(),
@@ -37,7 +41,7 @@ extension EventLoop {
         if let core = LoopCore.current, !core.loop.forkWatch.isInSameProcess { ThreadSlot.current = nil }
         expectUsage(
             LoopCore.current == nil,
-            "EventLoop.run was called inside a run on the same thread: an event loop is not recursive. "
+            "EventLoop.run was called inside a run on the same thread, whose tasks would all stop: an event loop is not recursive. "
                 + "`await` the work instead, or give the inner loop a thread of its own")
     }
 
@@ -58,12 +62,18 @@ extension EventLoop {
     ///
     /// - Throws: also ``EventLoopError/alreadyRunning`` when another thread runs this loop; ``ForkedProcessError`` in a
     ///   forked child.
+    /// - Precondition: not inside another run on the same thread, of this loop or another.
+    @available(*, noasync, message: "this blocks the thread; in a task, `await` the work itself")
     @discardableResult
     public func run<T: Sendable>(
         name: String? = nil, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
-        try exclusively {
-            try core.runMain(name: name, body)
+        if let refusal = ForkedProcessError(self) { throw refusal }
+        Self.expectNoRunAround()
+        return try PoolRuns.counting {
+            try exclusively {
+                try core.runMain(name: name, body)
+            }
         }
     }
 
@@ -75,9 +85,11 @@ extension EventLoop {
     /// - Parameter timeout: how long to block at most when nothing is ready. nil blocks until something happens.
     /// - Returns: true when a task ran, or something was delivered.
     /// - Throws: ``EventLoopError/alreadyRunning`` when another thread runs this loop; ``ForkedProcessError`` in a forked child.
+    /// - Precondition: with a timeout, not inside the run of another loop on the same thread, whose tasks would all stop.
     @discardableResult
     public func runOnce(timeout: Duration? = .zero) throws -> Bool {
-        try exclusively {
+        if ForkedProcessError(self) == nil, timeout != .zero, !core.isCurrent { Self.expectNoRunAround() }
+        return try exclusively {
             try core.runOnce(timeout: timeout)
         }
     }
@@ -155,7 +167,8 @@ extension LoopCore {
             main.isDone.store(true, ordering: .releasing)
         }
         var graceTimer: TimerID?
-        signals?.onSignal = {
+        signals?.onSignal = { number in
+            loop.configuration.endingSignal?.note(number)
             guard let policy else { return handle.cancel() }
             loop.shutdown.begin(grace: policy.grace)
             graceTimer = reactor.schedule(after: policy.grace) { handle.cancel() }

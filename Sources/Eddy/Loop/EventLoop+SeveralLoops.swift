@@ -12,7 +12,7 @@ extension EventLoop {
     /// Runs a body on each of several loops, one a thread, and returns when all have ended.
     ///
     /// ```swift
-    /// try EventLoop.run(loops: EventLoop.availableProcessors, shutdown: .onSignals()) { shard in
+    /// EventLoop.main(loops: EventLoop.availableProcessors, shutdown: .onSignals()) { shard in
     ///     let listener = try await TCPListener.bind(host: "0.0.0.0", port: 8080, shard: shard)
     ///     try await listener.serve { … }
     /// }
@@ -36,6 +36,7 @@ extension EventLoop {
     /// - Throws: the first error of a body; ``LeftoverTasksError`` for all loops together; ``SystemError`` when a loop or a thread
     ///   can't be had. Then no body was run.
     /// - Precondition: there is at least one loop, and this is not inside another run on the same thread.
+    @available(*, noasync, message: "this blocks the thread; in a task, `await` the work itself")
     @discardableResult
     public static func run<T: Sendable>(
         loops count: Int, name: String? = nil, shutdown: ShutdownPolicy? = nil,

@@ -10,7 +10,7 @@ import Synchronization
 /// whole process: `Task {}`, `Task.detached`, default actors, the main actor and `Task.sleep` all run on it, in one thread.
 ///
 /// ```swift
-/// try EventLoop.run {
+/// EventLoop.main {
 ///     try await sleep(for: .seconds(1))
 ///     print("one second later")
 /// }
@@ -60,6 +60,8 @@ public final class EventLoop: Sendable {
         package var isStalled: (@Sendable () -> Bool)?
         /// Set for the loops of ``EventLoop/run(loops:name:shutdown:configuration:_:)``, which are asked to end together.
         var sharedShutdown: ShutdownState?
+        /// Set by ``EventLoop/main(name:shutdown:configuration:_:)``, which ends the process by the signal that has ended the run.
+        var endingSignal: EndingSignal?
 
         /// The defaults: Linux, and the values that the properties show.
         public init() {}

@@ -1,9 +1,3 @@
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
-
 /// A program whose main task runs on an event loop that hosts the process.
 ///
 /// ```swift
@@ -18,7 +12,7 @@ import Musl
 /// }
 /// ```
 ///
-/// The same as ``EventLoop/run(name:shutdown:configuration:_:)`` in a synchronous `main`: everything that Swift's
+/// The same as ``EventLoop/main(name:shutdown:configuration:_:)`` in a synchronous `main`: everything that Swift's
 /// concurrency runs, the loop runs, in one thread. With `static func main() async` the standard library's executors
 /// would have the process.
 public protocol EventLoopMain: SendableMetatype {
@@ -32,8 +26,8 @@ public protocol EventLoopMain: SendableMetatype {
     /// Makes signals a graceful shutdown. By default Ctrl-C cancels the main task.
     static var shutdown: ShutdownPolicy? { get }
 
-    /// The main task. When it ends the process ends: with status 0, or with status 1 and a line on standard error if it
-    /// throws.
+    /// The main task. When it ends the process ends: with status 0, or as with ``EventLoop/main(name:shutdown:configuration:_:)``
+    /// if it throws.
     func main() async throws
 }
 
@@ -44,11 +38,6 @@ extension EventLoopMain {
 
     /// Where the process begins.
     public static func main() {
-        do {
-            try EventLoop.run(shutdown: shutdown, configuration: configuration) { try await Self().main() }
-        } catch {
-            StandardErrorLine.print("\(self): \(error)")
-            exit(1)
-        }
+        EventLoop.main(shutdown: shutdown, configuration: try configuration) { try await Self().main() }
     }
 }

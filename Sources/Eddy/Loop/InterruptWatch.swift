@@ -11,7 +11,7 @@ final class InterruptWatch: @unchecked Sendable {
     private static let isActive = Atomic<Bool>(false)
 
     private let subscriber = Guarded<SignalSubscriber?>(nil)
-    var onSignal: (() -> Void)?
+    var onSignal: ((_ number: Int32) -> Void)?
 
     private init() {}
 
@@ -26,7 +26,8 @@ final class InterruptWatch: @unchecked Sendable {
         let loop = core.loop
         // Any loop may tell it, so it is brought to this one.
         let subscriber = SignalSubscriber(wanted.map { Signal(rawValue: $0) }, .run(yields: yields)) {
-            subscriber in loop.post { if subscriber.take() != nil { reference?.onSignal?() } }
+            subscriber in
+            loop.post { if let received = subscriber.take() { reference?.onSignal?(received.signal.rawValue) } }
         }
         SignalTable.resetEnding()
         SignalDispatcher.shared.add(subscriber)

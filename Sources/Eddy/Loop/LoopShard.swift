@@ -1,7 +1,7 @@
 /// One of the loops of a run, as the body that runs on it sees it: see ``EventLoop/run(loops:name:shutdown:configuration:_:)``.
 ///
 /// ```swift
-/// try EventLoop.run(loops: 4) { shard in
+/// EventLoop.main(loops: 4) { shard in
 ///     let listener = try await TCPListener.bind(host: "0.0.0.0", port: 8080, shard: shard)
 ///     if shard.index == 0 { print("listening on \(listener.localAddress)") }
 ///     try await listener.serve { … }

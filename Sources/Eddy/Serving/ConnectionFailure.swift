@@ -72,7 +72,7 @@ public enum ConnectionFailure: Hashable, Sendable {
 public func printConnectionError(_ error: any Error) {
     let failure = ConnectionFailure(error)
     guard failure.isNews, let more = ConnectionReports.shared.admit(failure, at: .now) else { return }
-    StandardErrorLine.print(ConnectionReports.line(error, more))
+    LineReporter.standardError.report(ConnectionReports.line(error, more))
 }
 
 /// How many lines of each kind were printed lately.
@@ -118,7 +118,7 @@ final class ConnectionReports: Sendable {
 
     func printLeftOut() {
         let count = takeLeftOut()
-        if count > 0 { StandardErrorLine.print("connection failed: \(count) more errors that were not printed") }
+        if count > 0 { LineReporter.standardError.report("connection failed: \(count) more errors that were not printed") }
     }
 
     static func line(_ error: any Error, _ more: Int) -> String {

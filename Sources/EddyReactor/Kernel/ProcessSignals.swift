@@ -35,6 +35,12 @@ package enum ProcessSignals {
         eddy_signal_default(signal)
     }
 
+    /// Ends the process as a signal does that nobody handles: whoever waits for the process is told of the signal.
+    package static func end(by signal: Int32) -> Never {
+        eddy_signal_end(signal)
+        fatalError("a process goes on after its end")
+    }
+
     /// Blocks or unblocks a signal in the running thread.
     ///
     /// - Returns: whether it was blocked before.

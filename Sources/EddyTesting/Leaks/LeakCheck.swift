@@ -25,6 +25,7 @@ extension EventLoop {
     ///   - kernel: answers the calls. For virtual time, pass a ``VirtualTimeKernel``.
     ///   - body: gets a tracker for its objects.
     /// - Throws: what the body throws; ``LeakError``.
+    @available(*, noasync, message: "this blocks the thread; in a task, `await` the work itself")
     @discardableResult
     public static func runLeakChecked<T: Sendable>(
         over kernel: any KernelBackend = LinuxKernel.shared,

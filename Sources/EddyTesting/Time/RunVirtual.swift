@@ -19,6 +19,7 @@ extension EventLoop {
     ///   - patience: when no deadline is left, how long to wait, really, for something from outside.
     ///   - body: the main task.
     /// - Throws: what the body throws; ``DeadlockError`` when the main task can never go on.
+    @available(*, noasync, message: "this blocks the thread; in a task, `await` the work itself")
     public static func runVirtual<T: Sendable>(
         name: String? = nil, configuration: Configuration = Configuration(), patience: Duration = .seconds(10),
         _ body: @escaping @Sendable () async throws -> T

@@ -8,9 +8,9 @@ struct Chat: ParsableCommand {
         commandName: "chat",
         abstract: "A room where everybody hears what anybody says, over TCP, a line at a time.",
         discussion: """
-            The first line that a client sends is its name. A client that does not read what the others say is dropped, and \
-            slows nobody down. Prints the address it listens on; SIGTERM and Ctrl-C say good bye to everybody and end it with \
-            status 0.
+            The first line that a client sends is its name, and there is a time limit for it. A client that does not read what \
+            the others say is dropped, and slows nobody down. Prints the address it listens on; SIGTERM and Ctrl-C say good bye \
+            to everybody and end it with status 0.
 
               chat --port 7777
               nc 127.0.0.1 7777        # in two other terminals
@@ -28,6 +28,9 @@ struct Chat: ParsableCommand {
     @Option(help: "How many seconds a client may be silent.")
     var idleTimeout = 600
 
+    @Option(help: "How many seconds a client may take to give a name. It has a place until then.")
+    var nameTimeout = 20
+
     @Option(help: "How many clients there can be at a time. Further ones wait.")
     var maxClients = 1000
 
@@ -36,15 +39,21 @@ struct Chat: ParsableCommand {
         guard 1...100_000 ~= maxLinesBehind else {
             throw ValidationError("A client can be 1 to 100000 lines behind, not \(maxLinesBehind).")
         }
-        guard idleTimeout > 0 else { throw ValidationError("The idle timeout is at least one second.") }
+        for (name, seconds) in [("idle timeout", idleTimeout), ("time for a name", nameTimeout)] {
+            guard 1...1_000_000 ~= seconds else {
+                throw ValidationError("The \(name) is 1 to 1000000 seconds, not \(seconds).")
+            }
+        }
         guard maxClients > 0 else { throw ValidationError("A room needs at least one client.") }
     }
 
     func run() throws {
-        let session = Session(room: Room(), linesBehind: maxLinesBehind, idleTimeout: .seconds(idleTimeout))
-        try EventLoop.run(name: "chat", shutdown: .onSignals(grace: .seconds(2))) {
+        let session = Session(
+            room: Room(), linesBehind: maxLinesBehind, idleTimeout: .seconds(idleTimeout),
+            nameTimeout: .seconds(nameTimeout))
+        EventLoop.main(name: "chat", shutdown: .onSignals(grace: .seconds(2))) {
             let listener = try await TCPListener.bind(host: host, port: port)
-            try await StandardOutput().write("listening on \(listener.localAddress)\n")
+            LineReporter.standardOutput.report("listening on \(listener.localAddress)")
             try await listener.serve(maxConnections: maxClients) { try await session.serve($0) }
         }
     }

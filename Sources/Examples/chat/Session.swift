@@ -12,9 +12,14 @@ struct Session: Sendable {
     /// long time.
     private static let sendBufferSize = 1 << 16
 
+    /// How long a client may take for its last words, which it need not read.
+    private static let farewellTime = Duration.seconds(1)
+
     let room: Room
     let linesBehind: Int
     let idleTimeout: Duration
+    /// How long a client may take to say who it is, with all its attempts. Until then it has a place and is nobody.
+    var nameTimeout = Duration.seconds(20)
 
     /// Serves a client until it leaves, is silent for too long, or is dropped, or the server ends.
     func serve(_ stream: TCPStream) async throws {
@@ -23,19 +28,41 @@ struct Session: Sendable {
         try await stream.setOption(.sendBufferSize, to: Self.sendBufferSize)
         let lines = stream.framed(.lines(maximum: Self.lineLimit))
         do {
-            let greeting = try await race(
-                { try await greet(stream, lines) },
-                {
-                    try await shutdownRequested()
-                    return nil
-                })
-            guard let member = greeting else { return }
+            guard let member = try await admit(stream, lines) else { return }
             defer { room.leave(member, "has left") }
             try await converse(member, lines)
         } catch {
             // The client was dropped, or its connection broke. The others are told, and the operator can do nothing
             // about it.
         }
+    }
+
+    /// Lets a client in that gives a name in time.
+    ///
+    /// - Returns: nil when it did not, and is gone.
+    private func admit(_ stream: TCPStream, _ lines: Lines) async throws -> Room.Member? {
+        let farewell: String
+        do {
+            return try await withTimeout(nameTimeout) {
+                try await race(
+                    { try await greet(stream, lines) },
+                    {
+                        try await shutdownRequested()
+                        return nil
+                    })
+            }
+        } catch is TimeoutError {
+            farewell = "you gave no name within \(nameTimeout.components.seconds) s"
+        } catch is FrameError {
+            farewell = "a line has at most \(Self.lineLimit) bytes"
+        }
+        // To the stream itself: a line may have been cut off in the middle.
+        try await withTimeout(Self.farewellTime) {
+            try await stream.write("* \(farewell). Good bye\n")
+            try await stream.finishWriting()
+        }
+        try await ignoreTheRest(stream)
+        return nil
     }
 
     /// Passes on what a member says and what the others say, until it is over.
@@ -58,7 +85,7 @@ struct Session: Sendable {
     /// and the reset could destroy the last lines before the client has read them (RFC 2525, section 2.17).
     private func ignoreTheRest(_ stream: TCPStream) async throws {
         guard EventLoop.current?.isShuttingDown != true else { return }
-        try await withTimeout(.seconds(1)) { for try await _ in stream.chunks() {} }
+        try await withTimeout(Self.farewellTime) { for try await _ in stream.chunks() {} }
     }
 
     /// Asks for a name until there is one.

@@ -18,17 +18,26 @@ struct CurlMulti: ParsableCommand {
     @Argument(help: "What to download.")
     var urls: [String]
 
+    @Option(help: "How many seconds a download may take.")
+    var timeout = 300
+
+    func validate() throws {
+        guard 1...1_000_000 ~= timeout else {
+            throw ValidationError("A download may take 1 to 1000000 seconds, not \(timeout).")
+        }
+    }
+
     func run() throws {
-        let failures = try EventLoop.run(name: "downloads") { [urls] in
+        let failures = EventLoop.main(name: "downloads") { [urls, timeout] in
             let client = try await CurlClient()
             let failures = try await withThrowingTaskGroup(of: Bool.self) { group in
                 for url in urls {
                     group.addTask {
                         do {
-                            let response = try await client.get(url)
+                            let response = try await withTimeout(.seconds(timeout)) { try await client.get(url) }
                             print("\(url): status \(response.status), \(response.bytes) bytes")
                             return true
-                        } catch let error as CurlError {
+                        } catch let error where error is CurlError || error is TimeoutError {
                             print("\(url): \(error)")
                             return false
                         }

@@ -25,12 +25,7 @@ struct EchoClient: ParsableCommand {
     }
 
     func run() throws {
-        do {
-            try EventLoop.run(name: "client") { try await exchange() }
-        } catch is CancellationError {
-            // Ctrl-C, as a shell reports it.
-            throw ExitCode(128 + SIGINT)
-        }
+        EventLoop.main(name: "client") { try await exchange() }
     }
 
     private func exchange() async throws {

@@ -4,6 +4,16 @@ import Synchronization
 /// Echoes on one loop. Each loop has a service of its own, so that no two write to the same place in memory.
 final class EchoService: Sendable {
     private let connections = Atomic<Int>(0)
+    private let maxConnections: Int
+    private let idleTimeout: Duration?
+
+    /// - Parameters:
+    ///   - maxConnections: how many at a time. Further ones wait.
+    ///   - idleTimeout: how long a client may be silent, or not read; nil is as long as it likes.
+    init(maxConnections: Int, idleTimeout: Duration?) {
+        self.maxConnections = maxConnections
+        self.idleTimeout = idleTimeout
+    }
 
     /// How many connections have come so far.
     var connectionCount: Int { connections.load(ordering: .relaxed) }
@@ -11,8 +21,12 @@ final class EchoService: Sendable {
     /// Serves until the loop is asked to end.
     func serve(_ listener: TCPListener) async throws {
         defer { listener.close() }
-        try await listener.serve { connection in
+        try await listener.serve(maxConnections: maxConnections) { connection in
             self.connections.add(1, ordering: .relaxed)
+            if let idleTimeout = self.idleTimeout {
+                connection.readTimeout = idleTimeout
+                connection.writeTimeout = idleTimeout
+            }
             try await Self.echo(connection)
         }
     }

@@ -14,6 +14,11 @@ final class EchoRoundTrip: Sendable {
     private let state = Mutex(State())
     private let changed = AsyncEvent()
 
+    /// How many lines may wait.
+    private static let limit = 256
+
+    /// May more lines be sent? Whoever can't wait must not take what comes faster than it is echoed.
+    var hasRoom: Bool { state.withLock { $0.waiting.count < Self.limit } }
     var hasEnded: Bool { state.withLock { $0.hasEnded } }
     var answers: Int { state.withLock { $0.answers } }
     var tickCount: Int { state.withLock { $0.ticks } }
@@ -43,10 +48,11 @@ final class EchoRoundTrip: Sendable {
                 for await _ in ticks(every: .milliseconds(10)) { self.state.withLock { $0.ticks += 1 } }
             }
             let stream = try await TCPStream.connect(to: listener.localAddress)
+            let reader = BufferedReader(stream)
             while let line = try await nextLine() {
                 try await stream.write(line + "\n")
-                let echo = try await stream.read(atMost: 65_536)
-                print("echo:", String(decoding: echo, as: UTF8.self), terminator: "")
+                guard let echo = try await reader.readLine() else { break }
+                print("echo:", echo)
                 state.withLock { $0.answers += 1 }
             }
             stream.close()

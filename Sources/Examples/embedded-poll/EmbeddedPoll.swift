@@ -24,6 +24,7 @@ struct EmbeddedPoll: ParsableCommand {
         try PollLoop(loop: loop).run(
             onLine: { line in service.send(line) },
             onEnd: { service.finish() },
+            hasRoom: { service.hasRoom },
             isDone: { service.hasEnded })
         main.cancel()
         print("the poll loop made \(service.tickCount > 0 ? "ticks and " : "")\(service.answers) answers")

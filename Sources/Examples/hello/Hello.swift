@@ -24,7 +24,7 @@ struct Hello: ParsableCommand {
         if sync {
             for _ in 1...3 { countBlocking() }
         } else {
-            try EventLoop.run {
+            EventLoop.main {
                 _ = try await gather({ try await count() }, { try await count() }, { try await count() })
             }
         }

@@ -9,8 +9,9 @@ struct HTTPHello: ParsableCommand {
         commandName: "http-hello",
         abstract: "Answers every HTTP/1.1 request with 'Hello, World!'.",
         discussion: """
-            Connections are kept alive, and requests may be pipelined. Prints the address it listens on. SIGTERM and Ctrl-C let \
-            the requests that are being answered finish; a second signal ends it at once.
+            Connections are kept alive, and requests may be pipelined. A head must come within the idle timeout, a body within \
+            ten. Prints the address it listens on. SIGTERM and Ctrl-C let the requests that are being answered finish; a second \
+            signal ends it at once.
 
               http-hello --port 8080
               curl http://127.0.0.1:8080/
@@ -30,7 +31,7 @@ struct HTTPHello: ParsableCommand {
     @Option(help: "How many connections each loop serves at a time. Further ones wait.")
     var maxConnections = 20_000
 
-    @Option(help: "How many seconds a connection may be silent before it is closed.")
+    @Option(help: "How many seconds a connection may be silent, and a request's head take, before it is closed.")
     var idleTimeout = 60
 
     @Flag(help: "Run the first loop as a guest, beside Swift's own executors, instead of as the host of the process.")
@@ -42,26 +43,24 @@ struct HTTPHello: ParsableCommand {
             throw ValidationError("There can be 1 to 1024 loops, or 0 for one a processor, but not \(loops).")
         }
         guard maxConnections > 0 else { throw ValidationError("A server needs at least one connection.") }
-        guard idleTimeout > 0 else { throw ValidationError("The idle timeout is at least one second.") }
+        guard 1...1_000_000 ~= idleTimeout else {
+            throw ValidationError("The idle timeout is 1 to 1000000 seconds, not \(idleTimeout).")
+        }
     }
 
     func run() throws {
         var configuration = EventLoop.Configuration()
         if guest { configuration.mode = .guest }
-        try EventLoop.run(
+        EventLoop.main(
             loops: loops == 0 ? EventLoop.availableProcessors : loops, name: "server",
             shutdown: .onSignals(grace: .seconds(5)), configuration: configuration
         ) { shard in
             let listener = try await TCPListener.bind(host: host, port: port, shard: shard)
             if shard.index == 0 {
-                print("listening on http://\(listener.localAddress)")
-                // Whoever waits for this line reads a pipe, which is buffered.
-                fflush(nil)
+                LineReporter.standardOutput.report("listening on http://\(listener.localAddress)")
             }
             try await listener.serve(maxConnections: maxConnections) { connection in
-                connection.readTimeout = .seconds(idleTimeout)
-                connection.writeTimeout = .seconds(idleTimeout)
-                try await HTTPConnection.serve(connection)
+                try await HTTPConnection.serve(connection, idleTimeout: .seconds(idleTimeout))
             }
         }
     }

@@ -30,14 +30,9 @@ struct LineClient: ParsableCommand {
     }
 
     func run() throws {
-        do {
-            try EventLoop.run(name: "client") {
-                let stream = try await TCPStream.connect(host: host, port: port, timeout: .seconds(timeout))
-                try await stream.closing { try await talk($0) }
-            }
-        } catch is CancellationError {
-            // Ctrl-C, as a shell reports it: 128 and the signal's number.
-            throw ExitCode(130)
+        EventLoop.main(name: "client") {
+            let stream = try await TCPStream.connect(host: host, port: port, timeout: .seconds(timeout))
+            try await stream.closing { try await talk($0) }
         }
     }
 

@@ -35,12 +35,7 @@ struct PortScan: ParsableCommand {
     }
 
     func run() throws {
-        do {
-            try EventLoop.run(name: "scan") { try await scan() }
-        } catch is CancellationError {
-            // Ctrl-C, as a shell reports it: 128 and the signal's number.
-            throw ExitCode(130)
-        }
+        EventLoop.main(name: "scan") { try await scan() }
     }
 
     private func scan() async throws {

@@ -12,6 +12,9 @@ struct Progress: Sendable {
         for await _ in ticks(every: .milliseconds(100)) {
             try? await StandardError().write("\r\(scanner.triedCount) of \(count) ports")
         }
-        try? await withTaskCancellationShield { try await StandardError().write("\r\u{1b}[K") }
+        // The task is cancelled by now. A terminal that was stopped with Ctrl-S takes nothing, and must not keep the program.
+        try? await withTaskCancellationShield {
+            try await withTimeout(.milliseconds(200)) { try await StandardError().write("\r\u{1b}[K") }
+        }
     }
 }

@@ -36,12 +36,7 @@ struct RedisPing: ParsableCommand {
     }
 
     func run() throws {
-        do {
-            try EventLoop.run(name: "redis") { try await exercise() }
-        } catch is CancellationError {
-            // Ctrl-C, as a shell reports it: 128 and the signal's number.
-            throw ExitCode(130)
-        }
+        EventLoop.main(name: "redis") { try await exercise() }
     }
 
     private func exercise() async throws {

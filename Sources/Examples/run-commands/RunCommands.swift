@@ -35,14 +35,8 @@ struct RunCommands: ParsableCommand {
         var configuration = EventLoop.Configuration()
         configuration.cancellingSignals = [Signal.interrupt.rawValue, Signal.terminate.rawValue]
         let runner = CommandRunner(limit: limit, grace: .seconds(grace))
-        let failures: Int
-        do {
-            failures = try EventLoop.run(name: "commands", configuration: configuration) {
-                try await runner.run(commands)
-            }
-        } catch is CancellationError {
-            // Ctrl-C, as a shell reports it: 128 and the signal's number.
-            throw ExitCode(130)
+        let failures = EventLoop.main(name: "commands", configuration: configuration) {
+            try await runner.run(commands)
         }
         throw ExitCode(Int32(min(failures, 100)))
     }

@@ -30,7 +30,7 @@ struct Sleepers: ParsableCommand {
         let memory = peakMemory()
         let crowd = SleepingCrowd(count: count, seed: seed)
         let progress = Progress()
-        let report = try EventLoop.run { try await crowd.run(progress) }
+        let report = EventLoop.main { try await crowd.run(progress) }
         print("coroutines          \(count), all at once, on one thread")
         print(
             "wall time           \(milliseconds(report.wall)) ms, of which starting them \(milliseconds(report.starting)) ms"

@@ -15,6 +15,9 @@ struct Progress: Sendable {
     }
 
     private func put(_ text: String) {
+        // A terminal that was stopped with Ctrl-S takes nothing, and write(2) would stop a million coroutines.
+        var terminal = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+        guard poll(&terminal, 1, 0) == 1, terminal.revents & Int16(POLLOUT) != 0 else { return }
         var text = text
         text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }

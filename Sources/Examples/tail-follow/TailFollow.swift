@@ -30,12 +30,7 @@ struct TailFollow: ParsableCommand {
     }
 
     func run() throws {
-        do {
-            try EventLoop.run(name: "tail") { try await follow() }
-        } catch is CancellationError {
-            // Ctrl-C, as a shell reports it: 128 and the signal's number.
-            throw ExitCode(130)
-        }
+        EventLoop.main(name: "tail") { try await follow() }
     }
 
     private func follow() async throws {

@@ -34,18 +34,17 @@ struct UDPEcho: ParsableCommand {
         var configuration = EventLoop.Configuration()
         configuration.cancellingSignals = [SIGINT, SIGTERM]
         let service = EchoService(batchSize: batch)
-        do {
-            try EventLoop.run(name: "server", configuration: configuration) {
-                let socket = try await UDPSocket.bind(host: host, port: port)
-                defer { socket.close() }
-                print("listening on \(socket.localAddress)")
-                // Whoever waits for this line reads a pipe, which is buffered.
-                fflush(nil)
+        EventLoop.main(name: "server", configuration: configuration) {
+            let socket = try await UDPSocket.bind(host: host, port: port)
+            defer { socket.close() }
+            LineReporter.standardOutput.report("listening on \(socket.localAddress)")
+            do {
                 try await service.serve(socket)
+            } catch is CancellationError {
+                // A signal: that is how a server ends.
             }
-        } catch is CancellationError {
-            // A signal: that is how a server ends.
         }
-        print("echoed \(service.datagramCount) datagram\(service.datagramCount == 1 ? "" : "s")")
+        let count = service.datagramCount
+        LineReporter.standardOutput.report("echoed \(count) datagram\(count == 1 ? "" : "s")")
     }
 }

@@ -75,7 +75,7 @@ import Testing
     @Test func theDefaultPrintsALineToStandardError() async {
         let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
             let loop = try makeLoop()
-            try loop.run {
+            try loop.runHere {
                 loop.background { throw ClosedError() }
                 await settle()
             }

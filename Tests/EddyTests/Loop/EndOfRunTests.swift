@@ -118,11 +118,11 @@ import Testing
     func whatIsSentBetweenRunsIsNotLost() async throws {
         let loop = try makeLoop()
         let ran = Counter()
-        try loop.run {}
+        try loop.runHere {}
         loop.post { ran.add() }
         let early = loop.spawn { ran.add() }
         #expect(ran.value == 0)
-        try loop.run { await settle() }
+        try loop.runHere { await settle() }
         #expect(ran.value == 2)
         let late = loop.spawn { ran.add() }
         loop.close()

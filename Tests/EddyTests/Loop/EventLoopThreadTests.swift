@@ -238,7 +238,7 @@ private func joinBlockingly(_ thread: EventLoopThread) throws { try thread.join(
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let loop = try makeLoop()
             loop.close()
-            try loop.run {}
+            try loop.runHere {}
         }
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(text.contains("this event loop is closed"), "\(text)")

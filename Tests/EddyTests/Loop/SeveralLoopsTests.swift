@@ -32,7 +32,7 @@ import Testing
             }
         }
         #expect(value == 7)
-        #expect(try loop.run { 8 } == 8)
+        #expect(try loop.runHere { 8 } == 8)
         loop.close()
     }
 
@@ -79,7 +79,7 @@ import Testing
     func runInsideRunEndsTheProcess() async throws {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let loop = try makeLoop()
-            try loop.run { try loop.run {} }
+            try loop.runHere { try loop.runHere {} }
         }
         // An optimised build leaves out what a precondition says.
         #if DEBUG
@@ -94,7 +94,39 @@ import Testing
     func staticRunInsideRunEndsTheProcess() async throws {
         await #expect(processExitsWith: .failure) {
             let loop = try makeLoop()
-            try loop.run { try EventLoop.run {} }
+            try loop.runHere { try EventLoop.runHere() }
+        }
+    }
+
+    @Test("fault 13, E9: the run of another loop inside a run ends the process, too")
+    func aGuestsRunInsideARunEndsTheProcess() async throws {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let (loop, other) = (try makeLoop(), try makeLoop())
+            try loop.runHere { try other.runHere {} }
+        }
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("EventLoop.run was called inside a run on the same thread"), "\(text)")
+    }
+
+    @Test("fault 13: a turn that may block inside another loop's run ends the process, too")
+    func aBlockingTurnInsideARunEndsTheProcess() async throws {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let (loop, other) = (try makeLoop(), try makeLoop())
+            try loop.runHere { _ = try other.runOnce(timeout: .seconds(1)) }
+        }
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("inside a run on the same thread"), "\(text)")
+    }
+
+    @Test func aTurnThatDoesNotBlockIsFineInsideARun() throws {
+        let other = try makeLoop()
+        defer { other.close() }
+        try onLoop { _ in
+            let done = Log<Int>()
+            other.spawn { done.add(1) }
+            try other.runOnce()
+            #expect(done.all == [1])
+            #expect(EventLoop.current !== other)
         }
     }
 
@@ -102,7 +134,7 @@ import Testing
     func closingARunningLoopEndsTheProcess() async throws {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let loop = try makeLoop()
-            try loop.run { loop.close() }
+            try loop.runHere { loop.close() }
         }
         // An optimised build leaves out what a precondition says.
         #if DEBUG
@@ -118,7 +150,7 @@ import Testing
         await #expect(processExitsWith: .failure) {
             let loop = try makeLoop()
             loop.close()
-            try loop.run {}
+            try loop.runHere {}
         }
     }
 }

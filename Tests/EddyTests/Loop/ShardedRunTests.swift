@@ -265,7 +265,7 @@ private func contents(of path: String) -> String {
 
     @Test func aRunWithoutLoopsEndsTheProcess() async throws {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            try EventLoop.run(loops: 0) { _ in }
+            try EventLoop.runHere(loops: 0)
         }
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(text.contains("at least one loop"))
@@ -275,7 +275,7 @@ private func contents(of path: String) -> String {
     func aRunInsideARunEndsTheProcess() async throws {
         await #expect(processExitsWith: .failure) {
             let loop = try makeLoop()
-            try loop.run { try EventLoop.run(loops: 2) { _ in } }
+            try loop.runHere { try EventLoop.runHere(loops: 2) }
         }
     }
 

@@ -71,6 +71,15 @@ func errorOf<T: Sendable>(_ task: Task<T, any Error>) async -> (any Error)? {
 }
 
 extension EventLoop {
+    /// A run where the compiler would refuse it: in an exit test, or to see what becomes of it.
+    @discardableResult
+    func runHere<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) throws -> T { try run(body) }
+
+    /// As above.
+    static func runHere(loops: Int? = nil) throws {
+        if let loops { try run(loops: loops) { _ in } } else { try run {} }
+    }
+
     /// Makes turns by hand until a condition holds, at most so many.
     func turns(_ limit: Int = 50, until condition: () -> Bool) throws {
         for _ in 0..<limit {

@@ -45,15 +45,27 @@ struct ExampleServer {
 
 /// Starts an example that serves on a port which the kernel chooses, runs a body beside it, and stops it with SIGTERM, which it must
 /// take for a reason to end with status 0.
+///
+/// - Parameters:
+///   - descriptors: how many descriptors it may have; nil is as many as this process.
+///   - stops: whether it knows SIGTERM; else it is killed.
 func withServer<T>(
-    _ name: String, _ arguments: [String] = [], _ body: nonisolated(nonsending) (ExampleServer) async throws -> T
+    _ name: String, _ arguments: [String] = [], descriptors: Int? = nil, stops: Bool = true,
+    _ body: nonisolated(nonsending) (ExampleServer) async throws -> T
 ) async throws -> T {
-    try await withProgram(.example(name), arguments, mergesErrors: true) { running in
+    var (program, arguments) = (Program.example(name), arguments)
+    if let descriptors {
+        // The shell becomes the server: its process is the one that signals are sent to.
+        guard let path = program.path else { throw ProgramError(description: "\(name) is not built") }
+        arguments = ["-c", "ulimit -n \(descriptors); exec \"$0\" \"$@\"", path] + arguments
+        program = .shell
+    }
+    return try await withProgram(program, arguments, mergesErrors: true) { running in
         let line = try await running.waitForLine(containing: "listening on ")
         guard let address = try listeningAddress(line) else { throw ProgramError(description: "\(name) says: \(line)") }
         let server = ExampleServer(program: running, address: address)
         let value = try await body(server)
-        try await server.stop()
+        if stops { try await server.stop() }
         return value
     }
 }

@@ -115,6 +115,49 @@ func withProgram<T>(
     }
 }
 
+/// How somebody behaves who should read a program's output.
+enum BadReader: String, CaseIterable, Sendable {
+    /// He has closed the pipe: a write raises SIGPIPE.
+    case gone
+    /// He does not read, and the pipe is full from the start: a write waits.
+    case stuck
+}
+
+/// Starts a program whose standard output and standard error nobody reads, runs a body beside it, and kills the program if the body
+/// leaves it running.
+func withUnreadProgram<T>(
+    _ program: Program, _ arguments: [String], _ reader: BadReader,
+    _ body: nonisolated(nonsending) (ChildProcess) async throws -> T
+) async throws -> T {
+    let input = try ChildPipe(childReads: true)
+    let output = try ChildPipe(childReads: false)
+    if reader == .stuck { fill(output.childs.rawValue) }
+    let process = try ChildProcess(
+        program, arguments, input: input.childs.rawValue, output: output.childs.rawValue,
+        errors: output.childs.rawValue)
+    let ourOutput = output.takeOurs()
+    if reader == .gone { ourOutput.close() }
+    do {
+        let value = try await body(process)
+        try await process.end()
+        return value
+    } catch {
+        try await process.end()
+        throw error
+    }
+}
+
+/// Fills a pipe to the last byte.
+private func fill(_ pipe: Int32) {
+    let flags = fcntl(pipe, F_GETFL)
+    _ = fcntl(pipe, F_SETFL, flags | O_NONBLOCK)
+    for size in [4096, 1] {
+        let bytes = [UInt8](repeating: UInt8(ascii: "."), count: size)
+        while write(pipe, bytes, size) > 0 {}
+    }
+    _ = fcntl(pipe, F_SETFL, flags)
+}
+
 /// What a program that ran to its end has left.
 struct Finished: Sendable {
     let ending: Ending
