@@ -54,7 +54,7 @@ public struct ScheduledCall: ~Copyable, Sendable {
 }
 
 /// What a scheduled call and the loop's timer have in common.
-// SAFETY: `timer`, `body`, `schedule`, `isLate` and `carrier` are touched on the loop's thread only, or before any other thread knows the object;
+// SAFETY: `timer`, `body`, `schedule` and `isLate` are touched on the loop's thread only, or before any other thread knows the object;
 // the rest is atomic.
 final class PendingCall: @unchecked Sendable {
     private enum State {
@@ -75,8 +75,6 @@ final class PendingCall: @unchecked Sendable {
     private var timer: TimerID?
     private var schedule: TickSchedule?
     private var isLate = false
-    /// The task that waits for the time in the timer's place, where the closure is to have task-local values.
-    private var carrier: Task<Void, any Error>?
 
     init(_ body: Body, _ schedule: TickSchedule? = nil) {
         self.body = body
@@ -115,53 +113,31 @@ final class PendingCall: @unchecked Sendable {
             timer = nil
             // A job like a posted closure: what became due before is in front of it, and what is cancelled until then stays away.
             let core = LoopCore.current!
-            core.ready.push(
-                PostedClosure.job {
-                    let core = LoopCore.current!
-                    if let next = self.call(core) { self.arm(at: next, core) }
-                }, .closure)
+            core.ready.push(PostedClosure.job { self.run(LoopCore.current!) }, .closure)
         }
     }
 
-    /// Waits for the time in a task, which has the task-local values of the running one.
-    func carry(to deadline: MonotonicInstant, on loop: EventLoop) {
-        carrier = startTask(on: loop, name: nil) { [self] in
-            try await covered("scheduled call") {
-                var next: MonotonicInstant? = deadline
-                while let deadline = next, isPending {
-                    try await sleep(until: deadline)
-                    guard let core = LoopCore.current else { return }
-                    next = call(core)
-                }
-            }
-        }
-    }
-
-    /// Calls the closure, unless that was taken back.
-    ///
-    /// - Returns: when it is to be called again.
-    private func call(_ core: LoopCore) -> MonotonicInstant? {
+    private func run(_ core: LoopCore) {
         switch body {
         case nil:
-            return nil
+            return
         case .once(let call):
             body = nil
             let isDue = state.compareExchange(
                 expected: State.pending, desired: State.done, ordering: .acquiringAndReleasing
             ).exchanged
             if isDue { call() }
-            return nil
         case .repeated(let call):
-            guard isPending, var schedule else { return nil }
+            guard isPending, var schedule else { return }
             let now = core.reactor.now
             let missed = schedule.leaveOut(at: now)
             let tick = schedule.deliver(missed: missed, late: isLate ? now : nil)
             self.schedule = schedule
             call(tick)
-            guard isPending else { return nil }
+            guard isPending else { return }
             // As for a task that comes for its next tick. What the wake-up took, or other work, does not move the schedule.
             isLate = schedule.next < core.reactor.now
-            return schedule.next
+            arm(at: schedule.next, core)
         }
     }
 
@@ -169,15 +145,11 @@ final class PendingCall: @unchecked Sendable {
         body = nil
         if let timer { core.reactor.cancel(timer) }
         timer = nil
-        carrier?.cancel()
     }
 }
 
 extension EventLoop {
     /// Calls a closure once, after a delay that is counted from now.
-    ///
-    /// The closure has the task-local values of the task that schedules it, as it has asyncio's context variables. With any of these
-    /// the call is a task that sleeps, and the end of the run takes it back.
     ///
     /// - Parameters:
     ///   - delay: how long at least. Zero or less is in the next turn.
@@ -224,9 +196,7 @@ extension EventLoop {
     }
 
     private func arm(_ call: PendingCall, at deadline: MonotonicInstant) -> ScheduledCall {
-        if TaskLocals.arePresent {
-            call.carry(to: deadline, on: self)
-        } else if core.isCurrent {
+        if core.isCurrent {
             call.arm(at: deadline, core)
         } else {
             postPlainly { call.arm(at: deadline, LoopCore.current!) }

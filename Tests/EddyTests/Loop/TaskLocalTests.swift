@@ -1,4 +1,5 @@
 import EddyTesting
+import EddyReactor
 import Testing
 
 @testable import Eddy
@@ -7,7 +8,7 @@ private enum Request {
     @TaskLocal static var name = "none"
 }
 
-/// Task-local values reach posted and scheduled closures, as asyncio's context variables do.
+/// Task-local values reach posted closures, as asyncio's context variables do.
 @Suite struct TaskLocalTests {
     @Test func whereATaskKeepsItsValuesIsKnown() async {
         // If this fails, a new runtime keeps them elsewhere: everything works, but each posted closure costs a task.
@@ -61,14 +62,15 @@ private enum Request {
     }
 
     @Test func aClosureOfATaskWithoutValuesIsNoTask() async throws {
-        let inside = try await Task.detached {
+        // A thread of its own is inside no task, so the run's main task begins without values.
+        let inside = try await onThread {
             try onLoop { loop in
                 let log = Log<UInt>()
                 loop.post { log.add(ThreadSlot.currentTask) }
                 await settle()
                 return log.all
             }
-        }.value
+        }
         #expect(inside == [0])
     }
 
@@ -77,65 +79,5 @@ private enum Request {
             let name = try await Request.$name.withValue("a") { try await loop.submit { Request.name }.value }
             #expect(name == "a")
         }
-    }
-
-    @Test func aScheduledClosureHasThem() throws {
-        try EventLoop.runVirtual {
-            try await Request.$name.withValue("a") {
-                let (loop, log) = (try EventLoop.required, Log<String>())
-                let call = loop.schedule(after: .seconds(1)) { log.add("\(Request.name) \(LoopCore.current != nil)") }
-                let isPending = call.isPending
-                #expect(isPending)
-                try await sleep(for: .seconds(2))
-                #expect(log.all == ["a true"])
-                let (isStillPending, wasCancelled) = (call.isPending, call.cancel())
-                #expect(!isStillPending && !wasCancelled)
-            }
-        }
-    }
-
-    @Test func aRepeatedClosureHasThem() throws {
-        try EventLoop.runVirtual {
-            try await Request.$name.withValue("a") {
-                let (loop, log) = (try EventLoop.required, Log<String>())
-                let start = loop.now
-                let call = loop.schedule(every: .seconds(1)) { tick in
-                    log.add("\(Request.name) \(tick.number) \(start.duration(to: loop.now))")
-                }
-                try await sleep(for: .milliseconds(3_500))
-                let wasPending = call.cancel()
-                #expect(wasPending)
-                try await sleep(for: .seconds(2))
-                #expect(log.all == ["a 1 1.0 seconds", "a 2 2.0 seconds", "a 3 3.0 seconds"])
-            }
-        }
-    }
-
-    @Test func aScheduledClosureThatIsTakenBackLeavesNothing() throws {
-        try EventLoop.runLeakChecked { tracker in
-            try await Request.$name.withValue("a") {
-                let loop = try EventLoop.required
-                for round in 0..<20 {
-                    let call = loop.schedule(after: .seconds(60)) { [object = tracker.track()] in object.use() }
-                    await settle(round % 3)
-                    let wasPending = call.cancel()
-                    #expect(wasPending)
-                }
-                await settle()
-                #expect(tracker.live == 0)
-                #expect(loop.statistics.waiters == 0)
-            }
-        }
-    }
-
-    @Test func aScheduledClosureEndsWithItsRun() throws {
-        let log = Log<String>()
-        try EventLoop.runLeakChecked { _ in
-            try await Request.$name.withValue("a") {
-                try EventLoop.required.schedule(after: .seconds(60)) { log.add("called") }.detach()
-                await settle()
-            }
-        }
-        #expect(log.all.isEmpty)
     }
 }

@@ -8,6 +8,8 @@ import Testing
     func statisticsAreRefused() async {
         await #expect(processExitsWith: .failure) {
             let thread = try EventLoopThread(name: "other")
+            // It runs when it has answered.
+            try await thread.loop.submit {}.value
             _ = thread.loop.statistics
         }
     }
@@ -16,6 +18,8 @@ import Testing
     func parkedTasksAreRefused() async {
         await #expect(processExitsWith: .failure) {
             let thread = try EventLoopThread(name: "other")
+            // It runs when it has answered.
+            try await thread.loop.submit {}.value
             _ = thread.loop.parkedTasks
         }
     }
@@ -24,6 +28,8 @@ import Testing
     func theNextDeadlineIsRefused() async {
         await #expect(processExitsWith: .failure) {
             let thread = try EventLoopThread(name: "other")
+            // It runs when it has answered.
+            try await thread.loop.submit {}.value
             _ = thread.loop.nextDeadline
         }
     }

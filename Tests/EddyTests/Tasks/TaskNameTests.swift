@@ -83,7 +83,7 @@ import Testing
                 try await listener.serve { connection in _ = try await connection.read(atMost: 1) }
             }
             let client = try await TCPStream.connect(to: listener.localAddress)
-            let peer = client.localAddress
+            let peer = try #require(client.localAddress)
             try await untilParked(2)
             #expect(Set(loop.parkedTasks.map(\.name)) == ["server", "connection \(peer)"])
             client.close()
