@@ -18,28 +18,15 @@ public struct BusyError: Error, Hashable, Sendable, CustomStringConvertible {
     public let descriptor: Int32
     /// What both want to do with it.
     public let direction: Direction
-    /// What it is, as far as that is known: `127.0.0.1:50123 -> 127.0.0.1:80`. It does not count when errors are compared.
-    public let subject: String
 
     /// Makes the error, for code that stands in for a loop's.
-    public init(descriptor: Int32, direction: Direction, subject: String = "") {
+    public init(descriptor: Int32, direction: Direction) {
         self.descriptor = descriptor
         self.direction = direction
-        self.subject = subject
-    }
-
-    public static func == (left: Self, right: Self) -> Bool {
-        left.descriptor == right.descriptor && left.direction == right.direction
-    }
-
-    public func hash(into hasher: inout Hasher) {
-        hasher.combine(descriptor)
-        hasher.combine(direction)
     }
 
     public var description: String {
-        let number = descriptor < 0 ? "the stream" : "descriptor \(descriptor)"
-        let object = subject.isEmpty ? number : subject
+        let object = descriptor < 0 ? "the stream" : "descriptor \(descriptor)"
         return "another task waits to \(direction) \(object): let one task \(direction), or wait for the other"
     }
 }

@@ -138,7 +138,7 @@ extension LoopDescriptor {
         guard registration.isValid else { throw ClosedError() }
         let slot = registration.slot
         if slot.pointee.isHungUp { return }
-        guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read) }
+        guard slot.pointee.hangUpWaiter == 0 else { throw BusyError(descriptor: descriptor, direction: .read) }
         let waiter = core.makeWaiter(.hangUp)
         waiter.pointee.descriptor = descriptor
         waiter.pointee.place = UInt64(UInt(bitPattern: slot))

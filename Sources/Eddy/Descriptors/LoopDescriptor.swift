@@ -133,7 +133,7 @@ final class LoopDescriptor: @unchecked Sendable {
                 forgetReadiness(slot, direction)
             }
             guard (direction == .read ? slot.pointee.reader : slot.pointee.writer) == 0 else {
-                throw busy(direction)
+                throw BusyError(descriptor: descriptor, direction: direction)
             }
             // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.
             if _slowPath(hasWaited), let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) {
@@ -201,11 +201,6 @@ final class LoopDescriptor: @unchecked Sendable {
     /// Does an error speak of what one call was given, for instance of a descriptor that it should pass on?
     private static func isOfOneCall(_ result: Int) -> Bool {
         [ErrorNumber.invalidArgument, ErrorNumber.badDescriptor, ErrorNumber.tooManyReferences].contains(-result)
-    }
-
-    @inline(never)
-    func busy(_ direction: Direction) -> BusyError {
-        BusyError(descriptor: descriptor, direction: direction, subject: ends.description)
     }
 
     /// The end of the stream, or the error that broke it.

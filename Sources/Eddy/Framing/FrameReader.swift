@@ -98,7 +98,6 @@ extension ByteReader {
 extension BusyError {
     /// A second user of something on top of a stream.
     init(using stream: Any, _ direction: Direction) {
-        let io = (stream as? any DescriptorBacked)?.io
-        self.init(descriptor: io?.descriptor ?? -1, direction: direction, subject: io?.ends.description ?? "")
+        self.init(descriptor: (stream as? any DescriptorBacked)?.io.descriptor ?? -1, direction: direction)
     }
 }

@@ -41,7 +41,6 @@ public final class UDPSocket: Closable {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor, as: .udpSocket)
         addresses = Guarded(Addresses(local: io.ends.local ?? .any(port: 0), remote: io.ends.remote))
@@ -85,8 +84,6 @@ public final class UDPSocket: Closable {
     ///     `::ffff:192.0.2.7`.
     /// - Throws: ``SystemError``, for instance EADDRINUSE; ``AddressError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         host: String, port: Int, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false
     ) async throws -> UDPSocket {
@@ -99,8 +96,6 @@ public final class UDPSocket: Closable {
     ///
     /// - Parameters: as for ``bind(host:port:reuseAddress:reusePort:ipv6Only:)``.
     /// - Throws: as for ``bind(host:port:reuseAddress:reusePort:ipv6Only:)``.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         to address: SocketAddress, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false
     ) async throws -> UDPSocket {
@@ -128,7 +123,6 @@ public final class UDPSocket: Closable {
     ///   - local: an address of this machine to send from. Otherwise the kernel chooses one.
     /// - Throws: ``SystemError``, for instance ENETUNREACH; ``AddressError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(
         host: String, port: Int, from local: SocketAddress? = nil
     ) async throws -> UDPSocket {
@@ -141,7 +135,6 @@ public final class UDPSocket: Closable {
     ///   - address: the peer's.
     ///   - local: an address of this machine to send from. Otherwise the kernel chooses one.
     /// - Throws: as for ``connect(host:port:from:)``.
-    /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(to address: SocketAddress, from local: SocketAddress? = nil) async throws -> UDPSocket {
         guard let core = LoopCore.current else {
             return try await EventLoop.required.anchor.run { try await connect(to: address, from: local) }
@@ -159,7 +152,6 @@ public final class UDPSocket: Closable {
     /// What others have sent before is still there to be received.
     ///
     /// - Throws: ``SystemError``; ``ClosedError``; `CancellationError`; ``ShutdownError``.
-    /// - Note: *Cancellation:* leaves nothing open, and a socket that there was as it is.
     public func connect(to address: SocketAddress) async throws {
         try await onLoop { io throws in
             try Self.connect(io.descriptor, to: address, on: io.core)

@@ -47,7 +47,6 @@ public final class UnixDatagramSocket: Closable {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor, as: .unixDatagramSocket)
         file = nil
@@ -62,7 +61,6 @@ public final class UnixDatagramSocket: Closable {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         let descriptor = try await io.detach()
         file?.keep()
@@ -80,8 +78,6 @@ public final class UnixDatagramSocket: Closable {
     ///   - unlink: what happens to a socket that stands at the path already. Anything else there is never removed.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale
     ) async throws -> UnixDatagramSocket {
@@ -91,8 +87,6 @@ public final class UnixDatagramSocket: Closable {
     /// A socket with an address: a path, or a name in the abstract namespace, which has no file and no permissions.
     ///
     /// - Throws: as for ``bind(path:mode:unlink:)``; EAFNOSUPPORT for an address that is no Unix socket's.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale
     ) async throws -> UnixDatagramSocket {
@@ -102,8 +96,6 @@ public final class UnixDatagramSocket: Closable {
     /// A socket without a name: it can send, and nobody can answer.
     ///
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func unbound() async throws -> UnixDatagramSocket {
         try await make(local: nil, remote: nil, nil, .never)
     }
@@ -115,7 +107,6 @@ public final class UnixDatagramSocket: Closable {
     ///   - local: a name of its own, for answers. By default it has none.
     /// - Throws: ``SystemError``: ENOENT when there is no socket, ECONNREFUSED when no process has it any more, EACCES;
     ///   ``AddressError``; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(path: String, from local: SocketAddress? = nil) async throws -> UnixDatagramSocket {
         try await connect(to: .unix(path), from: local)
     }
@@ -124,7 +115,6 @@ public final class UnixDatagramSocket: Closable {
     ///
     /// - Parameters: as for ``connect(path:from:)``.
     /// - Throws: as for ``connect(path:from:)``; EAFNOSUPPORT for an address that is no Unix socket's.
-    /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(
         to address: SocketAddress, from local: SocketAddress? = nil
     ) async throws -> UnixDatagramSocket {
@@ -134,8 +124,6 @@ public final class UnixDatagramSocket: Closable {
     /// Two sockets that are connected to each other, both of the current loop, without names.
     ///
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func pair() async throws -> (UnixDatagramSocket, UnixDatagramSocket) {
         guard let core = LoopCore.current else { return try await EventLoop.required.anchor.run { try await pair() } }
         let (first, second) = try UnixSockets.pair(SocketKind.datagram, .messages, on: core)
@@ -178,7 +166,6 @@ public final class UnixDatagramSocket: Closable {
     /// What others have sent before is still there to be received.
     ///
     /// - Throws: as for ``connect(to:from:)``; ``ClosedError``.
-    /// - Note: *Cancellation:* leaves nothing open, and a socket that there was as it is.
     public func connect(to address: SocketAddress) async throws {
         guard io.core.isCurrent else {
             return try await io.loop.anchor.run { try await self.connect(to: address) }
