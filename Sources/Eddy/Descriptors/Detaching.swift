@@ -21,7 +21,6 @@ extension TCPListener {
     /// Takes the listening socket out of its loop: see ``TCPStream/detach()``. It goes on listening.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -31,7 +30,6 @@ extension UDPSocket {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -41,7 +39,6 @@ extension UnixStream {
     /// Takes the connection out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -51,7 +48,6 @@ extension UnixSequencedSocket {
     /// Takes the connection out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -61,7 +57,6 @@ extension PipeReader {
     /// Takes this end out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -71,7 +66,6 @@ extension PipeWriter {
     /// Takes this end out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }

@@ -39,7 +39,6 @@ public final class WatchedDescriptor: Closable {
     ///
     /// - Throws: ``SystemError``: EPERM for a file that epoll does not watch, as a regular one; EBADF, ENOSPC; `CancellationError`;
     ///   ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.watching(descriptor)
     }
@@ -187,7 +186,6 @@ public final class WatchedDescriptor: Closable {
     /// Takes the descriptor out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }

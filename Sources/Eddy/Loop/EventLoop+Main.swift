@@ -54,13 +54,13 @@ extension EventLoop {
     /// ``main(name:shutdown:configuration:_:)``.
     ///
     /// - Parameters:
-    ///   - count: how many loops, and so how many threads.
+    ///   - count: how many loops, and so how many threads: 1 to 1,024.
     ///   - name: the main tasks' name; each has its loop's index added.
     ///   - shutdown: makes SIGTERM and Ctrl-C a graceful shutdown: ``ShutdownPolicy/onSignals(_:grace:)``.
     ///   - configuration: how each loop is set up. What that throws is an error like a body's.
     ///   - body: the main task of each loop. It gets to know which one it is on.
     /// - Returns: the bodies' values, in the order of the loops.
-    /// - Precondition: there is at least one loop, and this is not inside another run on the same thread.
+    /// - Precondition: this is not inside another run on the same thread.
     @available(*, noasync, message: "this blocks the thread: call it from a `main` or top-level code without `async`")
     @discardableResult
     public static func main<T: Sendable>(

@@ -27,23 +27,27 @@ extension EventLoop {
     /// ``shutDown(grace:)`` on any of the loops, reaches all of them.
     ///
     /// - Parameters:
-    ///   - count: how many loops, and so how many threads.
+    ///   - count: how many loops, and so how many threads: 1 to 1,024.
     ///   - name: the main tasks' name; each has its loop's index added.
     ///   - shutdown: makes SIGTERM and Ctrl-C a graceful shutdown: ``ShutdownPolicy/onSignals(_:grace:)``.
     ///   - configuration: how each loop is set up.
     ///   - body: the main task of each loop. It gets to know which one it is on.
     /// - Returns: the bodies' values, in the order of the loops.
-    /// - Throws: the first error of a body; ``LeftoverTasksError`` for all loops together; ``SystemError`` when a loop or a thread
+    /// - Throws: ``OutOfRangeError`` for another number of loops; the first error of a body; ``LeftoverTasksError`` for all loops together; ``SystemError`` when a loop or a thread
     ///   can't be had. Then no body was run.
-    /// - Precondition: there is at least one loop, and this is not inside another run on the same thread.
+    /// - Precondition: this is not inside another run on the same thread.
     @available(*, noasync, message: "this blocks the thread; in a task, `await` the work itself")
     @discardableResult
     public static func run<T: Sendable>(
         loops count: Int, name: String? = nil, shutdown: ShutdownPolicy? = nil,
         configuration: Configuration = Configuration(), _ body: @escaping @Sendable (LoopShard) async throws -> T
     ) throws -> [T] {
-        expectUsage(count > 0, "a run needs at least one loop: it was given \(count)")
         expectNoRunAround()
+        guard 1...1024 ~= count else {
+            throw OutOfRangeError(
+                "the number of loops", Int64(count),
+                allowed: "at least one and at most 1024; as many as there are processors are enough")
+        }
         var configuration = configuration
         configuration.shutdown = shutdown ?? configuration.shutdown
         return try ShardedRun.run(loops: count, name: name, configuration, body)

@@ -19,7 +19,6 @@ extension TCPListener {
     ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``, for instance EADDRINUSE, EACCES; ``AddressError``; ``ResolutionError``;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* ends the look-up of a name; nothing stays open.
     public static func bind(
         host: String, port: Int, backlog: Int = 4096, reuseAddress: Bool = true, reusePort: Bool = false,
         ipv6Only: Bool? = nil, settings: [SocketSetting] = [], resolver: (any Resolver)? = nil,
@@ -43,8 +42,6 @@ extension TCPListener {
     /// Binds to an address and listens.
     ///
     /// - Throws: as for ``bind(host:port:backlog:reuseAddress:reusePort:ipv6Only:settings:resolver:)``.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         to address: SocketAddress, backlog: Int = 4096, reuseAddress: Bool = true, reusePort: Bool = false,
         ipv6Only: Bool? = nil, settings: [SocketSetting] = [], on loop: EventLoop? = nil

@@ -44,8 +44,6 @@ extension TCPListener {
     /// Binds to an address together with the other loops of a run, and listens.
     ///
     /// - Throws: as for ``bind(host:port:shard:backlog:reuseAddress:reusePort:ipv6Only:settings:resolver:)``.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         to address: SocketAddress, shard: LoopShard, backlog: Int = 4096, reuseAddress: Bool = true,
         reusePort: Bool = false, ipv6Only: Bool? = nil, settings: [SocketSetting] = []

@@ -18,8 +18,7 @@ extension TCPStream {
     /// Sets an option of the socket.
     ///
     /// - Throws: ``SystemError``, for instance EINVAL; ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait.
-    ///   The rest as for ``option(_:)``.
+    /// - Note: as for ``option(_:)``.
     public func setOption<Value: Sendable>(_ option: SocketOption<Value>, to value: Value) async throws {
         try await io.setOption(option, to: value)
     }

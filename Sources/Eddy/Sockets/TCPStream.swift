@@ -44,7 +44,6 @@ public final class TCPStream: ByteStream {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor, as: .tcpStream)
     }
@@ -81,8 +80,7 @@ public final class TCPStream: ByteStream {
     ///
     /// - Returns: the bytes; empty at the end of the stream.
     /// - Throws: as for ``read(into:)``.
-    /// - Note: *Cancellation:* nothing is lost: a cancelled read has read nothing.
-    ///   *Complexity:* as for ``read(into:)``, and an array that is made when there is something to read.
+    /// - Note: *Complexity:* as for ``read(into:)``, and an array that is made when there is something to read.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         try await io.read(atMost: maximum)
     }
@@ -91,7 +89,6 @@ public final class TCPStream: ByteStream {
     ///
     /// - Returns: the bytes, at least one; empty at the end of the stream.
     /// - Throws: as for ``read(into:)``.
-    /// - Note: *Cancellation:* nothing is lost: what was seen is still there.
     public func peek(atMost maximum: Int) async throws -> [UInt8] {
         try await io.peek(atMost: maximum)
     }
@@ -134,8 +131,7 @@ public final class TCPStream: ByteStream {
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``. After a ``PartialWriteError`` the buffer has what was not written; after any
     ///   other error, all of it.
-    /// - Note: *Cancellation:* may cut the bytes short, and then says where: ``PartialWriteError``.
-    ///   The rest as for ``write(_:)-(RawSpan)``.
+    /// - Note: as for ``write(_:)-(RawSpan)``.
     @inlinable
     public func write(_ buffer: inout StreamBuffer) async throws {
         try await io.write(&buffer)
@@ -144,8 +140,7 @@ public final class TCPStream: ByteStream {
     /// Writes all bytes of several buffers, as if they were one.
     ///
     /// - Throws: as for ``write(_:)-(RawSpan)``.
-    /// - Note: *Cancellation:* may cut the bytes short, and then says where: ``PartialWriteError``.
-    ///   *Complexity:* one system call for up to 1,024 buffers when there is room (IOV_MAX, writev(2)); no copy on the
+    /// - Note: *Complexity:* one system call for up to 1,024 buffers when there is room (IOV_MAX, writev(2)); no copy on the
     ///   loop.
     public func write(vectored buffers: [[UInt8]]) async throws {
         try await io.write(vectored: buffers)

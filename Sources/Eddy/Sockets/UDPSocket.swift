@@ -42,7 +42,6 @@ public final class UDPSocket: Closable {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor, as: .udpSocket)
         addresses = Guarded(Addresses(local: io.ends.local ?? .any(port: 0), remote: io.ends.remote))
@@ -87,8 +86,6 @@ public final class UDPSocket: Closable {
     ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``, for instance EADDRINUSE; ``AddressError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         host: String, port: Int, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false,
         on loop: EventLoop? = nil
@@ -102,8 +99,6 @@ public final class UDPSocket: Closable {
     ///
     /// - Parameters: as for ``bind(host:port:reuseAddress:reusePort:ipv6Only:)``.
     /// - Throws: as for ``bind(host:port:reuseAddress:reusePort:ipv6Only:)``.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         to address: SocketAddress, reuseAddress: Bool = false, reusePort: Bool = false, ipv6Only: Bool = false,
         on loop: EventLoop? = nil
@@ -133,7 +128,6 @@ public final class UDPSocket: Closable {
     ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``, for instance ENETUNREACH; ``AddressError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(
         host: String, port: Int, from local: SocketAddress? = nil, on loop: EventLoop? = nil
     ) async throws -> UDPSocket {
@@ -166,7 +160,6 @@ public final class UDPSocket: Closable {
     /// What others have sent before is still there to be received.
     ///
     /// - Throws: ``SystemError``; ``ClosedError``; `CancellationError`; ``ShutdownError``.
-    /// - Note: *Cancellation:* leaves nothing open, and a socket that there was as it is.
     public func connect(to address: SocketAddress) async throws {
         try await onLoop { io throws in
             try Self.connect(io.descriptor, to: address, on: io.core)

@@ -159,7 +159,7 @@ import Testing
             file.close()
         },
         Takes("FileWatcher(capacity:maximumDirectories:)") { (loop: EventLoop, count: Int) async throws in
-            let directory = try SocketDirectory()
+            let directory = SocketDirectory()
             let watcher = try await FileWatcher(directory.path, capacity: count, maximumDirectories: max(count, 1))
             try await File.write([1], to: directory.path + "/a")
             #expect(try await watcher.next() != nil)
@@ -169,7 +169,7 @@ import Testing
             }
         },
         Takes("Directory.remove(limit:)") { (_: EventLoop, count: Int) async throws in
-            let directory = try SocketDirectory()
+            let directory = SocketDirectory()
             try await Directory.create(directory.path + "/sub")
             _ = await errorOf { () async throws in
                 try await Directory.remove(directory.path + "/sub", recursively: true, limit: count)
@@ -225,7 +225,7 @@ import Testing
         },
         Takes("backlog") { (_: EventLoop, count: Int) async throws in
             _ = try await TCPListener.bind(host: "127.0.0.1", port: 0, backlog: count)
-            let directory = try SocketDirectory()
+            let directory = SocketDirectory()
             _ = try await UnixListener.bind(path: directory.path + "/a", backlog: count)
             _ = try await UnixSequencedListener.bind(path: directory.path + "/b", backlog: count)
         },

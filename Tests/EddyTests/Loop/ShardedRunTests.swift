@@ -263,12 +263,18 @@ private func contents(of path: String) -> String {
 
     // MARK: - Misuse
 
-    @Test func aRunWithoutLoopsEndsTheProcess() async throws {
-        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            try EventLoop.runHere(loops: 0)
+    @Test("A run has loops, and not as many as there are numbers", arguments: [0, -1, 1025, Int.max, Int.min])
+    func aRunOfAnImpossibleNumberOfLoopsIsRefused(count: Int) async throws {
+        let error = try await onThread { () -> (any Error)? in
+            do {
+                try EventLoop.run(loops: count) { _ in }
+                return nil
+            } catch {
+                return error
+            }
         }
-        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-        #expect(text.contains("at least one loop"))
+        let refusal = try #require(error as? OutOfRangeError)
+        #expect("\(refusal)".contains("\(count)") && "\(refusal)".contains("at least one"))
     }
 
     @Test("E9: a run of several loops inside a run ends the process")

@@ -107,23 +107,4 @@ private func text(of error: (any Error)?) -> String { error.map { "\($0)" } ?? "
             _ = await errorOf(reader)
         }
     }
-
-    @Test func aSecondUserIsToldOfWhat() throws {
-        try onLoop { loop in
-            let (client, server) = try await connectedStreams()
-            let reader = loop.spawn { try await client.read(atMost: 1) }
-            try await untilParked(1)
-            let error = await errorOf { try await client.read(atMost: 1) }
-            let (near, far) = (try #require(client.localAddress), try #require(server.localAddress))
-            #expect(text(of: error).contains("\(near) -> \(far)"))
-            try await server.write([1])
-            #expect(try await reader.value == [1])
-            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-            let acceptor = loop.spawn { try await listener.accept() }
-            try await untilParked(1)
-            #expect(text(of: await errorOf { try await listener.accept() }).contains("\(listener.localAddress)"))
-            acceptor.cancel()
-            _ = await errorOf(acceptor)
-        }
-    }
 }

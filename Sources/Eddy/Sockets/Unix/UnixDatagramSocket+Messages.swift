@@ -19,8 +19,7 @@ extension UnixDatagramSocket {
     /// Receives a datagram, at most so many bytes of it.
     ///
     /// - Throws: as ``receive(into:)``.
-    /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
-    ///   *Complexity:* one system call when there is one; an array of the datagram's size.
+    /// - Note: *Complexity:* one system call when there is one; an array of the datagram's size.
     public func receive(atMost maximum: Int = 65_535) async throws -> Datagram {
         try await io.receiveDatagram(atMost: maximum)
     }
@@ -56,7 +55,6 @@ extension UnixDatagramSocket {
     /// Sends a datagram to an address.
     ///
     /// - Throws: as for ``send(_:to:)-(RawSpan,_)``.
-    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ bytes: [UInt8], to address: SocketAddress) async throws {
         try await io.sendUnixDatagram(bytes.span.bytes, to: address)
     }
@@ -64,7 +62,6 @@ extension UnixDatagramSocket {
     /// Sends a string to an address, as UTF-8.
     ///
     /// - Throws: as for ``send(_:to:)-(RawSpan,_)``.
-    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ text: String, to address: SocketAddress) async throws {
         try await io.sendUnixDatagram(text.utf8.span.bytes, to: address)
     }
@@ -88,8 +85,7 @@ extension UnixDatagramSocket {
     /// - Throws: ``DatagramTooLongError``; ``SystemError``: ECONNREFUSED when the peer has closed its socket (this one is not
     ///   connected any more then), ENOTCONN when it is not connected; ``ClosedError``; ``BusyError`` when another task waits for
     ///   room; ``TimeoutError`` after ``writeTimeout``; `CancellationError`; ``ShutdownError``.
-    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
-    ///   The rest as for ``send(_:to:)-(RawSpan,_)``.
+    /// - Note: as for ``send(_:to:)-(RawSpan,_)``.
     public func send(_ bytes: RawSpan) async throws {
         try await io.sendDatagram(bytes, to: nil)
     }
@@ -97,7 +93,6 @@ extension UnixDatagramSocket {
     /// Sends a datagram to the peer of a connected socket.
     ///
     /// - Throws: as for ``send(_:)-(RawSpan)``.
-    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ bytes: [UInt8]) async throws {
         try await io.sendDatagram(bytes.span.bytes, to: nil)
     }
@@ -105,7 +100,6 @@ extension UnixDatagramSocket {
     /// Sends a string to the peer of a connected socket, as UTF-8.
     ///
     /// - Throws: as for ``send(_:)-(RawSpan)``.
-    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ text: String) async throws {
         try await io.sendDatagram(text.utf8.span.bytes, to: nil)
     }
@@ -135,14 +129,10 @@ extension UnixDatagramSocket: AsyncSequence {
         let socket: UnixDatagramSocket
 
         /// - Returns: nil when the socket is closed.
-        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next() async throws -> Datagram? {
             try await next(isolation: #isolation)
         }
 
-        /// As ``next()``.
-        ///
-        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Datagram? {
             do {
                 return try await socket.receive()

@@ -48,7 +48,6 @@ public final class UnixDatagramSocket: Closable {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor, as: .unixDatagramSocket)
         file = nil
@@ -63,7 +62,6 @@ public final class UnixDatagramSocket: Closable {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         let descriptor = try await io.detach()
         file?.keep()
@@ -82,8 +80,6 @@ public final class UnixDatagramSocket: Closable {
     ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
@@ -93,8 +89,6 @@ public final class UnixDatagramSocket: Closable {
     /// A socket with an address: a path, or a name in the abstract namespace, which has no file and no permissions.
     ///
     /// - Throws: as for ``bind(path:mode:unlink:)``; EAFNOSUPPORT for an address that is no Unix socket's.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
@@ -129,7 +123,6 @@ public final class UnixDatagramSocket: Closable {
     ///
     /// - Parameters: as for ``connect(path:from:)``.
     /// - Throws: as for ``connect(path:from:)``; EAFNOSUPPORT for an address that is no Unix socket's.
-    /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(
         to address: SocketAddress, from local: SocketAddress? = nil, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
@@ -139,8 +132,6 @@ public final class UnixDatagramSocket: Closable {
     /// Two sockets that are connected to each other, both of the current loop, without names.
     ///
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func pair() async throws -> (UnixDatagramSocket, UnixDatagramSocket) {
         guard let core = LoopCore.current else { return try await EventLoop.required.anchor.run { try await pair() } }
         let (first, second) = try UnixSockets.pair(SocketKind.datagram, .messages, on: core)
@@ -184,7 +175,6 @@ public final class UnixDatagramSocket: Closable {
     /// What others have sent before is still there to be received.
     ///
     /// - Throws: as for ``connect(to:from:)``; ``ClosedError``.
-    /// - Note: *Cancellation:* leaves nothing open, and a socket that there was as it is.
     public func connect(to address: SocketAddress) async throws {
         guard io.core.isCurrent else {
             return try await io.loop.anchor.run { try await self.connect(to: address) }

@@ -33,7 +33,6 @@ public final class UnixListener: ConnectionListener {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         acceptor = try await UnixAcceptor.owning(descriptor, as: .unixListener)
     }
@@ -41,7 +40,6 @@ public final class UnixListener: ConnectionListener {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await acceptor.detach()
     }
@@ -58,8 +56,6 @@ public final class UnixListener: ConnectionListener {
     ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
         on loop: EventLoop? = nil
@@ -70,8 +66,6 @@ public final class UnixListener: ConnectionListener {
     /// Binds to an address and listens: a path, or a name in the abstract namespace, which has no file and no permissions.
     ///
     /// - Throws: as for ``bind(path:mode:unlink:backlog:)``; EAFNOSUPPORT for an address that is no Unix socket's.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
         on loop: EventLoop? = nil

@@ -32,7 +32,6 @@ public final class UnixSequencedListener: ConnectionListener {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         acceptor = try await UnixAcceptor.owning(descriptor, as: .unixSequencedListener)
     }
@@ -40,7 +39,6 @@ public final class UnixSequencedListener: ConnectionListener {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
     ///
     /// - Throws: ``ClosedError``.
-    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await acceptor.detach()
     }
@@ -49,8 +47,6 @@ public final class UnixSequencedListener: ConnectionListener {
     ///
     /// - Parameters: as for ``UnixListener/bind(path:mode:unlink:backlog:)``.
     /// - Throws: as for ``UnixListener/bind(path:mode:unlink:backlog:)``.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
         on loop: EventLoop? = nil
@@ -61,8 +57,6 @@ public final class UnixSequencedListener: ConnectionListener {
     /// Binds to an address and listens: a path, or a name in the abstract namespace.
     ///
     /// - Throws: as for ``UnixListener/bind(to:mode:unlink:backlog:)``.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func bind(
         to address: SocketAddress, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
         on loop: EventLoop? = nil

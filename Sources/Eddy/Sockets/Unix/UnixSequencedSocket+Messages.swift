@@ -41,8 +41,7 @@ extension UnixSequencedSocket {
     /// - Parameter buffer: the bytes are appended to it. What does not fit is lost, and told. Room for one byte at least.
     /// - Returns: how many bytes came, and whether there were more; nil at the end of the connection.
     /// - Throws: as for ``receive(atMost:maximumDescriptors:)``.
-    /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
-    ///   *Complexity:* one system call when there is one; no allocation and no copy on the loop.
+    /// - Note: *Complexity:* one system call when there is one; no allocation and no copy on the loop.
     public func receive(into buffer: inout OutputRawSpan) async throws -> (count: Int, isTruncated: Bool)? {
         expectUsage(buffer.freeCapacity > 0, "a message has at least one byte: give room for it")
         return try await io.receiveMessage(into: &buffer)
@@ -69,7 +68,6 @@ extension UnixSequencedSocket {
     /// Sends a message.
     ///
     /// - Throws: as for ``send(_:descriptors:)-(RawSpan,_)``.
-    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ bytes: [UInt8], descriptors: [Int32] = []) async throws {
         try await send(bytes.span.bytes, descriptors: descriptors)
     }
@@ -77,7 +75,6 @@ extension UnixSequencedSocket {
     /// Sends a string as a message, as UTF-8.
     ///
     /// - Throws: as for ``send(_:descriptors:)-(RawSpan,_)``.
-    /// - Note: *Cancellation:* all or nothing: a cancelled send has sent nothing.
     public func send(_ text: String, descriptors: [Int32] = []) async throws {
         try await send(text.utf8.span.bytes, descriptors: descriptors)
     }
@@ -98,14 +95,10 @@ extension UnixSequencedSocket: AsyncSequence {
         let socket: UnixSequencedSocket
 
         /// - Returns: nil at the end.
-        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next() async throws -> SequencedMessage? {
             try await next(isolation: #isolation)
         }
 
-        /// As ``next()``.
-        ///
-        /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> SequencedMessage? {
             do {
                 return try await socket.receive()

@@ -37,7 +37,6 @@ public final class UnixSequencedSocket: Closable {
     ///
     /// - Throws: ``DescriptorKindError``, which says what it is instead; ``SystemError``, for instance EBADF;
     ///   `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop. The descriptor is closed then.
-    /// - Note: *Cancellation:* the descriptor is closed then, as after any error.
     public init(owning descriptor: consuming OwnedDescriptor) async throws {
         io = try await LoopDescriptor.owning(descriptor, as: .unixSequencedSocket)
     }
@@ -77,8 +76,6 @@ public final class UnixSequencedSocket: Closable {
     /// Two sockets that are connected to each other, both of the current loop, without names.
     ///
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
-    /// - Note: *Cancellation:* of a task that is cancelled already is thrown before a socket is made; this does not
-    ///   wait.
     public static func pair() async throws -> (UnixSequencedSocket, UnixSequencedSocket) {
         guard let core = LoopCore.current else { return try await EventLoop.required.anchor.run { try await pair() } }
         let (first, second) = try UnixSockets.pair(SocketKind.sequencedPacket, .messages, on: core)

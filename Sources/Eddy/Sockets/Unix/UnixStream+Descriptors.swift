@@ -26,7 +26,6 @@ extension UnixStream {
     /// Writes all bytes, and sends open descriptors with the first of them.
     ///
     /// - Throws: as for ``send(_:descriptors:)-(RawSpan,_)``.
-    /// - Note: *Cancellation:* may cut the bytes short, and then says where: ``PartialWriteError``.
     public func send(_ bytes: [UInt8], descriptors: [Int32]) async throws {
         try await io.send(bytes.span.bytes, descriptors)
     }
@@ -51,8 +50,7 @@ extension UnixStream {
     ///
     /// - Returns: the bytes, empty at the end of the stream, and the descriptors: often none.
     /// - Throws: as for ``read(into:)``.
-    /// - Note: *Cancellation:* nothing is lost: who is cancelled has received nothing.
-    ///   The rest as for ``receive(into:maximumDescriptors:)``.
+    /// - Note: as for ``receive(into:maximumDescriptors:)``.
     public func receive(
         atMost maximum: Int, maximumDescriptors: Int
     ) async throws -> (bytes: [UInt8], descriptors: ReceivedDescriptors) {
