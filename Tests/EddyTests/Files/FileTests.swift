@@ -239,7 +239,7 @@ private func systemError<T>(_ body: nonisolated(nonsending) () async throws -> T
             #expect(information.group == status.st_gid)
             #expect(information.identity.inode == status.st_ino)
             #expect(information.allocatedSize == Int64(status.st_blocks) * 512)
-            let modified = Duration.seconds(status.st_mtim.tv_sec) + .nanoseconds(status.st_mtim.tv_nsec)
+            let modified = Duration(status.st_mtim)
             #expect(information.modified == modified)
         }
     }

@@ -61,7 +61,7 @@ import Testing
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let thread = try EventLoopThread(name: "other")
             let identifier = try await thread.loop.submit { ThreadSlot.identifier }.value
-            StandardErrorLine.print("expected \(identifier)")
+            LineReporter.standardError.report("expected \(identifier)")
             _ = thread.loop.statistics
         }
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
