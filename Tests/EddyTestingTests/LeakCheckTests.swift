@@ -71,8 +71,8 @@ import Musl
                 other.kept = one
             }
         }
-        #expect(error?.leaks.count == 1)
-        #expect(error?.leaks.first?.contains("loop is still alive") == true)
+        // The descriptor that wakes it is open as long as it lives.
+        #expect(error?.leaks.contains { $0.contains("loop is still alive") } == true, "\(error?.leaks ?? [])")
     }
 
     @Test("fault 20: a run that fails is checked as well")

@@ -102,7 +102,7 @@ extension LoopDescriptor {
             guard core.mayContinue() else { return .undecided }
             if let count = try transfer(room, slot, receive) { return .read(count) }
         }
-        guard slot.pointee.reader == 0 else { throw BusyError(descriptor: descriptor, direction: .read) }
+        guard slot.pointee.reader == 0 else { throw busy(.read) }
         // A task that was not started by us needs a cancellation handler around its wait.
         guard let record else { return .undecided }
         return .waits(arm(core, slot, .read, record, isolation))

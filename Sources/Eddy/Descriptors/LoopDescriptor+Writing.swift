@@ -209,7 +209,7 @@ extension LoopDescriptor {
     func beginWriting() throws {
         if let interrupted = writing.interrupted { throw interrupted.repeated }
         // Two writers' bytes would be mixed wherever one of them has to wait.
-        guard !writing.isBusy else { throw BusyError(descriptor: descriptor, direction: .write) }
+        guard !writing.isBusy else { throw busy(.write) }
         writing.isBusy = true
     }
 

@@ -145,7 +145,7 @@ final class LoopDescriptor: @unchecked Sendable {
                 forgetReadiness(slot, direction)
             }
             guard (direction == .read ? slot.pointee.reader : slot.pointee.writer) == 0 else {
-                throw BusyError(descriptor: descriptor, direction: direction)
+                throw busy(direction)
             }
             // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.
             if _slowPath(hasWaited), let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) {

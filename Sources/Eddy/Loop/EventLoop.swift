@@ -120,13 +120,14 @@ public final class EventLoop: Sendable {
 
     /// Calls a closure on the loop, after what is ready now.
     ///
-    /// In other languages `call_soon` and `call_soon_threadsafe`. It wakes the loop only if that is asleep. The closure has the
-    /// task-local values of the task that posts it, as it has asyncio's context variables.
+    /// In other languages `call_soon` and `call_soon_threadsafe`. It wakes the loop only if that is asleep. While the loop runs, the
+    /// closure has the task-local values of the task that posts it, as it has asyncio's context variables.
     ///
     /// - Note: *Thread:* any. After the loop was closed, the closure is called by this thread. In a forked child the process ends,
     ///   with a text. *Complexity:* O(1), an allocation; with task-local values a task.
     public func post(_ body: @escaping @Sendable () -> Void) {
-        if _slowPath(TaskLocals.arePresent) { return postWithTaskLocals(body) }
+        // A task holds the loop that it prefers: in one that nobody runs it would be kept for ever.
+        if _slowPath(TaskLocals.arePresent), running.load(ordering: .relaxed) { return postWithTaskLocals(body) }
         postPlainly(body)
     }
 

@@ -140,7 +140,7 @@ extension LoopDescriptor {
                 throw SystemError(result: result, .recvmsg, ends.description)
             }
             if result >= 0 { continue }
-            guard slot.pointee.hangUpWaiter == 0 else { throw BusyError(descriptor: descriptor, direction: .read) }
+            guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read, slot.pointee.hangUpWaiter) }
             if let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) { throw CancellationError() }
             let waiter = core.makeWaiter(.hangUp)
             waiter.pointee.descriptor = descriptor

@@ -16,7 +16,7 @@ extension EventLoop {
     /// The closure must not block: it runs between two tasks. For work that waits see ``runBlocking(name:_:)``, and
     /// where nobody needs the result, ``post(_:)``.
     ///
-    /// The closure has the task-local values of the task that submits it.
+    /// The closure has the task-local values of the task that submits it, if the loop runs.
     ///
     /// asyncio's `call_soon_threadsafe` with a future, trio's `from_thread.run_sync`.
     ///
