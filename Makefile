@@ -51,6 +51,7 @@ gate:
 check:
 	swift format lint --strict --recursive $(FORMATTED)
 	Scripts/check-rules.sh
+	Scripts/check-snippets.py
 	python3 -B -m unittest discover -s Benchmarks/harness/tests -t Benchmarks
 	swift test $(OPTIMISED)
 	swift build -c release --package-path Benchmarks --product eddy-bench

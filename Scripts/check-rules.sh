@@ -68,5 +68,8 @@ grep -nE '^(/// )?(try )?EventLoop\.run( |\()' README.md Sources/Eddy/Eddy.docc/
 grep -nE '(^|[^A-Za-z0-9_])EventLoop\.run( |\()' Sources/Examples/*/*.swift \
     | report "The examples begin with EventLoop.main:" || true
 
+python3 -B Scripts/cancellation-notes.py Sources/Eddy Sources/EddyJSON Sources/EddyTesting \
+    | report "What suspends says what cancellation does to it:"
+
 if [ "$violations" -ne 0 ]; then exit 1; fi
 echo "check-rules: ${#files[@]} files keep the rules"

@@ -21,6 +21,7 @@ extension TCPListener {
     /// Takes the listening socket out of its loop: see ``TCPStream/detach()``. It goes on listening.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -30,6 +31,7 @@ extension UDPSocket {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -39,6 +41,7 @@ extension UnixStream {
     /// Takes the connection out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -48,6 +51,7 @@ extension UnixSequencedSocket {
     /// Takes the connection out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -57,6 +61,7 @@ extension PipeReader {
     /// Takes this end out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }
@@ -66,6 +71,7 @@ extension PipeWriter {
     /// Takes this end out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }

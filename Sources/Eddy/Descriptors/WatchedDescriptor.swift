@@ -186,6 +186,7 @@ public final class WatchedDescriptor: Closable {
     /// Takes the descriptor out of its loop: see ``TCPStream/detach()``.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await io.detach()
     }

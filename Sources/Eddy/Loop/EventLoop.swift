@@ -29,6 +29,8 @@ public final class EventLoop: Sendable {
     let closing = ClosedLoopDrain()
     let shutdown: ShutdownState
     let running = Atomic<Bool>(false)
+    /// A thread of its own is about to run it, and closes it in the end.
+    let hasThread = Atomic<Bool>(false)
     let forkWatch = ForkWatch()
     let thread = LoopThread()
     let storage = LoopStorage()
@@ -127,7 +129,9 @@ public final class EventLoop: Sendable {
     ///   with a text. *Complexity:* O(1), an allocation; with task-local values a task.
     public func post(_ body: @escaping @Sendable () -> Void) {
         // A task holds the loop that it prefers: in one that nobody runs it would be kept for ever.
-        if _slowPath(TaskLocals.arePresent), running.load(ordering: .relaxed) { return postWithTaskLocals(body) }
+        if _slowPath(TaskLocals.arePresent), running.load(ordering: .relaxed) || hasThread.load(ordering: .relaxed) {
+            return postWithTaskLocals(body)
+        }
         postPlainly(body)
     }
 

@@ -32,6 +32,7 @@ public final class EventLoopThread: Sendable {
     /// - Throws: ``SystemError`` when the loop or the thread can't be had.
     public init(name: String = "eddy-loop", configuration: EventLoop.Configuration = EventLoop.Configuration()) throws {
         let loop = try EventLoop(configuration: configuration)
+        loop.hasThread.store(true, ordering: .relaxed)
         // Not `self`: the thread would keep it, and nobody could let it go.
         let (stop, outcome) = (stop, outcome)
         do {

@@ -179,6 +179,7 @@ extension AsyncCondition where Value == Void {
     }
 
     /// Waits for the mutex, and runs a body that holds it and may wait for the condition.
+    /// - Note: *Cancellation:* as for ``AsyncMutex/withLock(_:)``: it ends the wait for the lock.
     public func withLock<Result: ~Copyable>(
         _ body: nonisolated(nonsending) () async throws -> sending Result
     ) async throws -> sending Result {
@@ -197,6 +198,7 @@ extension AsyncCondition where Value == Void {
     /// Waits until something holds. Looks at once, and then after each notification.
     ///
     /// - Precondition: the mutex is held: this is called in the body of `withLock`.
+    /// - Note: *Cancellation:* ends the wait with `CancellationError`, with the lock held again.
     public func wait(until isReached: () throws -> Bool) async throws {
         while try !isReached() { try await waitUnlocked(#isolation) }
     }

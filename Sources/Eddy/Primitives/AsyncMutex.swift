@@ -72,6 +72,7 @@ public final class AsyncMutex<Value: ~Copyable>: @unchecked Sendable {
     ///
     /// - Returns: what the body returns; nil when the lock was not free.
     /// - Throws: what the body throws.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     @inlinable
     public func withLockIfAvailable<Result: ~Copyable, Failure: Error>(
         _ body: nonisolated(nonsending) (inout sending Value) async throws(Failure) -> sending Result
@@ -124,6 +125,7 @@ extension AsyncMutex where Value == Void {
     /// Runs a body with the lock if it is free now. Never waits for it.
     ///
     /// - Returns: what the body returns; nil when the lock was not free.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     @inlinable
     public func withLockIfAvailable<Result: ~Copyable, Failure: Error>(
         _ body: nonisolated(nonsending) () async throws(Failure) -> sending Result

@@ -37,6 +37,7 @@ extension Channel {
         /// Sends an element: ``Channel/send(_:)``.
         ///
         /// - Throws: also ``ChannelClosedError`` when this end was closed.
+        /// - Note: *Cancellation:* ends the wait for room; the element was not sent.
         public func send(_ element: Element) async throws {
             try expectOpen()
             try await channel.send(element)
@@ -49,6 +50,7 @@ extension Channel {
         }
 
         /// Waits for room and keeps a place: ``Channel/reserve()``.
+        /// - Note: *Cancellation:* ends the wait for room; nothing is kept.
         public func reserve() async throws -> Slot {
             try expectOpen()
             return try await channel.reserve()
@@ -107,12 +109,14 @@ extension Channel {
         /// Receives the next element: ``Channel/receive()``.
         ///
         /// - Returns: nil also when this end was closed.
+        /// - Note: *Cancellation:* ends the wait; no element is lost.
         public func receive() async throws -> Element? {
             guard isOpen.load(ordering: .acquiring) else { return nil }
             return try await channel.receive()
         }
 
         /// Receives what is there, up to a number of elements: ``Channel/receive(upTo:)``.
+        /// - Note: *Cancellation:* ends the wait; no element is lost.
         public func receive(upTo count: Int) async throws -> [Element] {
             guard isOpen.load(ordering: .acquiring) else { return [] }
             return try await channel.receive(upTo: count)
@@ -161,8 +165,10 @@ extension Channel {
         public struct AsyncIterator: AsyncIteratorProtocol {
             fileprivate let end: Receiver
 
+            /// - Note: *Cancellation:* ends the wait; no element is lost.
             public mutating func next() async throws -> Element? { try await end.receive() }
 
+            /// - Note: *Cancellation:* ends the wait; no element is lost.
             public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Element? {
                 try await end.receive()
             }

@@ -118,7 +118,8 @@ final class ConnectionReports: Sendable {
 
     func printLeftOut() {
         let count = takeLeftOut()
-        if count > 0 { LineReporter.standardError.report("connection failed: \(count) more errors that were not printed") }
+        guard count > 0 else { return }
+        LineReporter.standardError.report("connection failed: \(count) more errors that were not printed")
     }
 
     static func line(_ error: any Error, _ more: Int) -> String {

@@ -74,6 +74,7 @@ extension ScopedTask where Failure == any Error {
 
 extension ScopedTask where Failure == Never {
     /// What the task returns: waits for it.
+    /// - Note: *Cancellation:* of the waiter is ignored: the wait ends with the task. ``join()`` can be cancelled.
     public var value: Success {
         get async { await result.get() }
     }

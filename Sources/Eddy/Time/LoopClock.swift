@@ -17,6 +17,7 @@ public struct LoopClock: Clock {
     public var minimumResolution: Duration { .nanoseconds(1) }
 
     /// Sleeps on the loop. With a tolerance it ends together with others where it can: see ``sleep(until:tolerance:)``.
+    /// - Note: *Cancellation:* ends the sleep with `CancellationError`, and nothing is left of it.
     public func sleep(until deadline: MonotonicInstant, tolerance: Duration? = nil) async throws {
         try await Eddy.sleep(until: deadline, tolerance: tolerance)
     }

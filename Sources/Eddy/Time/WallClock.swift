@@ -24,6 +24,7 @@ public struct WallClock: Clock {
     public var minimumResolution: Duration { .nanoseconds(1) }
 
     /// Sleeps until the wall clock shows an instant: ``sleep(untilWallClock:tolerance:)``.
+    /// - Note: *Cancellation:* ends the sleep with `CancellationError`, and nothing is left of it.
     public func sleep(until deadline: WallClockInstant, tolerance: Duration? = nil) async throws {
         try await Eddy.sleep(untilWallClock: deadline, tolerance: tolerance)
     }

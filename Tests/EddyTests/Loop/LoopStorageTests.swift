@@ -89,7 +89,8 @@ import Testing
             loop[storage: Number.self] = 1
         }
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-        #expect(text.contains("belongs to the thread that runs the event loop") && text.contains("loop.post"), "\(text)")
+        #expect(text.contains("belongs to the thread that runs the event loop"), "\(text)")
+        #expect(text.contains("loop.post"), "\(text)")
     }
 }
 

@@ -62,6 +62,7 @@ public final class UnixDatagramSocket: Closable {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         let descriptor = try await io.detach()
         file?.keep()
@@ -80,6 +81,7 @@ public final class UnixDatagramSocket: Closable {
     ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func bind(
         path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
@@ -132,6 +134,7 @@ public final class UnixDatagramSocket: Closable {
     /// Two sockets that are connected to each other, both of the current loop, without names.
     ///
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func pair() async throws -> (UnixDatagramSocket, UnixDatagramSocket) {
         guard let core = LoopCore.current else { return try await EventLoop.required.anchor.run { try await pair() } }
         let (first, second) = try UnixSockets.pair(SocketKind.datagram, .messages, on: core)

@@ -40,6 +40,7 @@ public final class UnixListener: ConnectionListener {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await acceptor.detach()
     }
@@ -56,6 +57,7 @@ public final class UnixListener: ConnectionListener {
     ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: EADDRINUSE, which says what is in the way; ENOENT when there is no such directory; EACCES;
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func bind(
         path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
         on loop: EventLoop? = nil

@@ -39,6 +39,7 @@ public final class UnixSequencedListener: ConnectionListener {
     /// Takes the socket out of its loop: see ``TCPStream/detach()``. Its file stays.
     ///
     /// - Throws: ``ClosedError``.
+    /// - Note: *Cancellation:* ignored: this does not wait for anything but the loop.
     public func detach() async throws -> OwnedDescriptor {
         try await acceptor.detach()
     }

@@ -76,6 +76,7 @@ public final class UnixSequencedSocket: Closable {
     /// Two sockets that are connected to each other, both of the current loop, without names.
     ///
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func pair() async throws -> (UnixSequencedSocket, UnixSequencedSocket) {
         guard let core = LoopCore.current else { return try await EventLoop.required.anchor.run { try await pair() } }
         let (first, second) = try UnixSockets.pair(SocketKind.sequencedPacket, .messages, on: core)

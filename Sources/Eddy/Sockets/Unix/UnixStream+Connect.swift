@@ -40,6 +40,7 @@ extension UnixStream {
     /// Neither has a name, and no other process can find them. One end goes to a child process, or to another task.
     ///
     /// - Throws: ``SystemError``, for instance EMFILE; ``EventLoopError/noLoop`` off any loop.
+    /// - Note: *Cancellation:* ignored: this does not wait.
     public static func pair() async throws -> (UnixStream, UnixStream) {
         guard let core = LoopCore.current else { return try await EventLoop.required.anchor.run { try await pair() } }
         let (first, second) = try UnixSockets.pair(SocketKind.stream, .stream, on: core)
