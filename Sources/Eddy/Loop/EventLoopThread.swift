@@ -1,4 +1,5 @@
 import EddyReactor
+import Synchronization
 
 /// An event loop on a thread of its own: for programs whose main thread has something else to do.
 ///
