@@ -59,7 +59,7 @@ extension Subprocess {
         environment: Environment = .inherited, workingDirectory: (any PathConvertible)? = nil,
         processGroup: ProcessGroup = .inherited, input: Input = .null,
         output: Redirection = .pipe, error: Redirection = .pipe, atMost limit: Int = 1_048_576,
-        terminationGrace: Duration = .seconds(5), outputGrace: Duration = .milliseconds(100)
+        terminationGrace: Duration = .seconds(4), outputGrace: Duration = .milliseconds(100)
     ) async throws -> Result {
         try await withProcess(
             executable, arguments: arguments, environment: environment, workingDirectory: workingDirectory,

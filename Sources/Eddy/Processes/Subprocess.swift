@@ -88,7 +88,8 @@ public final class Subprocess: Sendable {
     ///   - input: its standard input.
     ///   - output: its standard output.
     ///   - error: its standard error.
-    ///   - terminationGrace: how long it has between SIGTERM and SIGKILL when it is ended; with zero, SIGKILL at once.
+    ///   - terminationGrace: how long it has between SIGTERM and SIGKILL when it is ended; with zero, SIGKILL at once. Shorter than the
+    ///     grace period of a run, by default, or a stubborn process would make its task look like one that does not end.
     ///   - outputGrace: how long reading waits for more when the process has ended, and others still have its pipe.
     ///   - body: what is done with it.
     /// - Returns: the body's value.
@@ -100,7 +101,7 @@ public final class Subprocess: Sendable {
         _ executable: some PathConvertible, arguments: [any PathConvertible] = [],
         environment: Environment = .inherited, workingDirectory: (any PathConvertible)? = nil,
         processGroup: ProcessGroup = .inherited, input: Redirection = .null,
-        output: Redirection = .pipe, error: Redirection = .inherited, terminationGrace: Duration = .seconds(5),
+        output: Redirection = .pipe, error: Redirection = .inherited, terminationGrace: Duration = .seconds(4),
         outputGrace: Duration = .milliseconds(100), _ body: nonisolated(nonsending) (Subprocess) async throws -> T
     ) async throws -> T {
         expectUsage(

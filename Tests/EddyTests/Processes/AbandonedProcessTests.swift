@@ -31,10 +31,10 @@ import Testing
         return Weak(loop)
     }
 
-    @Test("fault 20: nothing is left of loops that end before their child, 100 of 100")
+    @Test("fault 20: nothing is left of loops that end before their child, 500 of 500")
     func nothingIsLeftOfLoopsThatEndBeforeTheirChild() throws {
         let before = try openDescriptors()
-        for round in 0..<100 {
+        for round in 0..<500 {
             let counting = CountingKernel(keepsTrace: false)
             let loop = try abandon(counting)
             // A thread that reaps the child may be about to let go.
