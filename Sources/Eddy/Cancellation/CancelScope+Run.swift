@@ -48,6 +48,7 @@ extension CancelScope {
             // Before the closure's time is over.
             self.body = nil
         }
+        if let core, core.isCurrent { core.forgetHeir() }
         if let failure = endAlarm() { throw failure }
     }
 
@@ -120,6 +121,8 @@ extension CancelScope {
 
     private func end(_ record: TaskRecord?, _ failure: (any Error)?) {
         record?.end()
+        // Here, because what comes after the lock may be after the scope's end, for a caller on another thread.
+        if let core, core.isCurrent { core.expectHeir() }
         state.withLock { state in
             state.task = 0
             state.record = nil

@@ -62,7 +62,7 @@ final class HostExecutors: Sendable {
     @inline(__always)
     func enqueue(_ job: UnownedJob, _ identity: JobIdentity) {
         if let core = LoopCore.current, core.isHost {
-            core.ready.push(job, identity)
+            core.enqueueHere(job, identity)
         } else {
             enqueueFromElsewhere(job, identity)
         }

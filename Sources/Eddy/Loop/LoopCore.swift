@@ -178,11 +178,14 @@ struct LoopCore: @unchecked Sendable {
     /// - Note: *Thread:* any.
     @inline(__always)
     func enqueue(_ job: UnownedJob, _ identity: JobIdentity) {
-        if isCurrent {
-            ready.push(job, identity)
-        } else {
-            inbox.send(.job(job, identity))
-        }
+        if isCurrent { enqueueHere(job, identity) } else { inbox.send(.job(job, identity)) }
+    }
+
+    /// The same on the loop's thread.
+    @inline(__always)
+    func enqueueHere(_ job: UnownedJob, _ identity: JobIdentity) {
+        if _slowPath(state.pointee.endingJob == jobCount) { return enqueueHeir(job, identity) }
+        ready.push(job, identity)
     }
 
     // MARK: - Parking

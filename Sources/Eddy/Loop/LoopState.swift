@@ -47,6 +47,8 @@ struct LoopState: ~Copyable {
     var outsideWaits = 0
     var parkCount: UInt64 = 0
     var jobCount: UInt64 = 0
+    /// The job whose task is ending, and has an heir: see ``LoopCore/expectHeir()``.
+    var endingJob = UInt64.max
     var phase = Phase.open
     /// Is the loop the executor of the whole process?
     var isHost = false

@@ -1,4 +1,4 @@
-/// The jobs that are ready to run: first in, first out, whatever their priority.
+/// The jobs that are ready to run: first in, first out, whatever their priority. One goes first: see ``LoopCore/expectHeir()``.
 ///
 /// A ring of two words per job. It grows when full and never shrinks: its size is the largest number of tasks that were ever
 /// ready at once.
@@ -45,6 +45,13 @@ struct ReadyQueue: ~Copyable {
         let tagged = UInt(bitPattern: record?.toOpaque()) | UInt(identity.rawValue)
         (entries + tail & mask).initialize(to: Entry(job: job, tagged: tagged))
         tail &+= 1
+    }
+
+    /// Puts a job before all others.
+    mutating func pushFirst(_ job: UnownedJob, _ identity: JobIdentity) {
+        if tail &- head > mask { grow() }
+        head &-= 1
+        (entries + head & mask).initialize(to: Entry(job: job, tagged: UInt(identity.rawValue)))
     }
 
     @inline(__always)

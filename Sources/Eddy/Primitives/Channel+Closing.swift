@@ -65,8 +65,14 @@ extension Channel {
     /// Nothing will come any more: whoever waits for an element is told so.
     func endReceiversIfOver(_ waiting: inout [WaitQueue.TakenWaiter]) {
         guard traits.contains(.closed), traits.contains(.discarding) || reservedPlaces == 0 else { return }
-        while let waiter = receivers.takeFirst() { waiting.append(waiter) }
+        while let waiter = receivers.takeFirst() {
+            waiter.demand = Self.nothingPromised
+            waiting.append(waiter)
+        }
     }
+
+    /// What marks a receiver that was resumed because the channel is over: it has no element to give back.
+    static var nothingPromised: UInt64 { 1 }
 
     /// Takes everything out but what receivers were promised that have not run yet: the elements that they would get now.
     private func dropUnpromised(_ dropped: inout [Element]) {

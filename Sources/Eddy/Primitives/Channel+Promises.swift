@@ -3,7 +3,8 @@
 extension Channel: WaitQueueOwner {
     func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
         if queue === receivers {
-            takeBackElement()
+            // Others may have been promised elements: they keep them.
+            if demand != Self.nothingPromised { takeBackElement() }
         } else if queue === senders {
             // A receiver has the element already.
             if capacity == 0 { return false }
@@ -20,7 +21,7 @@ extension Channel: WaitQueueOwner {
         // Dropped when the lock is free: what an element does when it goes away may come back here.
         var dropped: Element?
         receivers.withLock {
-            // Resumed because the channel closed: nothing was promised.
+            // One that was resumed because the channel closed has taken it already.
             guard promisedElements > 0 else { return }
             promisedElements -= 1
             next = receivers.takeFirst()

@@ -395,3 +395,43 @@ final class Held<Value>: Sendable {
         mutex.lock.unlock()
     }
 }
+
+/// Waits that are wrapped: their body is a task of its own, and its caller ends one job later.
+@Suite struct WrappedRaceLossTests {
+    enum Wrapper: CaseIterable {
+        case timeout, optionalTimeout, shield, twoTimeouts
+
+        func receive(_ channel: Channel<Int>) async throws -> Int? {
+            switch self {
+            case .timeout: return try await withTimeout(.seconds(60)) { try await channel.receive() }
+            case .optionalTimeout:
+                return try await withOptionalTimeout(.seconds(60)) { try await channel.receive() ?? -1 }
+            case .shield: return try await withTaskCancellationShield { try await channel.receive() }
+            case .twoTimeouts:
+                return try await withTimeout(.seconds(60)) {
+                    try await withTimeout(.seconds(50)) { try await channel.receive() }
+                }
+            }
+        }
+    }
+
+    @Test(
+        "fault 3: a race of waits with timeouts or shields around them takes one element", arguments: Wrapper.allCases)
+    func aRaceOfWrappedWaitsTakesOneElement(wrapper: Wrapper) throws {
+        try onLoop { loop in
+            var lost = 0
+            for _ in 0..<RaceLossTests.rounds {
+                let (one, other) = (Channel<Int>(capacity: 1), Channel<Int>(capacity: 1))
+                _ = try await raceParked(loop) {
+                    _ = try await wrapper.receive(one)
+                } _: {
+                    _ = try await other.receive()
+                } ready: {
+                    _ = try (one.trySend(1), other.trySend(2))
+                }
+                lost += one.count + other.count == 1 ? 0 : 1
+            }
+            #expect(lost == 0)
+        }
+    }
+}
