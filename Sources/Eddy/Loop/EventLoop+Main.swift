@@ -131,7 +131,9 @@ enum ProgramEnd {
 
     /// In one line, whatever the error's own text looks like.
     private static func text(of error: any Error) -> String {
-        if error is CancellationError { return "the main task, or one that it has joined, was cancelled before it had finished" }
+        if error is CancellationError {
+            return "the main task, or one that it has joined, was cancelled before it had finished"
+        }
         return "\(error)".split(whereSeparator: \.isNewline).map { $0.drop { $0 == " " } }.joined(separator: " ")
     }
 }
