@@ -37,6 +37,8 @@ final class LoopDescriptor: @unchecked Sendable {
     /// the other direction would see nothing.
     private var failure: SystemError?
     var writing = WritingState()
+    /// The job in which a read was last told that its task is cancelled: see ``endsInCancelledRead``.
+    private var cancelledReadJob = UInt64.max
     /// Of a datagram socket: see ``DatagramFeatures``.
     private let datagramFeatureBits = Atomic<UInt8>(0)
 
@@ -289,6 +291,7 @@ final class LoopDescriptor: @unchecked Sendable {
 
     @inline(never)
     func error(for outcome: Outcome, _ operation: SystemCall.Name, _ direction: Direction) -> any Error {
+        if outcome == .cancelled, direction == .read, core.isCurrent { cancelledReadJob = core.jobCount }
         guard outcome == .timedOut else { return LoopCore.error(for: outcome) }
         let limit = limit(direction)
         let place = ends.description.isEmpty ? "descriptor \(descriptor)" : ends.description
@@ -297,6 +300,13 @@ final class LoopDescriptor: @unchecked Sendable {
         error.origin = .init(direction: direction, stream: ObjectIdentifier(self))
         return error
     }
+}
+
+extension LoopDescriptor {
+    /// Has the job that runs come straight from a read that was cancelled while it waited for the peer?
+    ///
+    /// - Note: *Thread:* any; false off the loop.
+    var endsInCancelledRead: Bool { core.isCurrent && cancelledReadJob == core.jobCount }
 }
 
 /// The addresses of a connection, as far as they are known.

@@ -138,11 +138,11 @@ extension ConnectionListener {
     }
 }
 
-/// Has a connection's own reading waited too long for the peer? It was the peer's turn then: nothing was begun, and what was
-/// written before shall still reach it.
+/// Did the handler end in a read of its connection that waited for the peer: too long, or until the handler was cancelled? It was the
+/// peer's turn then: nothing was begun, and what was written before shall still reach it. After a write that was cut closing resets.
 private func isSilence(_ error: any Error, of connection: any Closable) -> Bool {
-    guard let error = error as? TimeoutError, error.origin.direction == .read, let stream = error.origin.stream else {
-        return false
-    }
-    return LoopDescriptor.behind(connection).map { ObjectIdentifier($0) } == stream
+    guard let io = LoopDescriptor.behind(connection) else { return false }
+    if error is CancellationError { return io.endsInCancelledRead }
+    guard let error = error as? TimeoutError, error.origin.direction == .read else { return false }
+    return error.origin.stream == ObjectIdentifier(io)
 }

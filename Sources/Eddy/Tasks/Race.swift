@@ -10,7 +10,9 @@
 /// begun does not begin. What a loser did before stays done, as with everything that is cancelled: when it had received something
 /// and was still working on it, that is its own to care for.
 ///
-/// tokio's `select!`, where branches are operations that wait once, as they should be here.
+/// tokio's `select!`, where branches are operations that wait once, as they should be here: one wait, plain or with a limit around it.
+/// An inner `race` or `gather` as an operation has taken its element when it still waits for its own losers, and can lose to another
+/// operation then.
 ///
 /// - Precondition: there is at least one operation.
 /// - Note: *Cancellation:* reaches every operation. *Thread:* on a loop, that loop's. Off any loop operations run at once, on several

@@ -32,7 +32,7 @@ private struct HandlerError: Error {}
             #expect(try await client.read(atMost: 1) == [1])
             server.cancel()
             #expect(await errorOf(server) is CancellationError)
-            #expect((await errorOf { try await client.read(atMost: 1) } as? SystemError)?.code == ECONNRESET)
+            #expect(try await client.read(atMost: 1).isEmpty)
         }
     }
 

@@ -68,6 +68,30 @@ private struct HandlerError: Error {}
         }
     }
 
+    @Test("An answer that is complete reaches a slow client, though the handler is cancelled while it waits for the next request")
+    func aCompleteAnswerIsNotTorn() throws {
+        try onLoop { loop in
+            for _ in 0..<5 {
+                let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+                let isWritten = AsyncEvent()
+                let server = loop.spawn {
+                    try await listener.serve { stream in
+                        try await stream.write([UInt8](repeating: 1, count: 2_000_000))
+                        isWritten.set()
+                        while try await !stream.read(atMost: 100).isEmpty {}
+                    }
+                }
+                let client = try await TCPStream.connect(to: listener.localAddress)
+                var count = 0
+                while !isWritten.isSet { count += try await client.read(atMost: 1000).count }
+                await waitUntilAllBlocked()
+                server.cancel()
+                _ = await server.result
+                #expect(try await count + readAll(client).count == 2_000_000)
+            }
+        }
+    }
+
     @Test func anIdlePeerGetsACleanEndAndWhatWasWrittenBefore() throws {
         try onLoop { loop in
             let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
