@@ -68,7 +68,7 @@ private struct HandlerError: Error {}
         }
     }
 
-    @Test("An answer that is complete reaches a slow client, though the handler is cancelled while it waits for the next request")
+    @Test("A complete answer reaches a slow client, though the handler is cancelled in the next read")
     func aCompleteAnswerIsNotTorn() throws {
         try onLoop { loop in
             for _ in 0..<5 {
