@@ -88,13 +88,13 @@ final class FileCall<T: Sendable>: Sendable {
     private func make() throws -> T {
         guard advance() else { throw CancellationError() }
         let result = Result { try body(signal) }
-        state.withLock { state in
-            if case .abandoned = state { return }
-            // Under the lock: whoever gives the call up finds either that nothing has happened, or its result.
-            if case .success(let value) = result { commit?(value) }
+        let isAbandoned = state.withLock { state in
+            if case .abandoned = state { return true }
             state = .ended(result)
+            return false
         }
-        turns?.giveBack()
+        // With something to commit the turn is the task's, until it has taken the result or has not.
+        if commit == nil || isAbandoned { turns?.giveBack() }
         finished.set()
         return try result.get()
     }
@@ -134,13 +134,25 @@ final class FileCall<T: Sendable>: Sendable {
 
     private func value(isChange: Bool) async throws -> T {
         do {
-            return try await BlockingPool.shared.run { try self.make() }
+            let value = try await BlockingPool.shared.run { try self.make() }
+            if let commit {
+                commit(value)
+                turns?.giveBack()
+            }
+            return value
         } catch {
             let wasCancelled = error is CancellationError
             signal.cancel()
             switch giveUp(isAwaited: isChange && wasCancelled) {
             case .nothing: throw error
-            case .result(let result): return try result.get()
+            case .result(let result):
+                guard let commit else { return try result.get() }
+                defer { turns?.giveBack() }
+                // What a cancelled task was brought and has not taken is there for the next one.
+                if wasCancelled, case .success = result { throw error }
+                let value = try result.get()
+                commit(value)
+                return value
             case .threadIsAtIt:
                 guard isChange, wasCancelled else { throw error }
                 try await waitForAnotherThread {
@@ -176,8 +188,9 @@ enum FileCalls {
     /// Makes a call that only looks.
     ///
     /// - Parameters:
-    ///   - turns: what operations on one thing take turns by. It is given back when the thread has returned.
-    ///   - commit: what the call moves, a position for instance. Not called when nobody waits for the result any more.
+    ///   - turns: what operations on one thing take turns by. It is given back when the thread has returned, or after the commit.
+    ///   - commit: what the call moves, a position for instance. Called by the task that takes the result, and not when it was
+    ///     cancelled before.
     static func look<T: Sendable>(
         inTurnOf turns: QueuePlaces? = nil, commit: (@Sendable (T) -> Void)? = nil,
         _ body: @escaping @Sendable () throws -> T
