@@ -60,8 +60,9 @@ extension WaitQueue.TakenWaiter {
     ///
     /// - Precondition for setting it: the queue's lock is still held, or the task has not been resumed.
     var demand: UInt64 {
-        get { waiter.pointee.demand }
-        nonmutating set { waiter.pointee.demand = newValue }
+        // The field itself: a computed property would change the whole waiter, while its loop keeps the parked job in it.
+        get { waiter.pointee.place }
+        nonmutating set { waiter.pointee.place = newValue }
     }
 
     /// Resumes the task with an error: its wait throws ``ClosedError``.
