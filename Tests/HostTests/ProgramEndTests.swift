@@ -130,7 +130,9 @@ struct ProgramRun {
         #expect(try ProgramRun("end-value-of-loops").output == "values [0, 1]\n")
     }
 
-    @Test func outputThatNobodyReadsDoesNotHoldTheEndUp() throws {
+    // The sanitizer's own end of a process waits for the thread that is in write(2), and nobody ends that.
+    @Test(.disabled(if: isUnderThreadSanitizer, "the thread sanitizer waits for the blocked thread at the end"))
+    func outputThatNobodyReadsDoesNotHoldTheEndUp() throws {
         let run = try ProgramRun("end-full-output")
         #expect(run.signal == 2 && run.errors == "")
         let failed = try ProgramRun("end-full-output-error")
