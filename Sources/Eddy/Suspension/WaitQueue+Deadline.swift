@@ -20,6 +20,8 @@ extension WaitQueue {
         let record = try core.checkpoint()
         let waiter = core.makeWaiter(.event)
         waiter.pointee.queue = Unmanaged.passUnretained(self)
+        // The waiter comes from a pool: an owner that takes a promise back would see the demand of a wait before.
+        waiter.pointee.demand = 0
         let timer = core.reactor.schedule(UInt(bitPattern: waiter), at: deadline)
         waiter.pointee.limit = timer.rawValue
         guard append(waiter, unless: isUnneeded) else {
