@@ -64,13 +64,17 @@ import Musl
 
     @Test("fault 20: a loop that something holds, and that holds it, is a leak")
     func aLoopThatHoldsItselfIsALeak() throws {
+        // The circle is reached by nothing but a weak reference: the check must not be told of it, and the test must end it.
+        let circle = WeakKeeper()
         let error = #expect(throws: LeakError.self) {
             try EventLoop.runLeakChecked { _ in
                 let (one, other) = (Keeper(), Keeper())
                 one.kept = (other, try EventLoop.required)
                 other.kept = one
+                circle.keeper = one
             }
         }
+        circle.keeper?.kept = nil
         // The descriptor that wakes it is open as long as it lives.
         #expect(error?.leaks.contains { $0.contains("loop is still alive") } == true, "\(error?.leaks ?? [])")
     }
@@ -93,5 +97,11 @@ import Musl
     private final class Keeper: @unchecked Sendable {
         // SAFETY: written by the one task of a run, read by nobody.
         var kept: (any Sendable)?
+    }
+
+    /// Reaches a keeper without holding it.
+    private final class WeakKeeper: @unchecked Sendable {
+        // SAFETY: written by the one task of a run, read by the thread that has waited for the run's end.
+        weak var keeper: Keeper?
     }
 }
