@@ -168,26 +168,30 @@ import Testing
 
     @Test("G11: a timeout of a call that goes on is noticed when it returns")
     func aTimeoutWaitsForTheCall() throws {
-        let gate = CallGate()
+        let (gate, abandoned, scopes) = (CallGate(), CallGate(), Log<CancelScope>())
+        defer { abandoned.open() }
         try onLoop { loop in
             let value = loop.spawn {
-                try await withTimeout(.milliseconds(5)) {
-                    try await offload {
+                try await withTimeout(.seconds(3600)) { scope in
+                    scopes.add(scope)
+                    return try await offload {
                         gate.pass()
                         return 9
                     }
                 }
             }
             try await eventually { gate.arrived == 1 }
-            try await sleep(for: .milliseconds(20))
+            scopes.all[0].extend(to: .zero)
+            try await eventually { scopes.all[0].isCancelled }
             gate.open()
             // The body has finished in spite of it, and wins.
             #expect(try await value.value == 9)
             await #expect(throws: TimeoutError.self) {
                 try await withTimeout(.milliseconds(1)) {
-                    try await offload(onCancel: .abandon) { usleep(100_000) }
+                    try await offload(onCancel: .abandon) { abandoned.pass() }
                 }
             }
+            abandoned.open()
         }
     }
 
