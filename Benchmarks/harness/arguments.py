@@ -2,9 +2,9 @@
 import argparse
 import os
 
-from . import inprocess, instructions, more, peers, servers
+from . import inprocess, instructions, lockstep, loops, more, peers, servers
 
-SUBJECTS = [*servers.ALL, instructions.Instructions, *inprocess.ALL, *more.ALL, *inprocess.MORE]
+SUBJECTS = [*servers.ALL, instructions.Instructions, lockstep.LockStep, *inprocess.ALL, *more.ALL, loops.Loops, *inprocess.MORE]
 SETS = {
     "default": lambda subject: subject.is_default,
     "all": lambda subject: True,
