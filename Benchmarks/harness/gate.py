@@ -13,7 +13,8 @@ from . import builds, instructions, lockstep, peers, syscalls, system
 from .processes import Failure, Session
 
 FILE = os.path.join(peers.HERE, "thresholds.json")
-OPERATIONS = ["yield", "wake", "chan", "timer", "sleep", "pipe", "tcp-array", "tcp-span", "spawn1", "timeout"]
+OPERATIONS = ["yield", "wake", "chan", "timer", "sleep", "pipe", "tcp-array", "tcp-span", "spawn1", "timeout",
+              "scope-start", "serve-task"]
 REQUESTS = {"echo request": "echo", "HTTP request": "http"}
 IN_STEP = {"echo, 50 connections": 50, "echo, 1,000 connections": 1_000}
 # Above the 1,024 timers that are armed at any time.
