@@ -19,7 +19,7 @@ DESCRIPTION = """Benchmarks of Eddy beside its peers: tables, and results.json, 
     ./bench.py --subject echo --peers c-epoll,tokio,nio --rounds 9
     ./bench.py --subject echo --extra mine='/path/to/server {port}'
     ./bench.py --list                              subjects and peers
-    ./bench.py gate [--update] [--thresholds FILE] the regression gate: instructions, allocations and system calls
+    ./bench.py gate [--update] [--thresholds FILE] the regression gate: instructions, misses, allocations, calls
 
 Leave the machine alone meanwhile.
 Exit status: 0; 1 when a measurement failed; 64 for a wrong command line; 130 after Ctrl-C, with what there was by then.

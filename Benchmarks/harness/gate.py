@@ -223,8 +223,10 @@ def judge(measured, stored):
         print(f"  {line}")
     print("""
 What to do: find out why. `valgrind --tool=callgrind Benchmarks/.build/release/eddy-bench NAME 4096 --once` and
-callgrind_annotate show where instructions go, `Benchmarks/trace.sh NAME` where memory is allocated; compare with the
-commit before. If the cost is meant and worth it, `Benchmarks/bench.py gate --update` takes it over: say why in the
+callgrind_annotate show where instructions go, `Benchmarks/trace.sh NAME` where memory is allocated. For connections in
+step, `valgrind --tool=cachegrind --cache-sim=yes .build/release/echo-server --port 7777`, with the load of
+`Benchmarks/.build/release/eddy-load lock-step 7777 50 64 100`, and cg_annotate show who misses. Compare with the commit
+before. If the cost is meant and worth it, `Benchmarks/bench.py gate --update` takes it over: say why in the
 commit.""")
     return 1
 

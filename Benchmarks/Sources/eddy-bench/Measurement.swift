@@ -51,7 +51,8 @@ extension Subject {
             let peak = ProcessStatus.bytes("VmHWM"), resident = ProcessStatus.bytes("VmRSS")
             let mean = own.map { $0.reduce(0, +) / Double(count) }
             samples.append(
-                extras.contains(.memory) ? elapsed / Double(count) : mean ?? elapsed / Double(count * operationsPerCount))
+                extras.contains(.memory)
+                    ? elapsed / Double(count) : mean ?? elapsed / Double(count * operationsPerCount))
             guard repetition == 0 else { continue }
             if extras.contains(.latency), let mean, let sorted = own?.sorted() {
                 extra += [

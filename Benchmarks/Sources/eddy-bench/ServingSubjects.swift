@@ -1,9 +1,12 @@
 import Eddy
+import Synchronization
 
 extension Subject {
     /// What a server pays for a connection apart from the kernel's part, and for tasks that belong to a scope.
     static let serving: [Subject] = [
-        Subject("serve-task", "one served connection: from its acceptance to the end of an empty handler", count: 200_000) {
+        Subject(
+            "serve-task", "one served connection: from its acceptance to the end of an empty handler", count: 200_000
+        ) {
             count in
             let listener = GivenListener(count)
             try await listener.serve { connection in
@@ -27,15 +30,15 @@ extension Subject {
 }
 
 /// A listener without a socket: so many connections are there from the beginning, and then it is closed.
-private final class GivenListener: ConnectionListener, @unchecked Sendable {
+private final class GivenListener: ConnectionListener {
     typealias Element = GivenConnection
     typealias AsyncIterator = ConnectionIterator<GivenConnection>
 
     /// As many as a listener of the kernel accepts before others have their turn.
     private static let inARow = 16
 
-    // SAFETY: only the one task that accepts uses it, on the loop's thread.
-    private nonisolated(unsafe) var accepted = 0
+    /// Only the one task that accepts uses it: there is no need to add atomically.
+    private let accepted = Atomic<Int>(0)
     private let count: Int
     let localAddress = SocketAddress.loopback(port: 1)
 
@@ -44,10 +47,11 @@ private final class GivenListener: ConnectionListener, @unchecked Sendable {
     }
 
     func accept() async throws -> GivenConnection {
-        guard accepted < count else { throw ClosedError() }
-        accepted += 1
-        if accepted % Self.inARow == 0 { await EventLoop.yield() }
-        return GivenConnection(number: accepted)
+        let number = accepted.load(ordering: .relaxed)
+        guard number < count else { throw ClosedError() }
+        accepted.store(number + 1, ordering: .relaxed)
+        if number % Self.inARow == 0 { await EventLoop.yield() }
+        return GivenConnection(number: number)
     }
 
     func close() {}
