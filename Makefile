@@ -18,7 +18,7 @@ help:
 	@echo "make test     run every test; sets up what it can before"
 	@echo "make stress   the volumes, under the thread sanitizer: ten million wakes, a million races; STRESS=Name for another test"
 	@echo "make bench    run the benchmarks beside their peers, 25 minutes; SUBJECT=echo PEERS=\"tokio nio\" ROUNDS=9 QUICK=1"
-	@echo "make gate     compare instructions, allocations and system calls with their limits"
+	@echo "make gate     compare instructions, first-level misses, allocations and system calls with their limits"
 	@echo "make check    formatting, rules, tests in release with warnings as errors and under both sanitizers, promised counts, the gate"
 	@echo "make docs     build the documentation archive, .build/docs/Eddy.doccarchive"
 	@echo "make format   format the sources in place"

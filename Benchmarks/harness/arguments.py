@@ -2,9 +2,9 @@
 import argparse
 import os
 
-from . import inprocess, instructions, more, peers, servers
+from . import inprocess, instructions, lockstep, loops, more, peers, servers
 
-SUBJECTS = [*servers.ALL, instructions.Instructions, *inprocess.ALL, *more.ALL, *inprocess.MORE]
+SUBJECTS = [*servers.ALL, instructions.Instructions, lockstep.LockStep, *inprocess.ALL, *more.ALL, loops.Loops, *inprocess.MORE]
 SETS = {
     "default": lambda subject: subject.is_default,
     "all": lambda subject: True,
@@ -19,7 +19,7 @@ DESCRIPTION = """Benchmarks of Eddy beside its peers: tables, and results.json, 
     ./bench.py --subject echo --peers c-epoll,tokio,nio --rounds 9
     ./bench.py --subject echo --extra mine='/path/to/server {port}'
     ./bench.py --list                              subjects and peers
-    ./bench.py gate [--update] [--thresholds FILE] the regression gate: instructions, allocations and system calls
+    ./bench.py gate [--update] [--thresholds FILE] the regression gate: instructions, misses, allocations, calls
 
 Leave the machine alone meanwhile.
 Exit status: 0; 1 when a measurement failed; 64 for a wrong command line; 130 after Ctrl-C, with what there was by then.

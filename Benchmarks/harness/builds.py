@@ -8,7 +8,8 @@ from . import peers
 from .processes import Failure
 
 EXAMPLES_OF = {
-    "echo": "echo-server", "http": "http-hello", "udp": "udp-echo", "proxy": "tcp-proxy", "resp": "redis-ping"}
+    "echo": "echo-server", "loops": "echo-server", "http": "http-hello", "udp": "udp-echo", "proxy": "tcp-proxy",
+    "resp": "redis-ping"}
 
 
 def build_own(kinds, say):

@@ -124,8 +124,16 @@ ALL = [
     sleepers("sleepers1m", 1_000_000, 50_000),
 ]
 
-# What only eddy-bench has: by name.
+# By name. The most of them only eddy-bench has.
 MORE = [
+    subject("crowd", "tasks that all exist at once and then sleep up to 1 s, as the example sleepers does, per task",
+            1_000_000, 20_000, counted=None, columns=[*TIME, *MEMORY, Column("mean µs late", "mean_us"), OTHERS],
+            charted=(TIME[0], Column("mean µs late", "mean_us")),
+            note="Also when each of them ends: how late its sleep is over, on average."),
+    subject("serve-task", "a served connection, from its acceptance to the end of an empty handler, without a socket",
+            100_000, 5_000),
+    subject("scope-start", "a task is started in a scope and joined, one after the other", 50_000, 5_000),
+    subject("gather", "two bodies that are ready at once, per gather", 50_000, 5_000),
     subject("wake-group", "two children of a task group wake each other, per wake-up", 100_000, 5_000, per_count=2),
     subject("sleep", "a sleep that is due at once", 100_000, 5_000),
     subject("sleep-cancel", "a task is spawned, sleeps, is cancelled, and is awaited", 50_000, 5_000),

@@ -13,12 +13,13 @@ LOAD = os.path.join(PROGRAMS, "eddy-load")
 BENCH = os.path.join(PROGRAMS, "eddy-bench")
 
 # What a command can be, and the placeholder that it needs.
-KINDS = {"echo": "port", "http": "port", "udp": "port", "proxy": "target", "resp": "keys", "micro": "bench"}
+KINDS = {"echo": "port", "http": "port", "udp": "port", "proxy": "target", "resp": "keys", "loops": "loops",
+         "micro": "bench"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """How a program is started: words with {port}, {target}, {bench}, {keys} in them."""
+    """How a program is started: words with {port}, {target}, {bench}, {keys}, {loops} in them."""
 
     words: tuple
     directory: str | None = None
@@ -73,6 +74,7 @@ def own():
         return Peer(name, about, "eddy", "own", {
             "echo": Command((os.path.join(EXAMPLES, "echo-server"), "--host", "127.0.0.1", *at_port)),
             "http": Command((os.path.join(EXAMPLES, "http-hello"), *at_port)),
+            "loops": Command((os.path.join(EXAMPLES, "echo-server"), *at_port, "--loops", "{loops}")),
             "micro": Command((BENCH, "{bench}", *options)),
         })
 

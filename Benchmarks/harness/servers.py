@@ -19,7 +19,7 @@ class Echo(Subject):
     yardstick = columns[0]
 
     def loads(self):
-        counts = [count for count in (1, 64, 1_000, 10_000) if count + 64 <= self.session.descriptors]
+        counts = [count for count in (1, 50, 64, 1_000, 10_000) if count + 64 <= self.session.descriptors]
         return [f"{count} × 64 B" for count in counts] + ["64 × 16384 B", "64 × 64 B, 16 in a pipeline"]
 
     def measure(self, peer, load):

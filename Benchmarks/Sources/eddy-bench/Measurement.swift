@@ -48,26 +48,23 @@ extension Subject {
             let start = nanoseconds()
             let own = try await body(count)
             let elapsed = Double(nanoseconds() - start)
-            if let own {
-                let mean = own.reduce(0, +) / Double(count)
-                samples.append(mean)
-                let sorted = own.sorted()
-                extra = [
+            let peak = ProcessStatus.bytes("VmHWM"), resident = ProcessStatus.bytes("VmRSS")
+            let mean = own.map { $0.reduce(0, +) / Double(count) }
+            samples.append(
+                extras.contains(.memory)
+                    ? elapsed / Double(count) : mean ?? elapsed / Double(count * operationsPerCount))
+            guard repetition == 0 else { continue }
+            if extras.contains(.latency), let mean, let sorted = own?.sorted() {
+                extra += [
                     ("mean_us", mean / 1_000), ("p50_us", sorted[count / 2] / 1_000),
                     ("p99_us", sorted[count * 99 / 100] / 1_000),
                 ]
-            } else {
-                samples.append(elapsed / Double(count * operationsPerCount))
             }
-            if extras == .memory, repetition == 0 {
-                extra = [("rss_per_task", (ProcessStatus.bytes("VmHWM") - residentBefore) / Double(count))]
-            }
-            if extras == .remains, repetition == 0 {
-                extra = [("left_bytes", (ProcessStatus.bytes("VmRSS") - residentBefore) / Double(count))]
-            }
+            if extras.contains(.memory) { extra.append(("rss_per_task", (peak - residentBefore) / Double(count))) }
+            if extras.contains(.remains) { extra.append(("left_bytes", (resident - residentBefore) / Double(count))) }
         }
         samples.sort()
-        if extras == .memory {
+        if extras.contains(.memory) {
             extra.append(("wall_ms", samples[samples.count / 2] * Double(count) / 1_000_000))
         }
         var measurement = Measurement(subject: self, count: count, samples: samples, extras: extra)

@@ -18,26 +18,27 @@ struct Subject: Sendable {
     /// How often an operation makes each of these system calls at most. It makes no others. nil when nothing is promised.
     var promisedCalls: [SystemCall.Name: Int]?
     /// Extra figures that go with the time.
-    var extras = Extras.none
+    var extras: Extras = []
     /// Prepares what is not measured, and returns what is.
     let prepare: @Sendable () throws -> Body
 
-    /// Runs N times. What it returns replaces the time that passed, if anything: in nanoseconds per operation, one per N.
+    /// Runs N times. What it returns, if anything, are latencies in nanoseconds, one per N; their mean replaces the time that
+    /// passed, unless the subject is about the whole run (``Extras/memory``).
     typealias Body = (_ count: Int) async throws -> [Double]?
 
-    enum Extras: Sendable {
-        case none
+    struct Extras: OptionSet {
+        let rawValue: Int
         /// The wall time of a whole run, and the memory that it took per N.
-        case memory
-        /// The mean, the median and the 99th percentile.
-        case latency
+        static let memory = Extras(rawValue: 1)
+        /// The mean, the median and the 99th percentile of what the run returns.
+        static let latency = Extras(rawValue: 2)
         /// The memory per N that is still there when all is over.
-        case remains
+        static let remains = Extras(rawValue: 4)
     }
 
     static let all: [Subject] =
-        Subject.tasks + Subject.waits + Subject.time + Subject.descriptors + Subject.network
-        + Subject.threads
+        Subject.tasks + Subject.serving + Subject.waits + Subject.time + [Subject.crowd] + Subject.descriptors
+        + Subject.network + Subject.threads
 
     static func named(_ name: String) -> Subject? {
         all.first { $0.name == name }

@@ -34,7 +34,7 @@ extension Subject {
             for _ in 0..<count { try await withTimeout(.seconds(60)) {} }
         }.with {
             $0.repetitions = 3
-            $0.extras = .remains
+            $0.extras = [.remains]
         },
         Subject("timeout-yield", "withTimeout around one yield", count: 100_000) { count in
             for _ in 0..<count { try await withTimeout(.seconds(10)) { await EventLoop.yield() } }
@@ -48,7 +48,7 @@ extension Subject {
             }
         }.with {
             $0.repetitions = repetitions
-            $0.extras = .memory
+            $0.extras = [.memory]
         }
     }
 }

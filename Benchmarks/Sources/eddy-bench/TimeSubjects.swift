@@ -21,7 +21,7 @@ extension Subject {
         },
         Subject(
             name: "wakeup", operation: "how late a sleep of 1 ms ends", defaultCount: 1_000, repetitions: 1,
-            allocationCount: 20, extras: .latency
+            allocationCount: 20, extras: [.latency]
         ) {
             { count in
                 var lateness: [Double] = []
@@ -68,7 +68,7 @@ extension Subject {
 }
 
 /// Times between 0 and 10 s, the same ones in each run (Marsaglia's xorshift).
-private struct RandomDeadlines {
+struct RandomDeadlines {
     private var state: UInt64 = 0x9E37_79B9_7F4A_7C15
 
     mutating func next() -> Duration {

@@ -23,6 +23,10 @@ struct arguments {
     bool is_direct;
     bool is_unverified;
     bool holds;
+    // The server does not run while requests are sent.
+    bool stops;
+    // Rounds per second; 0: as many as there can be.
+    double rate;
     // How the bytes are moved: "uring" or "epoll"; NULL: the better one that there is.
     const char *engine;
 };
@@ -30,6 +34,7 @@ struct arguments {
 // Each prints one line of JSON, and returns the exit status.
 int run_echo(const struct arguments *arguments);
 int run_http(const struct arguments *arguments);
+int run_lock_step(const struct arguments *arguments);
 int run_churn(const struct arguments *arguments);
 int run_idle(const struct arguments *arguments);
 int run_stream(const struct arguments *arguments);

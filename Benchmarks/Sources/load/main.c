@@ -21,6 +21,8 @@ static const struct command commands[] = {
         "depth engine warmup pid hold", run_echo},
     {"http", {"PORT", "CONNECTIONS", "SECONDS"}, {1, 1, 0.01}, {65535, MOST, 86400},
         "depth engine warmup pid hold", run_http},
+    {"lock-step", {"PORT", "CONNECTIONS", "BYTES", "ROUNDS"}, {1, 1, 1, 1}, {65535, MOST, 65536, 1e9}, "pid rate stop",
+        run_lock_step},
     {"churn", {"PORT", "CONCURRENCY", "SECONDS"}, {1, 1, 0.01}, {65535, MOST, 86400}, "warmup pid reset", run_churn},
     {"idle", {"PORT", "CONNECTIONS"}, {1, 1}, {65535, MOST}, "", run_idle},
     {"stream", {"PORT", "SINKPORT", "MEGABYTES"}, {1, 1, 0.001}, {65535, 65535, 1e9},
@@ -43,6 +45,10 @@ static const char help[] =
     "      Each connection keeps D messages in flight (1) and compares every byte that comes back.\n"
     "  eddy-load http PORT CONNECTIONS SECONDS [--depth D]\n"
     "      The same with GET / and an HTTP server: every answer has to be like the first one, apart from its Date.\n"
+    "  eddy-load lock-step PORT CONNECTIONS BYTES ROUNDS [--rate R] [--stop --pid PID]\n"
+    "      In each round all connections send a message, and the next one begins when all have their answers, or R times a\n"
+    "      second; answers are looked at then. --stop: the server is stopped while the messages are sent (SIGSTOP), and finds\n"
+    "      all of them at once. The first tenth of the rounds does not count for times.\n"
     "  eddy-load churn PORT CONCURRENCY SECONDS [--reset]\n"
     "      Connects, sends 64 bytes, reads the answer, closes; so many at a time. --reset closes with a reset\n"
     "      (SO_LINGER 0), which leaves no port in TIME_WAIT; the server sees an error instead of an end.\n"
@@ -107,6 +113,7 @@ static struct arguments parse(const struct command *command, char **words) {
         if (strcmp(option, "reset") == 0) arguments.resets = true;
         else if (strcmp(option, "direct") == 0) arguments.is_direct = true;
         else if (strcmp(option, "hold") == 0) arguments.holds = true;
+        else if (strcmp(option, "stop") == 0) arguments.stops = true;
         else if (strcmp(option, "no-verify") == 0) arguments.is_unverified = true;
         else if (strcmp(option, "batch") == 0) {
             // Its number may be missing.
@@ -125,6 +132,7 @@ static struct arguments parse(const struct command *command, char **words) {
             if (strcmp(option, "window") == 0) arguments.window = (int)number(value, "--window", 1, 32768);
             if (strcmp(option, "connections") == 0) arguments.connections = (int)number(value, "--connections", 1, 4000);
             if (strcmp(option, "warmup") == 0) arguments.warmup = number(value, "--warmup", 0, 3600);
+            if (strcmp(option, "rate") == 0) arguments.rate = number(value, "--rate", 0.001, 1e6);
             if (strcmp(option, "pid") == 0) arguments.pid = (pid_t)number(value, "--pid", 1, 1 << 22);
         }
     }

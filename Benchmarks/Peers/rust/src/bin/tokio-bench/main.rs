@@ -70,6 +70,7 @@ async fn run(bench: String, given: Option<usize>) -> Option<Measurement> {
     Some(match bench.as_str() {
         "sleepers" => tasks::sleepers(count(100_000)).await,
         "sleepers1m" => tasks::sleepers(count(1_000_000)).await,
+        "crowd" => tasks::crowd(count(1_000_000)).await,
         "spawn" => tasks::spawn(count(1_000_000)).await,
         "spawn1" => tasks::spawn1(count(1_000_000)).await,
         "yield" => tasks::yields(count(1_000_000)).await,

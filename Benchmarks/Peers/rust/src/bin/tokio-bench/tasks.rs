@@ -1,9 +1,10 @@
 //! Tasks: spawned, put to sleep, taking turns, sending each other messages.
 
 use crate::REPETITIONS;
-use peers::measurement::{nanoseconds_each, process_memory, Measurement};
+use peers::measurement::{nanoseconds_each, process_memory, Measurement, RandomMilliseconds};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, Notify};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -27,6 +28,47 @@ pub async fn sleepers(count: usize) -> Measurement {
     let mut measurement = Measurement::new(count, times);
     let wall = measurement.median() * count as f64 / 1e6;
     measurement.extras = vec![("wall_ms", wall), ("rss_per_task", (peak - before) / count as f64)];
+    measurement
+}
+
+/// All tasks exist at once, and then each sleeps for up to a second: at gates of a thousand, as Eddy's `sleepers` does it.
+pub async fn crowd(count: usize) -> Measurement {
+    const GROUP: usize = 1_000;
+    let before = process_memory("VmRSS:");
+    let start = Instant::now();
+    let mut random = RandomMilliseconds::default();
+    let mut tasks = Vec::with_capacity(count);
+    let mut gates = vec![];
+    while tasks.len() < count {
+        let gate = Arc::new(Notify::new());
+        for _ in 0..GROUP.min(count - tasks.len()) {
+            let gate = gate.clone();
+            let nap = Duration::from_millis(random.draw()) / 10;
+            tasks.push(tokio::spawn(async move {
+                gate.notified().await;
+                let end = Instant::now() + nap;
+                sleep(nap).await;
+                end.elapsed().as_nanos() as f64
+            }));
+        }
+        gates.push(gate);
+        // All of them wait after this.
+        yield_now().await;
+    }
+    for gate in gates {
+        gate.notify_waiters();
+        yield_now().await;
+    }
+    let mut lateness = vec![];
+    for task in tasks {
+        lateness.push(task.await.unwrap());
+    }
+    let each = nanoseconds_each(start, count);
+    let peak = process_memory("VmHWM:");
+    let mut measurement = Measurement::of_lateness(lateness);
+    measurement.times = vec![each];
+    measurement.extras.push(("rss_per_task", (peak - before) / count as f64));
+    measurement.extras.push(("wall_ms", each * count as f64 / 1e6));
     measurement
 }
 
