@@ -14,29 +14,30 @@ import Synchronization
 // atomic; the rest is immutable.
 @usableFromInline
 final class LoopDescriptor: @unchecked Sendable {
-    let loop: EventLoop
+    // What each operation looks at comes first, in as few lines of the processor's cache as it can be.
     let core: LoopCore
-    let descriptor: Int32
     let registration: Registration
+    let descriptor: Int32
     let kind: Kind
-    /// The addresses of both ends, for those who ask and for errors.
-    var ends = DescriptorEnds()
-    /// A Unix stream: descriptors may come with its bytes, and a read ends behind them however much there is.
+    /// Descriptors may come with the bytes of a Unix stream, and a read ends behind them however much there is.
     var mayCarryDescriptors = false
-    /// What it is, for texts. Set before the stream over it is known to anybody.
-    var role = Role.descriptor
     /// The last ``read(atMost:)`` got much: see ``collect(_:_:_:)``.
     var readsMuch = false
-    /// Held by a server or a proxy, for as long as it runs: see ``Claim``.
-    let claim = Claim()
     private let isClosing = Atomic<Bool>(false)
     /// How long one wait may take in nanoseconds, by direction. Zero is as long as it takes.
     private let readLimit = Atomic<Int64>(0)
     private let writeLimit = Atomic<Int64>(0)
+    var writing = WritingState()
+    let loop: EventLoop
+    /// The addresses of both ends, for those who ask and for errors.
+    var ends = DescriptorEnds()
+    /// What it is, for texts. Set before the stream over it is known to anybody.
+    var role = Role.descriptor
+    /// Held by a server or a proxy, for as long as it runs: see ``Claim``.
+    let claim = Claim()
     /// The first error after which the stream is of no use. SO_ERROR is read and cleared by whichever call comes first, so
     /// the other direction would see nothing.
     private var failure: SystemError?
-    var writing = WritingState()
     /// The job in which a read was last told that its task is cancelled: see ``endsInCancelledRead``.
     private var cancelledReadJob = UInt64.max
     /// Of a datagram socket: see ``DatagramFeatures``.

@@ -40,11 +40,16 @@ public enum Ownership: Sendable, Hashable {
 
 /// One registered descriptor: what epoll last said about it, and who is waiting for it.
 ///
-/// Slots never move, so that a stream can keep a pointer to its own and look at its readiness with one load.
+/// Slots never move, so that a stream can keep a pointer to its own and look at its readiness with one load. A slot is one line of
+/// the processor's cache, 64 bytes, and begins with one: with a thousand connections each line that a request touches has to be
+/// fetched.
 @usableFromInline
 package struct RegistrationSlot {
     @usableFromInline package internal(set) var generation: UInt32 = 1
     package internal(set) var descriptor: Int32 = -1
+    var nextFree = UInt32.max
+    /// The directions for which a lent descriptor is armed in the kernel now.
+    var armed: EventMask = []
     package internal(set) var isInUse = false
     /// Nobody has seen EAGAIN since the last edge: the next read is worth a try.
     package var isReadable = false
@@ -63,8 +68,6 @@ package struct RegistrationSlot {
     /// The owner's last write has stopped in the middle, or stands there now: its end must not look like a clean one. Kept here so
     /// that whoever closes the descriptor on the loop sees it, also when the owner itself is gone.
     package var isTorn = false
-    /// The directions for which a lent descriptor is armed in the kernel now.
-    var armed: EventMask = []
     /// Does the kernel have an entry for it?
     var isInKernel = false
     /// The parked task's waiter, or zero.
@@ -74,7 +77,9 @@ package struct RegistrationSlot {
     package internal(set) var hangUpWaiter: UInt = 0
     /// The callbacks, if there are any, and their mode.
     var observation: Observation?
-    var nextFree = UInt32.max
+
+    /// How slots are aligned, and how large they are.
+    package static let line = 64
 
     /// Is it a descriptor of our own that only tasks wait on, nobody with a callback?
     @inline(__always)

@@ -23,7 +23,7 @@ struct RegistrationTable: ~Copyable {
     deinit {
         for index in 0..<chunkCount {
             chunks[index].deinitialize(count: Self.chunkSize)
-            chunks[index].deallocate()
+            UnsafeMutableRawPointer(chunks[index]).deallocate()
         }
         chunks.deallocate()
     }
@@ -110,7 +110,9 @@ struct RegistrationTable: ~Copyable {
     }
 
     private mutating func grow() {
-        let chunk = UnsafeMutablePointer<RegistrationSlot>.allocate(capacity: Self.chunkSize)
+        let chunk = UnsafeMutableRawPointer.allocate(
+            byteCount: Self.chunkSize * MemoryLayout<RegistrationSlot>.stride, alignment: RegistrationSlot.line
+        ).bindMemory(to: RegistrationSlot.self, capacity: Self.chunkSize)
         chunk.initialize(repeating: RegistrationSlot(), count: Self.chunkSize)
         let base = UInt32(capacity)
         if chunkCount == chunkRoom { growDirectory() }

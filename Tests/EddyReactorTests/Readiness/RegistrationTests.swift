@@ -177,4 +177,18 @@ import Testing
         reactor.deregister(first)
         #expect(reactor.statistics.registrations == 0)
     }
+
+    @Test("every slot is one line of the processor's cache, also in the second chunk")
+    func aSlotIsOneCacheLine() throws {
+        #expect(MemoryLayout<RegistrationSlot>.size == RegistrationSlot.line)
+        let reactor = try Reactor()
+        let ends = try Ends.pipe()
+        let registrations = try (0..<300).map { _ in try reactor.add(fcntl(ends.near, F_DUPFD_CLOEXEC, 3)) }
+        #expect(registrations.allSatisfy { UInt(bitPattern: $0.slot) % UInt(RegistrationSlot.line) == 0 })
+        for registration in registrations {
+            let descriptor = registration.slot.pointee.descriptor
+            reactor.remove(registration)
+            close(descriptor)
+        }
+    }
 }
