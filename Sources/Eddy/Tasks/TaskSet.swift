@@ -138,6 +138,8 @@ final class TaskSet: Sendable {
             repeat { try await waitUntilEmpty() } while !closeIfEmpty()
             return nil
         } catch {
+            // The last one has ended, and the caller was cancelled before it has run.
+            if closeIfEmpty() { return nil }
             cancelAll()
             // A wait of ours would be refused now. The standard one is not; that is why it comes only here: it says nothing to
             // those who list what tasks wait for.
