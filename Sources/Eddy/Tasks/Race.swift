@@ -13,7 +13,8 @@
 /// tokio's `select!`, where branches are operations that wait once, as they should be here: one wait, plain, or with limits, scopes
 /// and shields around it, or an inner ``race(_:)`` or ``firstSuccess(_:)`` of such waits, however deep. When an inner race is decided,
 /// its losers end before any other operation runs, and it wins the outer race. A loser that waits while it cleans up gives that away:
-/// the inner race has what it took, and may lose meanwhile.
+/// the inner race has what it took, and may lose meanwhile. A shield's body is not cancelled: it takes what it waits for also when its
+/// operation has lost.
 ///
 /// A ``gather(_:)`` or `concurrentMap` takes one thing after the other. Until it has the last of them it can lose, and what it has
 /// by then is lost with it; when it has that, it wins. Children of a standard task group, `async let`, and spawned tasks that are

@@ -185,7 +185,10 @@ struct NestedRace: Sendable {
         for round in 0..<rounds {
             let task = loop.spawn { try await self.run() }
             // Those of a delayed first success begin one after the other.
-            for _ in 0..<10_000 where begun.value < count { await EventLoop.yield() }
+            for _ in 0..<10_000 {
+                if begun.value == count { break }
+                await EventLoop.yield()
+            }
             #expect(begun.value == count)
             begun.add(-begun.value)
             try await untilParked(count)

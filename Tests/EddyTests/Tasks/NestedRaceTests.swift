@@ -27,7 +27,7 @@ import Testing
             for form in RaceForm.allCases {
                 let sources = (0..<depth + 2).map { _ in RacedElement() }
                 let nested = NestedRace(sources: sources, form: form, wrapper: wrapper)
-                let lost = try await nested.lost(rounds: Self.rounds / 2, on: loop)
+                let lost = try await nested.lost(rounds: Self.rounds / 5, on: loop)
                 #expect(lost == 0, "\(form)")
             }
         }
