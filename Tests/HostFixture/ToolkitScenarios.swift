@@ -124,7 +124,7 @@ private func toolkitRaces() throws {
             for depth in 1...3 {
                 var (things, lost) = ([RacedThing](), 0)
                 for _ in 0..<depth + 2 { things.append(try await make()) }
-                for round in 0..<300 {
+                for round in 0..<1000 {
                     let task = Task { [things] in try await first(of: things[...]) }
                     for _ in 0..<1000 {
                         if loop.statistics.waiters >= things.count { break }
