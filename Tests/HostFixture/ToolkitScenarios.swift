@@ -8,6 +8,7 @@ let toolkitScenarios: [String: @Sendable () throws -> Void] = [
     "toolkit-tasks": toolkitTasks,
     "toolkit-primitives": toolkitPrimitives,
     "toolkit-outside": toolkitOutside,
+    "toolkit-races": toolkitRaces,
 ]
 
 /// Prints how many threads the process has beside what was found.
@@ -51,6 +52,94 @@ private func toolkitTasks() throws {
             if square >= 25 { break }
         }
         tell("generated: \(sum)")
+    }
+    print("returned")
+}
+
+/// Something that a race waits for: how it is taken, how it is made ready, and whether it is still there.
+private struct RacedThing: Sendable {
+    let take: @Sendable () async throws -> Void
+    let makeReady: @Sendable () async throws -> Void
+    let takeWhatIsLeft: @Sendable () async throws -> Bool
+
+    static func element() -> RacedThing {
+        let channel = Channel<Int>(capacity: 1)
+        return RacedThing {
+            _ = try await channel.receive()
+        } makeReady: {
+            _ = try channel.trySend(1)
+        } takeWhatIsLeft: {
+            channel.tryReceive() != nil
+        }
+    }
+
+    static func permit() -> RacedThing {
+        let semaphore = AsyncSemaphore(0)
+        return RacedThing {
+            try await semaphore.acquire().forget()
+        } makeReady: {
+            semaphore.addPermits(1)
+        } takeWhatIsLeft: {
+            guard let permit = semaphore.tryAcquire() else { return false }
+            permit.forget()
+            return true
+        }
+    }
+
+    static func byte() async throws -> RacedThing {
+        let (reader, writer) = try await Pipe.make()
+        return RacedThing {
+            _ = try await reader.read(atMost: 8)
+        } makeReady: {
+            try await writer.write([1])
+        } takeWhatIsLeft: {
+            // Nothing that is not there now.
+            try await withOptionalTimeout(.zero) { try await reader.read(atMost: 8) } != nil
+        }
+    }
+}
+
+/// The first of things, by races in races: two are operations of the innermost, one more of each around it.
+@Sendable private func first(of things: ArraySlice<RacedThing>) async throws -> Int {
+    let last = things.endIndex - 1
+    return try await race(
+        {
+            if last > 1 { return try await withTimeout(.seconds(60)) { try await first(of: things.dropLast()) } }
+            try await things[0].take()
+            return 0
+        },
+        {
+            try await things[last].take()
+            return last
+        })
+}
+
+private func toolkitRaces() throws {
+    try EventLoop.run {
+        let loop = try EventLoop.required
+        for (kind, make) in [
+            ("elements", { RacedThing.element() }), ("permits", { RacedThing.permit() }),
+            ("bytes", { try await RacedThing.byte() }),
+        ] as [(String, () async throws -> RacedThing)] {
+            for depth in 1...3 {
+                var (things, lost) = ([RacedThing](), 0)
+                for _ in 0..<depth + 2 { things.append(try await make()) }
+                for round in 0..<1000 {
+                    let task = Task { [things] in try await first(of: things[...]) }
+                    for _ in 0..<1000 {
+                        if loop.statistics.waiters >= things.count { break }
+                        await EventLoop.yield()
+                    }
+                    for step in things.indices { try await things[(round + step) % things.count].makeReady() }
+                    let winner = try await task.value
+                    for (index, thing) in things.enumerated() {
+                        let isLeft = try await thing.takeWhatIsLeft()
+                        lost += isLeft || index == winner ? 0 : 1
+                    }
+                }
+                tell("\(kind), depth \(depth), lost: \(lost)")
+            }
+        }
     }
     print("returned")
 }

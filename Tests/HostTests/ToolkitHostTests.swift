@@ -15,6 +15,13 @@ import Testing
                 """)
     }
 
+    @Test("fault 3: races in races lose nothing") func racesInRacesLoseNothing() throws {
+        let lines = ["elements", "permits", "bytes"].flatMap { kind in
+            (1...3).map { "\(kind), depth \($0), lost: 0, threads: 1\n" }
+        }
+        #expect(try FixtureRun("toolkit-races").output == lines.joined() + "returned\n")
+    }
+
     @Test func primitivesNeedNoOtherThread() throws {
         #expect(
             try FixtureRun("toolkit-primitives").output == """

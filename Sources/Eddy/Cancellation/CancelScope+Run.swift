@@ -33,6 +33,7 @@ extension CancelScope {
             self.body = body
             // Linked before the body begins: it may look at `Task.isCancelled` for long before its first wait.
             if let record = LoopCore.current?.currentRecord()?.takeUnretainedValue() {
+                isRaced = record.isRaced
                 if record.wait(for: self) { callerWasCancelled() }
                 let task = start()
                 if !hasEndedOnLoop { await task.value }

@@ -17,7 +17,7 @@ public import EddyReactor
 /// trio's `CancelScope`, and what `asyncio.timeout()` returns.
 ///
 /// - Note: *Thread:* any, for everything that can be asked or changed.
-// SAFETY: `body` and `caller` are written by the task that runs the scope, before the body's task is started and, `body`, after it
+// SAFETY: `body`, `caller` and `isRaced` are written by the task that runs the scope, before the body's task is started and, `body`, after it
 // has ended. The rest is immutable or guarded.
 public final class CancelScope: @unchecked Sendable {
     /// Why a scope was cancelled by itself. The cancellation of the task around it is no cause of its own.
@@ -81,6 +81,8 @@ public final class CancelScope: @unchecked Sendable {
     var body: (@Sendable () async throws -> Void)?
     /// The task that waits for the body, by its address.
     var caller: UInt = 0
+    /// Is that task an operation of a race, or a part of one? So is the body then: see ``Siblings``.
+    var isRaced = false
     /// How many scopes are around it.
     let depth: Int
 
@@ -145,7 +147,8 @@ public final class CancelScope: @unchecked Sendable {
             guard !state.callerIsCancelled, !state.hasEnded else { return nil }
             state.callerIsCancelled = true
             switch link {
-            case .follows: return state.cancelTask()
+            // Also after its deadline, which takes no promise back and does not hurry: this does.
+            case .follows: return state.cancelTask(again: true)
             case .shielded: return nil
             case .grace(let time):
                 state.graceEnd = now.advanced(by: time)
@@ -255,9 +258,10 @@ public final class CancelScope: @unchecked Sendable {
 extension CancelScope.State {
     /// The body is to be cancelled.
     ///
+    /// - Parameter again: whether it is told once more when it was cancelled before.
     /// - Returns: its task, to be cancelled when the lock is free; nil when it has not begun or was cancelled before.
-    mutating func cancelTask() -> CancelledBody? {
-        guard !isCancelling else { return nil }
+    mutating func cancelTask(again: Bool = false) -> CancelledBody? {
+        guard again || !isCancelling else { return nil }
         isCancelling = true
         guard task != 0 else { return nil }
         return CancelledBody(task: task, record: record)

@@ -158,8 +158,9 @@ public func cancelling<T>(
     when event: @escaping @Sendable () async throws -> Void, _ body: nonisolated(nonsending) () async throws -> T
 ) async throws -> T? {
     let failure = Guarded<(any Error)?>(nil)
+    let isRaced = LoopCore.current?.currentRecord()?._withUnsafeGuaranteedRef { $0.isRaced } ?? false
     let result = try await withCancelScope { scope in
-        let watcher = startBeside {
+        let watcher = startBeside(isRaced: isRaced) {
             // The body has ended before this one has begun: it takes nothing.
             if Task.isCancelled { return }
             do { try await event() } catch {
@@ -169,25 +170,38 @@ public func cancelling<T>(
             }
             scope.cancel()
         }
-        do {
-            let value = try await body()
-            watcher.cancel()
-            await watcher.value
-            return value
-        } catch {
-            watcher.cancel()
-            await watcher.value
+        let value: T
+        do { value = try await body() } catch {
+            await end(watcher, isRaced: isRaced)
             throw error
         }
+        await end(watcher, isRaced: isRaced)
+        return value
     }
     if let failure = failure.withLock({ $0 }) { throw failure }
     return result
 }
 
 /// Starts a task beside the running one, on its loop.
-private func startBeside(_ body: @escaping @Sendable () async -> Void) -> Task<Void, Never> {
-    if let loop = EventLoop.current, !loop.core.isHost {
-        return Task(executorPreference: loop) { try? await covered("cancelling(when:)") { await body() } }
+private func startBeside(isRaced: Bool, _ body: @escaping @Sendable () async -> Void) -> Task<Void, Never> {
+    let watch = { @Sendable in
+        try? await covered("cancelling(when:)", isRaced: isRaced) { await body() }
+        if isRaced { LoopCore.current?.expectHeir() }
     }
-    return Task { try? await covered("cancelling(when:)") { await body() } }
+    func start() -> Task<Void, Never> {
+        if let loop = EventLoop.current, !loop.core.isHost { return Task(executorPreference: loop) { await watch() } }
+        return Task { await watch() }
+    }
+    guard isRaced, let core = LoopCore.current else { return start() }
+    // When the body ends without a wait, it must not wait for a watch that begins behind others.
+    var task: Task<Void, Never>?
+    core.settle { task = start() }
+    return task!
+}
+
+/// Cancels a task that was started beside the running one, and waits until it has ended. In an operation of a race nobody else runs
+/// meanwhile: see ``Siblings``.
+private func end(_ watcher: Task<Void, Never>, isRaced: Bool) async {
+    if isRaced, let core = LoopCore.current { core.settle { watcher.cancel() } } else { watcher.cancel() }
+    await watcher.value
 }

@@ -56,12 +56,13 @@ extension EventLoop {
 ///   - name: shown wherever tasks are listed.
 ///   - scope: the cancel scope that the child belongs to.
 ///   - subject: what the child works for, where that is to be shown instead of a name: see ``TaskSubject``.
+///   - isRaced: whether the child is an operation of a race, or a part of one: see ``Siblings``.
 func covered<T>(
-    _ name: String? = nil, in scope: CancelScope? = nil, for subject: AnyObject? = nil,
+    _ name: String? = nil, in scope: CancelScope? = nil, for subject: AnyObject? = nil, isRaced: Bool = false,
     _ body: nonisolated(nonsending) () async throws -> T
 ) async throws -> T {
     let record = LoopCore.current.flatMap {
-        TaskRecord.begin($0, name: name, isRoot: false, scope: scope, subject: subject)
+        TaskRecord.begin($0, name: name, isRoot: false, scope: scope, subject: subject, isRaced: isRaced)
     }
     return try await TaskRecord.cover(record, body)
 }

@@ -28,6 +28,10 @@ extension LoopCore {
 
 // The body of a timeout, a scope or a shield is a task, and its caller another one. Between the two a promise that the body has taken
 // would be in nobody's reach: the caller can be cancelled still, and would lose it without a word. So the caller runs next.
+//
+// It is the same with a race that is an operation of another race: it has what its winner took, and ends when its losers have ended.
+// An operation of the outer race that is ready would run before, and win. So the losers run next, and after each the inner race's
+// caller, as far as they don't wait for something else.
 extension LoopCore {
     /// The running task ends in this job, and whoever is resumed by its end goes before all others.
     func expectHeir() {
@@ -41,7 +45,21 @@ extension LoopCore {
 
     @inline(never)
     func enqueueHeir(_ job: UnownedJob, _ identity: JobIdentity) {
-        forgetHeir()
+        if !state.pointee.isSettling { forgetHeir() }
         ready.pushFirst(job, identity)
+    }
+
+    /// Runs a body that cancels tasks. Those go before all others, whether their wait ends here or they have been resumed before.
+    ///
+    /// - Complexity: O(n) in the number of ready jobs for each task that was resumed before.
+    func settle(_ cancelling: () -> Void) {
+        // A cancellation handler may decide another race.
+        let isInner = state.pointee.isSettling
+        state.pointee.isSettling = true
+        expectHeir()
+        cancelling()
+        if isInner { return }
+        forgetHeir()
+        state.pointee.isSettling = false
     }
 }

@@ -49,6 +49,8 @@ struct LoopState: ~Copyable {
     var jobCount: UInt64 = 0
     /// The job whose task is ending, and has an heir: see ``LoopCore/expectHeir()``.
     var endingJob = UInt64.max
+    /// Whoever is cancelled now goes before all others: see ``LoopCore/settle(_:)``.
+    var isSettling = false
     var phase = Phase.open
     /// Is the loop the executor of the whole process?
     var isHost = false

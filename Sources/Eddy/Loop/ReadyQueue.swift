@@ -1,4 +1,5 @@
-/// The jobs that are ready to run: first in, first out, whatever their priority. One goes first: see ``LoopCore/expectHeir()``.
+/// The jobs that are ready to run: first in, first out, whatever their priority. Some go first: see
+/// ``LoopCore/expectHeir()`` and ``LoopCore/settle(_:)``.
 ///
 /// A ring of two words per job. It grows when full and never shrinks: its size is the largest number of tasks that were ever
 /// ready at once.
@@ -52,6 +53,24 @@ struct ReadyQueue: ~Copyable {
         if tail &- head > mask { grow() }
         head &-= 1
         (entries + head & mask).initialize(to: Entry(job: job, tagged: UInt(identity.rawValue)))
+    }
+
+    /// Puts the job of a task before all others, if it is here.
+    ///
+    /// - Complexity: O(n) in the number of those before and behind it; one that has just come is found at once.
+    mutating func moveFirst(_ record: TaskRecord) {
+        let address = UInt(bitPattern: Unmanaged.passUnretained(record).toOpaque())
+        var index = tail
+        repeat {
+            guard index != head else { return }
+            index &-= 1
+        } while entries[index & mask].tagged & ~7 != address
+        let entry = entries[index & mask]
+        while index != head {
+            entries[index & mask] = entries[(index &- 1) & mask]
+            index &-= 1
+        }
+        entries[head & mask] = entry
     }
 
     @inline(__always)

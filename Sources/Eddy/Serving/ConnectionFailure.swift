@@ -65,6 +65,25 @@ public enum ConnectionFailure: Hashable, Sendable {
     }
 }
 
+/// A handler has ended with a cancellation, and was not cancelled itself: a task that it has joined was, say.
+public struct ForeignCancellationError: Error, Sendable, CustomStringConvertible {
+    /// What the handler threw.
+    public let underlyingError: any Error
+
+    init(_ error: any Error) {
+        underlyingError = error
+    }
+
+    public var description: String {
+        "the handler threw \(underlyingError), and was not cancelled: a task that it waited for was; joinResult() returns that "
+            + "instead of throwing it"
+    }
+}
+
+extension ForeignCancellationError: CancellationCarrier {
+    var isCausedByCancellation: Bool { underlyingError.isCancellation }
+}
+
 /// Prints an error of a connection to standard error, if it is news: see ``ConnectionFailure``.
 ///
 /// Of one kind at most ten lines a second are printed, of idle peers one; what was left out is counted, and told with the next

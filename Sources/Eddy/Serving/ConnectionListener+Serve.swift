@@ -27,7 +27,8 @@ extension ConnectionListener {
     ///     gives (``EventLoop/run(name:shutdown:configuration:_:)``), not at all when the task is cancelled, and as long as they
     ///     like when the listener was closed.
     ///   - onError: what handlers threw, and limits that accepting has met. By default a line on standard error; the
-    ///     cancellation of a handler and a peer that went away are no news.
+    ///     cancellation of a handler and a peer that went away are no news, that of a task which a handler has joined is: a
+    ///     ``ForeignCancellationError``.
     ///   - handler: serves one connection.
     /// - Throws: ``OutOfRangeError`` when no connection is allowed; `CancellationError` when the task was cancelled; ``SystemError`` when the listener broke. It returns when the
     ///   listener was closed or the loop shuts down. In each case the connections have ended then.
@@ -83,6 +84,7 @@ extension ConnectionListener {
         from next: @escaping @Sendable () async throws -> Connection
     ) async throws {
         var backOff = AcceptBackOff()
+        let loop = EventLoop.current
         // Asked once: a cast for each connection would look types up.
         let hasName = Connection.self is any TaskSubject.Type
         while try await places.take() {
@@ -102,7 +104,9 @@ extension ConnectionListener {
                 } catch {
                     // What was begun was not finished, and an end would say that it was.
                     if !isSilence(error, of: connection) { connection.abort() }
-                    onError(error)
+                    // Cancelled, the handler ends as it was told to. Otherwise it has this from somebody else.
+                    let isForeign = error.isCancellation && !Task.isCancelled && loop?.shutdown.hasBegun != true
+                    onError(isForeign ? ForeignCancellationError(error) : error)
                 }
             }
         }

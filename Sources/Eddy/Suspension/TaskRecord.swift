@@ -27,6 +27,8 @@ final class TaskRecord: @unchecked Sendable {
     let subject: AnyObject?
     /// The innermost cancel scope that the task runs in.
     let scope: CancelScope?
+    /// Is the task an operation of a race, or a part of one? See ``Siblings``.
+    let isRaced: Bool
     /// The task, as the table knows it.
     private(set) var key: UInt = 0
     /// Counted by the loop, when it enlists the record.
@@ -53,9 +55,11 @@ final class TaskRecord: @unchecked Sendable {
     }
 
     private init(
-        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, hasHandler: Bool, subject: AnyObject? = nil
+        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, hasHandler: Bool, subject: AnyObject? = nil,
+        isRaced: Bool = false
     ) {
         self.core = core
+        self.isRaced = isRaced
         self.name = name
         self.isRoot = isRoot
         self.scope = scope
@@ -159,10 +163,12 @@ final class TaskRecord: @unchecked Sendable {
     /// - Returns: nil when it is covered already, by somebody further out.
     /// - Precondition: the task is on the loop. It may leave it later, and end elsewhere.
     static func begin(
-        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope? = nil, subject: AnyObject? = nil
+        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope? = nil, subject: AnyObject? = nil,
+        isRaced: Bool = false
     ) -> TaskRecord? {
         guard core.currentRecord() == nil else { return nil }
-        let record = TaskRecord(core, name: name, isRoot: isRoot, scope: scope, hasHandler: true, subject: subject)
+        let record = TaskRecord(
+            core, name: name, isRoot: isRoot, scope: scope, hasHandler: true, subject: subject, isRaced: isRaced)
         record.enlist()
         return record
     }
@@ -171,7 +177,8 @@ final class TaskRecord: @unchecked Sendable {
     ///
     /// - Precondition: the task is on the loop.
     static func begin(_ core: LoopCore, in scope: CancelScope) -> TaskRecord {
-        let record = TaskRecord(core, name: nil, isRoot: false, scope: scope, hasHandler: false)
+        let record = TaskRecord(
+            core, name: nil, isRoot: false, scope: scope, hasHandler: false, isRaced: scope.isRaced)
         record.enlist()
         return record
     }

@@ -1,5 +1,4 @@
 import EddyReactor
-import Synchronization
 
 /// Runs operations at the same time, and hands a body what they return in the order in which they end. asyncio's
 /// `as_completed`.
@@ -21,8 +20,9 @@ import Synchronization
 ///   - body: gets the results. It runs in the caller's task.
 /// - Returns: what the body returns.
 /// - Throws: what the body throws.
-/// - Note: *Cancellation:* reaches every operation, and ends the sequence of results with `CancellationError`. *Complexity:* a task
-///   for each operation.
+/// - Note: *Cancellation:* reaches every operation, and ends the sequence of results with `CancellationError`; results that the body
+///   has not asked for by its end are dropped, and with them what the operations have taken. To keep the first alone, there are
+///   ``race(_:)`` and ``firstSuccess(_:)``. *Complexity:* a task for each operation.
 @discardableResult
 public func withResultsAsCompleted<T: Sendable, Value>(
     _ operations: [@Sendable () async throws -> T],
@@ -84,11 +84,9 @@ public struct CompletedOperations<Value: Sendable>: AsyncSequence, Sendable {
 }
 
 /// Results that have come, and how many are still to come.
-final class ResultQueue<T: Sendable>: Sendable {
+private final class ResultQueue<T: Sendable>: Sendable {
     let channel: Channel<CompletedOperation<T>>
     private let missing: Guarded<Int>
-    /// An operation has succeeded whose success is all that is wanted.
-    private let isDecided = Atomic<Bool>(false)
 
     init(_ count: Int) {
         channel = Channel(capacity: max(1, count))
@@ -97,28 +95,14 @@ final class ResultQueue<T: Sendable>: Sendable {
     }
 
     /// Starts an operation whose result is going to be one of these.
-    ///
-    /// - Parameter firstWins: with the first success the others are cancelled, in the job of the one that has it, before another one
-    ///   runs: see ``Siblings``.
-    func start(
-        _ operation: @escaping @Sendable () async throws -> T, _ index: Int, in tasks: TaskSet, firstWins: Bool = false
-    ) {
+    func start(_ operation: @escaping @Sendable () async throws -> T, _ index: Int, in tasks: TaskSet) {
         let scope = CancelScope.current
         tasks.start {
-            var result: Result<T, any Error> = .failure(CancellationError())
-            if !self.isDecided.load(ordering: .acquiring) {
-                do {
-                    result = .success(try await covered("as completed", in: scope) { try await operation() })
-                } catch {
-                    result = .failure(error)
-                }
-            }
-            if firstWins, case .success = result {
-                if self.isDecided.exchange(true, ordering: .acquiringAndReleasing) {
-                    result = .failure(CancellationError())
-                } else {
-                    tasks.cancelAll()
-                }
+            let result: Result<T, any Error>
+            do {
+                result = .success(try await covered("as completed", in: scope) { try await operation() })
+            } catch {
+                result = .failure(error)
             }
             self.add(CompletedOperation(index: index, result: result))
         }

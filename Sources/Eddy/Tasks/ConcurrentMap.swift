@@ -10,7 +10,9 @@ extension Sequence where Self: Sendable, Element: Sendable {
     /// The first error cancels what is going on, and no further element is begun. When all have ended, it is thrown.
     ///
     /// - Parameters:
-    ///   - limit: how many elements at a time, one or more. So many child tasks share the elements, at most one for each.
+    ///   - limit: how many elements at a time, one or more. So many child tasks share the elements, at most one for each. With `.max`
+    ///     every element that is there has one: they are started 64 at a time, and others go on meanwhile; over an endless sequence
+    ///     memory grows until the caller is cancelled or an element fails.
     ///   - transform: called once for each element, in their order.
     /// - Returns: the values, in the order of the elements.
     /// - Throws: the first error; `CancellationError`.
@@ -77,6 +79,10 @@ where Elements.Element: Sendable {
                         try await self.work(from: first, body)
                     }
                 }
+                // Without a limit an endless sequence has no last task. A cancelled one's tasks end by themselves.
+                if Task.isCancelled { break }
+                let mayContinue = LoopCore.current.map { $0.mayContinue() } ?? (count % LoopCore.operationsPerJob != 0)
+                if !mayContinue { await EventLoop.yield() }
             }
         }
         if let failure = siblings.failure { throw failure }

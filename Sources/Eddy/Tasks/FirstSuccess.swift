@@ -9,10 +9,10 @@
 /// `select_ok`.
 ///
 /// - Throws: when all have failed a ``MultiError`` with the errors, in the order of the operations; `CancellationError` when the
-///   caller was cancelled.
+///   caller was cancelled. What an operation returns is returned, also when the caller is cancelled right after.
 /// - Precondition: there is at least one operation.
 /// - Note: *Cancellation:* reaches every operation. One that has not succeeded has taken nothing that it was only promised, as with
-///   ``race(_:)``.
+///   ``race(_:)``, and may be an operation of one.
 public func firstSuccess<T: Sendable>(_ operations: (@Sendable () async throws -> T)...) async throws -> T {
     try await firstSuccess(of: operations)
 }
@@ -35,43 +35,63 @@ public func firstSuccess<T: Sendable>(
     of operations: [@Sendable () async throws -> T], startingEvery delay: Duration? = nil
 ) async throws -> T {
     expectUsage(!operations.isEmpty, "there is no success without an operation: give firstSuccess at least one")
-    let results = ResultQueue<T>(operations.count)
-    return try await withTaskSet { tasks in
-        var started = 0
-        var failures: [CompletedOperation<T>] = []
-        func startNext() {
-            guard started < operations.count else { return }
-            results.start(operations[started], started, in: tasks, firstWins: true)
-            started += 1
-        }
-        repeat { startNext() } while delay == nil && started < operations.count
-        while failures.count < operations.count {
-            let completed: CompletedOperation<T>
-            do {
-                completed = try await next(results, within: started < operations.count ? delay : nil)
-            } catch is TimeoutError {
-                startNext()
-                continue
+    let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
+    let siblings = Siblings(operations.count, areRaced: true)
+    let turns = delay.map { StaggeredTurns(operations.count, every: $0) }
+    let winner = ResultBox<T>()
+    let failures = operations.map { _ in ResultBox<T>() }
+    await withTaskGroup(of: Void.self) { group in
+        for (index, (operation, failure)) in zip(operations, failures).enumerated() {
+            group.addChild(on: loop) {
+                let end = await siblings.run(index, "first success", in: scope) {
+                    try await turns?.wait(for: index)
+                    return try await operation()
+                } isDecisive: {
+                    if case .success = $0 { true } else { false }
+                } decide: {
+                    winner.store($0)
+                }
+                if case .failure? = end { turns?.giveUp() }
+                if let end { failure.store(end) }
             }
-            if case .success(let value) = completed.result { return value }
-            failures.append(completed)
-            startNext()
         }
-        // A cancelled caller has cancelled them all, and that is no news to it.
-        try Task.checkCancellation()
-        failures.sort { $0.index < $1.index }
-        throw MultiError(
-            failures.map { failure in
-                var error: any Error = CancellationError()
-                if case .failure(let thrown) = failure.result { error = thrown }
-                return MultiError.Failure(task: "operation \(failure.index + 1)", error: error)
-            })
     }
+    if let value = winner.stored { return try value.get() }
+    // A cancelled caller has cancelled them all, and that is no news to it.
+    try Task.checkCancellation()
+    throw MultiError(
+        failures.enumerated().compactMap { index, failure in
+            guard case .failure(let error)? = failure.stored else { return nil }
+            return MultiError.Failure(task: "operation \(index + 1)", error: error)
+        })
 }
 
-/// The next operation that ends. None is lost to a timeout: one that this was resumed for too late stays in the queue.
-private func next<T>(_ results: ResultQueue<T>, within delay: Duration?) async throws -> CompletedOperation<T> {
-    // More are to come, and the queue is closed by the last.
-    guard let delay else { return try await results.channel.receive()! }
-    return try await withTimeout(delay) { try await results.channel.receive()! }
+/// Operations that start one after the other: when the one before has had its time, or one has failed.
+private final class StaggeredTurns: Sendable {
+    private let delay: Duration
+    private let starts: [AsyncEvent]
+    /// A permit for each that has failed.
+    private let failures = AsyncSemaphore(0)
+
+    init(_ count: Int, every delay: Duration) {
+        self.delay = delay
+        starts = (0..<count).map { _ in AsyncEvent(for: "for its turn to start") }
+    }
+
+    /// Waits until an operation may start.
+    ///
+    /// - Throws: `CancellationError`, ``ShutdownError``.
+    func wait(for index: Int) async throws {
+        if index > 0 {
+            try await starts[index - 1].wait()
+            // Only the next one waits here.
+            try await withOptionalTimeout(delay) { try await failures.acquire().forget() }
+        }
+        starts[index].set()
+    }
+
+    /// One has failed, and the next one need not wait.
+    func giveUp() {
+        failures.addPermits(1)
+    }
 }

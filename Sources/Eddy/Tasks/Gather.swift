@@ -75,14 +75,16 @@ public func gatherResults<each T: Sendable>(
 ) async -> (repeat Result<each T, any Error>) {
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let results = (repeat ResultBox<each T>())
+    let siblings = Siblings(0)
     await withTaskGroup(of: Void.self) { group in
+        var count = 0
         for (operation, result) in repeat (each operations, each results) {
+            let index = count
+            count += 1
             group.addChild(on: loop) {
-                do {
-                    result.store(.success(try await covered("gather", in: scope) { try await operation() }))
-                } catch {
-                    result.store(.failure(error))
-                }
+                let end = await siblings.run(index, "gather", in: scope, operation) { _ in false }
+                // Nothing is decided, so each has begun.
+                result.store(end!)
             }
         }
     }
@@ -97,10 +99,11 @@ final class ResultBox<T: Sendable>: Sendable {
         result.withLock { $0 = value }
     }
 
+    /// The result, if there is one.
+    var stored: Result<T, any Error>? { result.withLock { $0 } }
+
     func take() -> Result<T, any Error> {
-        guard let value = result.withLock({ $0 }) else {
-            preconditionFailure("a child task of gather ended without a result")
-        }
+        guard let value = stored else { preconditionFailure("a child task of gather ended without a result") }
         return value
     }
 }

@@ -10,9 +10,15 @@
 /// begun does not begin. What a loser did before stays done, as with everything that is cancelled: when it had received something
 /// and was still working on it, that is its own to care for.
 ///
-/// tokio's `select!`, where branches are operations that wait once, as they should be here: one wait, plain or with a limit around it.
-/// An inner `race` or `gather` as an operation has taken its element when it still waits for its own losers, and can lose to another
-/// operation then.
+/// tokio's `select!`, where branches are operations that wait once, as they should be here: one wait, plain, or with limits, scopes
+/// and shields around it, or an inner ``race(_:)`` or ``firstSuccess(_:)`` of such waits, however deep. When an inner race is decided,
+/// its losers end before any other operation runs, and it wins the outer race. A loser that waits while it cleans up gives that away:
+/// the inner race has what it took, and may lose meanwhile. A shield's body is not cancelled: it takes what it waits for also when its
+/// operation has lost.
+///
+/// A ``gather(_:)`` or `concurrentMap` takes one thing after the other. Until it has the last of them it can lose, and what it has
+/// by then is lost with it; when it has that, it wins. Children of a standard task group, `async let`, and spawned tasks that are
+/// joined, are tasks of their own: what they took stays taken when their operation loses.
 ///
 /// - Precondition: there is at least one operation.
 /// - Note: *Cancellation:* reaches every operation. *Thread:* on a loop, that loop's. Off any loop operations run at once, on several
@@ -29,7 +35,7 @@ public func race<T: Sendable>(_ operations: (@Sendable () async throws -> T)...)
 public func race<T: Sendable>(of operations: [@Sendable () async throws -> T]) async throws -> T {
     expectUsage(!operations.isEmpty, "a race needs at least one operation")
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
-    let siblings = Siblings(operations.count)
+    let siblings = Siblings(operations.count, areRaced: true)
     let winner = ResultBox<T>()
     await withTaskGroup(of: Void.self) { group in
         for (index, operation) in operations.enumerated() {

@@ -6,7 +6,12 @@ import EddyReactor
 /// that was resumed for something and has not run gives it back. If the parent did this when it awakes, they would have run by
 /// then.
 ///
-/// - Note: *Thread:* any. *Complexity:* O(1) for a child; to decide, O(n) in their number.
+/// Siblings may be nested: their parent is an operation of a race, or a part of one. What one of them has taken is in nobody's reach
+/// then until the parent has it, which is when the others have ended: so from the end of each until then nobody else runs, as long as
+/// they don't wait for something. See ``LoopCore/settle(_:)``.
+///
+/// - Note: *Thread:* any. *Complexity:* O(1) for a child; to decide, O(n) in their number. Nested ones, O(n) in the number of ready
+///   jobs for each that was resumed and has not run.
 final class Siblings: Sendable {
     private struct State {
         var isDecided = false
@@ -16,8 +21,13 @@ final class Siblings: Sendable {
     }
 
     private let state: Guarded<State>
+    private let areNested: Bool
+    private let areRaced: Bool
 
-    init(_ count: Int) {
+    /// - Parameter areRaced: whether the first that ends, or that ends well, is what the parent waits for.
+    init(_ count: Int, areRaced: Bool = false) {
+        areNested = LoopCore.current?.currentRecord()?._withUnsafeGuaranteedRef { $0.isRaced } ?? false
+        self.areRaced = areRaced || areNested
         state = Guarded(State(running: Array(repeating: 0, count: count)))
     }
 
@@ -31,12 +41,16 @@ final class Siblings: Sendable {
     ///   - name: shown where tasks are listed.
     ///   - isDecisive: whether this end of a child decides.
     ///   - decide: called when this child is the one that has decided, before the others are cancelled.
+    /// - Returns: how it ended; nil when it did not begin.
     /// - Note: never throws: ``failure`` is what the one has thrown that has decided.
+    @discardableResult
     func run<T>(
         _ index: Int, _ name: String, in scope: CancelScope?, beginsLate: Bool = false,
         _ body: nonisolated(nonsending) () async throws -> T,
         isDecisive: (Result<T, any Error>) -> Bool, decide: (Result<T, any Error>) -> Void = { _ in }
-    ) async {
+    ) async -> Result<T, any Error>? {
+        // The last thing before the task ends.
+        defer { if areNested { LoopCore.current?.expectHeir() } }
         let task = ThreadSlot.currentTask
         let mayBegin = state.withLock { state in
             if !state.isDecided {
@@ -48,11 +62,15 @@ final class Siblings: Sendable {
             return !state.isDecided
         }
         if !mayBegin {
-            guard beginsLate else { return }
+            guard beginsLate else { return nil }
             TaskReference(retaining: task).cancel()
         }
         let result: Result<T, any Error>
-        do { result = .success(try await covered(name, in: scope, body)) } catch { result = .failure(error) }
+        do {
+            result = .success(try await covered(name, in: scope, isRaced: areRaced, body))
+        } catch {
+            result = .failure(error)
+        }
         // Cancelling runs handlers, so never under the lock. A task that stands here can't end: it takes the lock before.
         let losers = state.withLock { state -> [TaskReference]? in
             if mayBegin { state.running[index] = 0 }
@@ -61,10 +79,16 @@ final class Siblings: Sendable {
             if case .failure(let error) = result { state.failure = error }
             return state.running.compactMap { $0 == 0 ? nil : TaskReference(retaining: $0) }
         }
-        guard let losers else { return }
+        guard let losers else { return result }
         decide(result)
-        for loser in losers { loser.cancel() }
+        if areNested, let core = LoopCore.current {
+            core.settle { for loser in losers { loser.cancel() } }
+        } else {
+            for loser in losers { loser.cancel() }
+        }
+        return result
     }
+
     /// Runs a child of which the first that fails decides.
     func runUntilFailure(
         _ index: Int, _ name: String, in scope: CancelScope?, _ body: nonisolated(nonsending) () async throws -> Void

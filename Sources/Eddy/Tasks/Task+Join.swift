@@ -90,9 +90,10 @@ final class JoinWatch: Sendable {
             isNew = true
             return watch
         }
-        // One that has ended is seen to have at once, without another task's turn.
+        // One that has ended is seen to have at once, without another task's turn. It is nobody's: as long as the task lives it would
+        // keep the task-local values of the one that happened to join first.
         if isNew {
-            Task<Void, Never>.immediate {
+            Task<Void, Never>.immediateDetached {
                 _ = await task.result
                 // Before the task is let go of: another one may have its address then.
                 all.withLock { $0[address] = nil }

@@ -26,6 +26,8 @@ final class TaskSet: Sendable {
         var count = 0
         var startedCount = 0
         var isCancelled = false
+        /// When they were cancelled, some had not ended.
+        var wasInterrupted = false
         var isClosed = false
 
         mutating func link(_ member: Member) {
@@ -104,6 +106,7 @@ final class TaskSet: Sendable {
             // Once is enough, and a thousand tasks that fail when they are cancelled do not look through the list a thousand times.
             if state.isCancelled { return tasks }
             state.isCancelled = true
+            state.wasInterrupted = state.count > 0
             var member = state.first
             while let each = member {
                 if let task = each.task { tasks.append(task) }
@@ -138,6 +141,8 @@ final class TaskSet: Sendable {
             repeat { try await waitUntilEmpty() } while !closeIfEmpty()
             return nil
         } catch {
+            // The last one had ended by itself when the caller, which had not run yet, was cancelled.
+            if !state.withLock({ $0.wasInterrupted }), closeIfEmpty() { return nil }
             cancelAll()
             // A wait of ours would be refused now. The standard one is not; that is why it comes only here: it says nothing to
             // those who list what tasks wait for.

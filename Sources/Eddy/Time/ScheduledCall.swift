@@ -54,7 +54,7 @@ public struct ScheduledCall: ~Copyable, Sendable {
 }
 
 /// What a scheduled call and the loop's timer have in common.
-// SAFETY: `timer`, `body`, `schedule` and `isLate` are touched on the loop's thread only, or before any other thread knows the object;
+// SAFETY: `timer`, `body`, `schedule`, `taskLocals` and `isLate` are touched on the loop's thread only, or before any other thread knows the object;
 // the rest is atomic.
 final class PendingCall: @unchecked Sendable {
     private enum State {
@@ -75,10 +75,16 @@ final class PendingCall: @unchecked Sendable {
     private var timer: TimerID?
     private var schedule: TickSchedule?
     private var isLate = false
+    /// Of the task that has scheduled it, if it has any.
+    private var taskLocals = TaskLocalsKeeper.ofRunningTask()
 
     init(_ body: Body, _ schedule: TickSchedule? = nil) {
         self.body = body
         self.schedule = schedule
+    }
+
+    deinit {
+        taskLocals?.discard()
     }
 
     var isPending: Bool { state.load(ordering: .acquiring) == State.pending }
@@ -108,7 +114,7 @@ final class PendingCall: @unchecked Sendable {
     /// Arms the timer, on the loop, unless it was cancelled on the way there.
     func arm(at deadline: MonotonicInstant, _ core: LoopCore) {
         // A loop that has ended calls nothing: what its inbox still brings is let go of.
-        guard isPending, core.phase != .closed else { return body = nil }
+        guard isPending, core.phase != .closed else { return letGo() }
         timer = core.reactor.schedule(at: deadline) { [self] in
             timer = nil
             // A job like a posted closure: what became due before is in front of it, and what is cancelled until then stays away.
@@ -126,23 +132,30 @@ final class PendingCall: @unchecked Sendable {
             let isDue = state.compareExchange(
                 expected: State.pending, desired: State.done, ordering: .acquiringAndReleasing
             ).exchanged
-            if isDue { call() }
+            guard isDue else { return }
+            if let taskLocals { taskLocals.run(isLast: true, call) } else { call() }
         case .repeated(let call):
             guard isPending, var schedule else { return }
             let now = core.reactor.now
             let missed = schedule.leaveOut(at: now)
             let tick = schedule.deliver(missed: missed, late: isLate ? now : nil)
             self.schedule = schedule
-            call(tick)
-            guard isPending else { return }
+            if let taskLocals { taskLocals.run(isLast: false) { call(tick) } } else { call(tick) }
+            guard isPending else { return letGo() }
             // As for a task that comes for its next tick. What the wake-up took, or other work, does not move the schedule.
             isLate = schedule.next < core.reactor.now
             arm(at: schedule.next, core)
         }
     }
 
-    private func release(_ core: LoopCore) {
+    private func letGo() {
         body = nil
+        taskLocals?.discard()
+        taskLocals = nil
+    }
+
+    private func release(_ core: LoopCore) {
+        letGo()
         if let timer { core.reactor.cancel(timer) }
         timer = nil
     }
@@ -153,9 +166,11 @@ extension EventLoop {
     ///
     /// - Parameters:
     ///   - delay: how long at least. Zero or less is in the next turn.
-    ///   - body: called on the loop, as a closure given to ``post(_:)`` is. It must not block.
+    ///   - body: called on the loop, as a closure given to ``post(_:)`` is, with the task-local values of the task that schedules it. It
+    ///     must not block.
     /// - Returns: the call; when it goes away, the call is taken back. See ``ScheduledCall/detach()``.
-    /// - Note: *Thread:* any. *Complexity:* O(log n) in the number of pending timers; a few allocations.
+    /// - Note: *Thread:* any. *Complexity:* O(log n) in the number of pending timers; a few allocations; with
+    ///   task-local values a task for each call.
     public func schedule(after delay: Duration, _ body: @escaping @Sendable () -> Void) -> ScheduledCall {
         schedule(at: now.advanced(by: delay), body)
     }

@@ -80,4 +80,85 @@ private enum Request {
             #expect(name == "a")
         }
     }
+
+    @Test func aScheduledCallHasTheValuesOfItsCaller() throws {
+        try onLoop(VirtualTimeKernel()) { loop in
+            let log = Log<String>()
+            Request.$name.withValue("a") {
+                loop.schedule(after: .seconds(2)) { log.add("\(Request.name) \(loop.isCurrent)") }.detach()
+            }
+            Request.$name.withValue("b") { loop.schedule(at: .now + .seconds(1)) { log.add(Request.name) }.detach() }
+            loop.schedule(after: .seconds(3)) { log.add(Request.name) }.detach()
+            try await sleep(for: .seconds(4))
+            #expect(log.all == ["b", "a true", "none"])
+        }
+    }
+
+    @Test func eachRepeatedCallHasThem() throws {
+        try onLoop(VirtualTimeKernel()) { loop in
+            let log = Log<String>()
+            var call: ScheduledCall?
+            Request.$name.withValue("a") {
+                call = loop.schedule(every: .seconds(1)) { (tick: Tick) in
+                    log.add("\(Request.name) \(tick.missed)")
+                    // What it starts has them as well, and what it binds ends with it.
+                    Request.$name.withValue("b") { loop.post { log.add(Request.name) } }
+                }
+            }
+            try await sleep(for: .milliseconds(3500))
+            call!.cancel()
+            try await sleep(for: .seconds(2))
+            #expect(log.all == ["a 0", "b", "a 0", "b", "a 0", "b"])
+        }
+    }
+
+    @Test func aCallThatIsScheduledFromAnotherThreadHasThem() async throws {
+        try await EventLoop.withThread(name: "other") { loop in
+            let (result, done) = (Log<String>(), AsyncEvent())
+            Request.$name.withValue("a") {
+                loop.schedule(after: .zero) {
+                    result.add("\(Request.name) \(loop.isCurrent)")
+                    done.set()
+                }.detach()
+            }
+            try await done.wait()
+            #expect(result.all == ["a true"])
+        }
+    }
+
+    @Test("a call that never comes lets go of its values", arguments: [0, 1, 2])
+    func valuesOfCallsThatNeverComeAreLetGoOf(way: Int) async throws {
+        let tracker = LifetimeTracker()
+        try await onThread {
+            let loop = try makeLoop()
+            defer { loop.close() }
+            try loop.run {
+                var call: ScheduledCall?
+                Tracked.$object.withValue(tracker.track()) { call = loop.schedule(after: .seconds(3600)) {} }
+                #expect(tracker.live == 1)
+                if way == 0 { call!.cancel() }
+                if way == 1 { call.take()!.detach() }
+                call = nil
+                await settle()
+            }
+            if way == 1 { #expect(tracker.live == 1) } else { #expect(tracker.live == 0) }
+        }
+        #expect(tracker.live == 0)
+    }
+
+    @Test func aScheduledCallOfATaskWithoutValuesIsNoTask() async throws {
+        let inside = try await onThread {
+            try onLoop(VirtualTimeKernel()) { loop in
+                let log = Log<UInt>()
+                loop.schedule(after: .seconds(1)) { log.add(ThreadSlot.currentTask) }.detach()
+                try await sleep(for: .seconds(2))
+                return log.all
+            }
+        }
+        #expect(inside == [0])
+    }
+}
+
+private enum Tracked {
+    @TaskLocal static var object: LifetimeTracker.Tracked?
 }

@@ -60,6 +60,31 @@ private struct HandlerError: Error {}
         }
     }
 
+    @Test(
+        "a handler that ends with the cancellation of a task that it has joined is told of", arguments: [true, false])
+    func theCancellationOfAJoinedTaskIsAnError(isJoined: Bool) throws {
+        try onLoop { loop in
+            let errors = Log<any Error>()
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = loop.spawn {
+                try await listener.serve(grace: .zero, onError: { errors.add($0) }) { stream in
+                    guard isJoined else { return try await waitForever() }
+                    let worker = loop.spawn { try await waitForever() }
+                    worker.cancel()
+                    try await worker.join()
+                }
+            }
+            let client = try await TCPStream.connect(to: listener.localAddress)
+            if isJoined { _ = await errorOf { try await client.read(atMost: 1) } } else { await settle(20) }
+            server.cancel()
+            _ = await server.result
+            #expect(errors.count == 1)
+            // The handler's own cancellation is no news.
+            #expect(errors.all.map { ConnectionFailure($0).isNews } == [isJoined])
+            #expect(errors.all[0].isCancellation)
+        }
+    }
+
     @Test func aServerThatHasReachedItsDescriptorLimitBacksOffAndGoesOn() throws {
         let plan = FaultPlan(over: VirtualTimeKernel())
         plan.fail(.accept4, with: EMFILE, times: 3)

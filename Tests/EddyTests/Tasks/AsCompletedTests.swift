@@ -187,7 +187,7 @@ private func delayed(_ seconds: [Int]) -> [@Sendable () async throws -> Int] {
     @Test func theCallersCancellationIsNoMultiError() throws {
         try onLoop { loop in
             let task = loop.spawn { try await firstSuccess({ try await waitForever() }, { try await waitForever() }) }
-            try await untilParked(3)
+            try await untilParked(2)
             task.cancel()
             #expect(await errorOf(task) is CancellationError)
         }

@@ -155,3 +155,84 @@ import Testing
         }
     }
 }
+
+/// A sequence that is as good as endless: a function that looks through all of it before anything else takes too long.
+private struct Endless: Sequence, Sendable {
+    static let length = 100_000
+    func makeIterator() -> Range<Int>.Iterator { (0..<Self.length).makeIterator() }
+}
+
+/// `limit: .max` looked through the whole sequence before it let anybody else go on.
+@Suite struct MappingWithoutALimit {
+    @Test func othersGoOnWhileTasksAreStarted() throws {
+        try onLoop { loop in
+            let begun = Counter()
+            let task = loop.spawn {
+                try await Endless().concurrentForEach(limit: .max) { _ in
+                    begun.add()
+                    try await waitForever()
+                }
+            }
+            await settle(5)
+            let seen = begun.value
+            #expect(seen > 0 && seen < 1000)
+            task.cancel()
+            #expect(await errorOf(task) is CancellationError)
+            #expect(begun.value < 1000)
+        }
+    }
+
+    @Test func aMapThatNeverWaitsCanBeCancelled() throws {
+        try onLoop { loop in
+            let begun = Counter()
+            let task = loop.spawn {
+                try await Endless().concurrentMap(limit: .max) { number in
+                    begun.add()
+                    return number
+                }
+            }
+            await settle(5)
+            task.cancel()
+            #expect(await errorOf(task) is CancellationError)
+            #expect(begun.value < Endless.length / 2)
+        }
+    }
+
+    @Test func anErrorEndsIt() throws {
+        try onLoop { _ in
+            let begun = Counter()
+            let error = await errorOf {
+                try await Endless().concurrentMap(limit: .max) { number in
+                    begun.add()
+                    if number == 200 { throw ScopeFailure(number) }
+                    try await waitForever()
+                }
+            }
+            #expect(error as? ScopeFailure == ScopeFailure(200))
+            #expect(begun.value < 1000)
+        }
+    }
+
+    @Test func offAnyLoopItCanBeCancelled() async {
+        let begun = Counter()
+        let task = Task.detached {
+            try await Endless().concurrentForEach(limit: .max) { _ in
+                begun.add()
+                try await waitForever()
+            }
+        }
+        for _ in 0..<1_000_000 where begun.value == 0 { await Task.yield() }
+        task.cancel()
+        #expect(await errorOf(task) is CancellationError)
+    }
+
+    @Test func allElementsAreDone() throws {
+        try onLoop { _ in
+            let values = try await (0..<1000).concurrentMap(limit: .max) { number in
+                await EventLoop.yield()
+                return number
+            }
+            #expect(values == Array(0..<1000))
+        }
+    }
+}

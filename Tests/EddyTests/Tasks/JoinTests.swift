@@ -263,6 +263,21 @@ import Testing
         try await thread.end()
     }
 
+    @Test func theWatcherKeepsNothingOfTheFirstJoiner() async throws {
+        let (gate, tracker) = (AsyncEvent(), LifetimeTracker())
+        let task = Task.detached { try await gate.wait() }
+        await Task.detached {
+            let waiter = JoinerContext.$value.withValue(tracker.track()) { Task { try await task.join() } }
+            waiter.cancel()
+            _ = await waiter.result
+        }.value
+        // The joiner has ended; its frames are freed soon after, on their thread.
+        for _ in 0..<1_000_000 where tracker.live > 0 { await Task.yield() }
+        #expect(tracker.live == 0)
+        gate.set()
+        try await task.value
+    }
+
     // MARK: - What is shown
 
     @Test func theReasonOfTheWaitNamesTheTask() throws {
@@ -291,4 +306,8 @@ import Testing
             }
         }
     }
+}
+
+private enum JoinerContext {
+    @TaskLocal static var value: LifetimeTracker.Tracked?
 }

@@ -81,6 +81,30 @@ import Testing
         #expect(late == ("5", 0) || late == ("TimeoutError", 1))
     }
 
+    @Test("fault 3: a limit that is over in the turn of the promise, around an operation that loses in that turn")
+    func aLoserGivesBackAlsoAfterItsDeadline() throws {
+        let kernel = VirtualTimeKernel()
+        let loop = try makeLoop(kernel)
+        defer { loop.close() }
+        let (limited, other, log) = (Channel<Int>(capacity: 4), Channel<Int>(capacity: 4), Log<Int?>())
+        _ = loop.spawn {
+            log.add(
+                try await race(
+                    { try await withTimeout(.seconds(1)) { try await limited.receive() } },
+                    { try await other.receive() }))
+        }
+        try loop.turns { loop.statistics.waiters == 2 }
+        try loop.core.withThread {
+            try expectValue(other.trySend(1), equals: true)
+            try expectValue(limited.trySend(2), equals: true)
+            kernel.advance(by: .seconds(1))
+            try loop.core.reactor.turn(timeout: .zero)
+        }
+        try loop.turns { log.count == 1 }
+        #expect(log.all == [1])
+        #expect(limited.count == 1)
+    }
+
     @Test("fault 3: what a body waits for and what ends it come together: one of them is taken")
     func cancellingWhenTakesOne() throws {
         try onLoop { loop in
