@@ -7,9 +7,24 @@ public typealias SystemError = EddyReactor.SystemError
 
 /// The stream, the listener or the registration was closed before or during the operation.
 public struct ClosedError: Error, Hashable, Sendable, CustomStringConvertible {
+    private let text: String
+
     /// Makes the error, for code that has something of its own to close.
-    public init() {}
-    public var description: String { "it was closed: open a new one" }
+    public init() {
+        self.init("this program has closed it: finish with it before that, or open a new one")
+    }
+
+    /// - Parameter text: what was closed, and what to do, where that is more than the usual.
+    init(_ text: String) {
+        self.text = text
+    }
+
+    public var description: String { text }
+
+    /// All are equal, whatever they tell of.
+    public static func == (one: ClosedError, other: ClosedError) -> Bool { true }
+
+    public func hash(into hasher: inout Hasher) {}
 }
 
 /// Another task uses the same direction of the same stream, listener or descriptor already; that one is undisturbed.
@@ -136,25 +151,26 @@ extension Error {
     }
 }
 
-extension PartialWriteError: CancellationCarrier {
+/// An error of something that was done in part, or for somebody else, with what ended it.
+protocol WrappingError: CancellationCarrier {
+    var underlyingError: any Error { get }
+}
+
+extension WrappingError {
+    var isCausedByCancellation: Bool { underlyingError.isCancellation }
+}
+
+extension PartialBatchError: WrappingError {}
+extension PartialSkipError: WrappingError {}
+extension ProxyError: WrappingError {}
+
+extension PartialWriteError: WrappingError {
     // An earlier write's cancellation is no news of this one.
     var isCausedByCancellation: Bool { !isRepeated && underlyingError.isCancellation }
 }
 
-extension PartialBatchError: CancellationCarrier {
-    var isCausedByCancellation: Bool { underlyingError.isCancellation }
-}
-
-extension PartialSkipError: CancellationCarrier {
-    var isCausedByCancellation: Bool { underlyingError.isCancellation }
-}
-
 extension ConnectError: CancellationCarrier {
     var isCausedByCancellation: Bool { !failures.isEmpty && failures.allSatisfy { $0.error.isCancellation } }
-}
-
-extension ProxyError: CancellationCarrier {
-    var isCausedByCancellation: Bool { underlyingError.isCancellation }
 }
 
 extension MultiError: CancellationCarrier {
@@ -172,7 +188,7 @@ public struct LeftoverTasksError: Error, Sendable, CustomStringConvertible {
         let list = tasks.map(\.description).joined(separator: "; ")
         let failure = bodyError.map { " The body had thrown: \($0)." } ?? ""
         return
-            "\(tasks.count) task\(tasks.count == 1 ? "" : "s") ignored cancellation for the whole grace period: \(list)."
+            "\(counted(tasks.count, "task")) ignored cancellation for the whole grace period: \(list)."
             + " Let tasks end when they are cancelled, or give them a longer gracePeriod.\(failure)"
     }
 }
@@ -198,7 +214,8 @@ public struct ParkedTask: Sendable, Hashable, CustomStringConvertible {
     public let name: String?
     /// Its number; nil where the loop does not know the task itself.
     public internal(set) var id: TaskID?
-    /// What it waits for, in words; nil when it does not wait for anything of the loop's.
+    /// What it waits for, in words, also when it does so in the body of its own scope; nil when it does not wait for anything of the
+    /// loop's: it runs, or waits for child tasks, for another actor, or for a continuation.
     public let waitsFor: String?
 
     public var description: String {

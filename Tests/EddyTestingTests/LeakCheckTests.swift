@@ -27,7 +27,7 @@ import Musl
         let error = #expect(throws: LeakError.self) {
             try EventLoop.runLeakChecked { tracker in keeper.kept = tracker.track() }
         }
-        #expect(error?.leaks == ["1 tracked objects are still alive"])
+        #expect(error?.leaks == ["1 tracked object is still alive"])
     }
 
     @Test func aStreamThatIsKeptIsALeak() throws {
@@ -37,7 +37,7 @@ import Musl
                 keeper.kept = try await TCPListener.bind(host: "127.0.0.1", port: 0)
             }
         }
-        #expect(error?.leaks.contains("1 descriptors are still registered") == true)
+        #expect(error?.leaks.contains("1 descriptor is still registered") == true)
     }
 
     @Test func aFailingBindLeaksNothing() throws {
@@ -89,7 +89,7 @@ import Musl
                 throw Wrong()
             }
         }
-        #expect(error?.leaks == ["1 tracked objects are still alive", "the body had thrown: Wrong()"])
+        #expect(error?.leaks == ["1 tracked object is still alive", "the body had thrown: Wrong()"])
         #expect(throws: Wrong.self) { try EventLoop.runLeakChecked { _ in throw Wrong() } }
     }
 

@@ -65,7 +65,8 @@ import Testing
 
     @Test func aMainTypeThatThrowsEndsWithALineAndAStatus() throws {
         let run = try FixtureRun("main-error")
-        #expect(run.output == "HostFixture: it was closed: open a new one\n")
+        #expect(
+            run.output == "HostFixture: this program has closed it: finish with it before that, or open a new one\n")
         #expect(run.status == 1)
     }
 }

@@ -67,7 +67,7 @@ public struct DatagramTooLongError: Error, Hashable, Sendable, CustomStringConve
     public var description: String {
         let place = address.map { " for \($0)" } ?? ""
         let advice = limit.map { "one may have \($0): split it" } ?? "the path takes no packets of that size: split it"
-        return "a datagram of \(count) bytes\(place) is too long: \(advice)"
+        return "a datagram of \(counted(count, "byte"))\(place) is too long: \(advice)"
     }
 }
 
@@ -96,7 +96,7 @@ public struct PartialBatchError: Error, Sendable, CustomStringConvertible {
     public var isRefusal: Bool { underlyingError is SystemError || underlyingError is DatagramTooLongError }
 
     public var description: String {
-        "a batch ended after \(sentCount) datagrams: \(underlyingError). Send the rest from \(sentCount), or from "
+        "a batch ended after \(counted(sentCount, "datagram")): \(underlyingError). Send the rest from \(sentCount), or from "
             + "\(sentCount + 1) to leave that one out"
     }
 }

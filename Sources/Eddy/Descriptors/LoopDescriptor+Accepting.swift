@@ -7,7 +7,56 @@ struct AcceptedConnection: Sendable {
     let remoteAddress: SocketAddress?
 }
 
+/// A connection that was accepted, and found no room in epoll: it stays with the listener as others stay with the kernel, for which
+/// there is no descriptor.
+///
+/// - Note: *Thread:* any.
+final class KeptConnection: Sendable {
+    private let descriptor = Guarded<OwnedDescriptor?>(nil)
+
+    fileprivate func keep(_ number: Int, of kernel: Kernel) { descriptor.withLock { $0 = kernel.own(number) } }
+
+    fileprivate func take() -> OwnedDescriptor? { descriptor.withLock { $0.take() } }
+
+    func close() { _ = take() }
+}
+
 extension LoopDescriptor {
+    /// Accepts one connection and registers it, unless one has been kept for lack of room.
+    ///
+    /// - Throws: as for ``accept()``; ``SystemError``: ENOSPC, ENOMEM of epoll. The connection is kept then.
+    /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
+    func accept(_ kind: Kind, keepingIn kept: KeptConnection) async throws -> LoopDescriptor {
+        let accepted: AcceptedConnection
+        if let first = kept.take() {
+            accepted = AcceptedConnection(descriptor: Int(first.take()), remoteAddress: nil)
+        } else {
+            accepted = try await accept()
+        }
+        guard core.isCurrent else { return try await loop.anchor.run { try self.adopt(accepted, kind, kept) } }
+        return try adopt(accepted, kind, kept)
+    }
+
+    /// - Note: *Thread:* the loop's.
+    private func adopt(_ accepted: AcceptedConnection, _ kind: Kind, _ kept: KeptConnection) throws -> LoopDescriptor {
+        let number = Int32(accepted.descriptor)
+        let registration: Registration
+        do {
+            registration = try core.reactor.add(number)
+        } catch {
+            if AcceptFailure(error) == .exhausted {
+                kept.keep(accepted.descriptor, of: core.kernel)
+            } else {
+                core.kernel.close(number)
+            }
+            throw error
+        }
+        let connection = LoopDescriptor(number, registration, on: core, kind)
+        let remote = accepted.remoteAddress ?? SocketAddress { core.kernel.peerName(number, $0, $1) }
+        connection.ends = DescriptorEnds(local: ends.local, remote: remote)
+        return connection
+    }
+
     /// Accepts one connection. Those that broke before they could be accepted are passed over.
     ///
     /// - Throws: ``SystemError`` for limits and for a listener that is of no use any more: see ``AcceptFailure``;

@@ -332,8 +332,7 @@ extension LoopDescriptor {
     ///
     /// - Throws: ``BusyError`` while another task writes; the ``PartialWriteError`` of a write that was cut.
     func finishWriting() async throws {
-        // One that was woken, and has not run yet, goes first.
-        if kind == .messages { await EventLoop.yield() }
+        await letWriterOut()
         guard core.isCurrent else { return try await loop.anchor.run { try await self.finishWriting() } }
         guard registration.isValid else { throw ClosedError() }
         try expectNoWriter()
@@ -348,9 +347,16 @@ extension LoopDescriptor {
     /// - Throws: as for ``finishWriting()``, but for an end that has been made already.
     func finishByClosing() async throws {
         guard isOpen else { return }
+        await letWriterOut()
         guard core.isCurrent else { return try await loop.anchor.run { try await self.finishByClosing() } }
         if registration.isValid { try expectNoWriter() }
         close()
+    }
+
+    /// A writer that was woken or cancelled, and has not run since, goes first: it may be over with that.
+    private func letWriterOut() async {
+        // One with a message does not count as busy: it is seen only while it waits.
+        if kind == .messages || core.isCurrent && writing.isBusy { await EventLoop.yield() }
     }
 
     /// - Throws: ``BusyError`` while a task writes, also one whose message is whole or not there at all; ``PartialWriteError``

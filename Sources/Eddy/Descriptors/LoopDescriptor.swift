@@ -64,13 +64,21 @@ final class LoopDescriptor: @unchecked Sendable {
     ///
     /// - Parameter isConnecting: whether its connection is still being made. All others are taken to be writable, which saves
     ///   a new stream's first write a turn.
-    init(
+    convenience init(
         _ descriptor: consuming OwnedDescriptor, on core: LoopCore, _ kind: Kind = .stream, isConnecting: Bool = false
     ) throws(SystemError) {
         // A failed registration closes the descriptor: its owner goes out of scope here.
-        registration = try core.reactor.add(descriptor.rawValue)
+        let registration = try core.reactor.add(descriptor.rawValue)
+        self.init(descriptor.take(), registration, on: core, kind, isConnecting: isConnecting)
+    }
+
+    /// Takes over a descriptor that is registered already.
+    init(
+        _ descriptor: Int32, _ registration: Registration, on core: LoopCore, _ kind: Kind, isConnecting: Bool = false
+    ) {
         if !isConnecting { registration.slot.pointee.isWritable = true }
-        self.descriptor = descriptor.take()
+        self.registration = registration
+        self.descriptor = descriptor
         self.core = core
         self.kind = kind
         loop = core.loop

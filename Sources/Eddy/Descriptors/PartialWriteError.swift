@@ -31,7 +31,7 @@ public struct PartialWriteError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        "a write ended after \(bytesWritten) bytes: \(underlyingError). The peer has a torn message: close the stream, "
+        "a write ended after \(counted(bytesWritten, "byte")): \(underlyingError). The peer has a torn message: close the stream, "
             + "or call resumeWriting() if the protocol can go on from there"
     }
 }

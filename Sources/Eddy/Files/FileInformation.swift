@@ -116,7 +116,7 @@ public struct FileTooLargeError: Error, Hashable, Sendable, CustomStringConverti
     public let limit: Int
 
     public var description: String {
-        "\(path) has more than \(limit) bytes: read it in chunks, or allow more with `atMost`"
+        "\(path) has more than \(counted(limit, "byte")): read it in chunks, or allow more with `atMost`"
     }
 }
 

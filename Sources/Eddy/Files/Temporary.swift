@@ -10,10 +10,19 @@ import Musl
 enum TemporaryName {
     private static let attempts = 16
 
-    /// `$TMPDIR`, or `/tmp`.
-    static var directory: [UInt8] {
-        guard let value = getenv("TMPDIR"), value[0] != 0 else { return Array("/tmp".utf8) }
-        return Array(UnsafeRawBufferPointer(start: value, count: strlen(value)))
+    /// The directory for a new name whose path will be told as a string.
+    ///
+    /// - Throws: ``SystemError``, EILSEQ, when its own path is none: the string would lead elsewhere.
+    static func parent(_ directory: String?, _ operation: SystemCall.Name) throws(SystemError) -> KernelPath {
+        let path = FileKernel.current.absolute(
+            try KernelPath(directory?.pathBytes ?? Directory.forTemporaries, for: operation))
+        guard String(validating: path.bytes, as: UTF8.self) != nil else {
+            throw SystemError(
+                EILSEQ, operation,
+                "the bytes of \(path) are no UTF-8, and a string can't name what is made there: use "
+                    + "withTemporary(in: Directory.forTemporaries), whose body gets bytes, or another TMPDIR")
+        }
+        return path
     }
 
     /// Draws names until one is free.
@@ -60,15 +69,39 @@ extension File {
     ///   - prefix: how its name begins.
     ///   - body: gets the file and its absolute path. When it has renamed the file, that stays.
     /// - Returns: what the body returns.
-    /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``; what the body throws.
+    /// - Throws: ``SystemError``, also EILSEQ where the path is no UTF-8; `CancellationError`; ``ShutdownError``; what the body throws.
     /// - Note: *Cancellation:* the body's to heed; the file is removed all the same.
     public static func withTemporary<T>(
         in directory: String? = nil, prefix: String = "eddy-",
         _ body: nonisolated(nonsending) (_ file: File, _ path: String) async throws -> T
     ) async throws -> T {
+        let parent = try TemporaryName.parent(directory, .open)
+        return try await withTemporary(in: parent, prefix) { try await body($0, $1.description) }
+    }
+
+    /// As ``withTemporary(in:prefix:_:)-(String?,_,_)``, with paths in bytes, which need not be UTF-8.
+    ///
+    /// - Parameters:
+    ///   - directory: where: for instance ``Directory/forTemporaries``.
+    ///   - prefix: how its name begins.
+    ///   - body: gets the file and its absolute path.
+    /// - Returns: what the body returns.
+    /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``; what the body throws.
+    /// - Note: *Cancellation:* the body's to heed; the file is removed all the same.
+    public static func withTemporary<T>(
+        in directory: [UInt8], prefix: String = "eddy-",
+        _ body: nonisolated(nonsending) (_ file: File, _ path: [UInt8]) async throws -> T
+    ) async throws -> T {
+        let parent = FileKernel.current.absolute(try KernelPath(directory, for: .open))
+        return try await withTemporary(in: parent, prefix) { try await body($0, Array($1.bytes)) }
+    }
+
+    private static func withTemporary<T>(
+        in parent: KernelPath, _ prefix: String,
+        _ body: nonisolated(nonsending) (_ file: File, _ path: KernelPath) async throws -> T
+    ) async throws -> T {
         try TemporaryName.check(prefix, .open)
         let kernel = FileKernel.current
-        let parent = kernel.absolute(try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .open))
         let (file, path) = try await FileCalls.change { _ in
             let made = try TemporaryName.make(in: parent, prefix, .open) {
                 kernel.call(.open($0, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600))
@@ -77,7 +110,7 @@ extension File {
         }
         let result: Result<T, any Error>
         do {
-            result = .success(try await body(File(file, isAppending: false), path.description))
+            result = .success(try await body(File(file, isAppending: false), path))
         } catch {
             result = .failure(error)
         }
@@ -94,9 +127,9 @@ extension File {
     ///   `/tmp`.
     /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* before a thread has begun; then the outcome is waited for. Nothing is left.
-    public static func unnamed(in directory: String? = nil) async throws -> File {
+    public static func unnamed(in directory: (any PathConvertible)? = nil) async throws -> File {
         let kernel = FileKernel.current
-        let parent = kernel.absolute(try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .open))
+        let parent = kernel.absolute(try KernelPath(directory?.pathBytes ?? Directory.forTemporaries, for: .open))
         let file = try await FileCalls.change { _ in
             // O_TMPFILE: O_DIRECTORY and a bit whose name is hidden behind _GNU_SOURCE.
             let result = parent.withPointer {
@@ -129,15 +162,44 @@ extension Directory {
     ///   - prefix: how its name begins.
     ///   - body: gets the directory's absolute path.
     /// - Returns: what the body returns.
-    /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``; what the body throws.
+    /// - Throws: ``SystemError``, also EILSEQ where the path is no UTF-8; `CancellationError`; ``ShutdownError``; what the body throws.
     /// - Note: *Cancellation:* the body's to heed; the directory is removed all the same.
     public static func withTemporary<T>(
         in directory: String? = nil, prefix: String = "eddy-",
         _ body: nonisolated(nonsending) (_ path: String) async throws -> T
     ) async throws -> T {
+        let parent = try TemporaryName.parent(directory, .mkdirat)
+        return try await withTemporary(in: parent, prefix) { try await body($0.description) }
+    }
+
+    /// As ``withTemporary(in:prefix:_:)-(String?,_,_)``, with paths in bytes, which need not be UTF-8.
+    ///
+    /// - Parameters:
+    ///   - directory: where: for instance ``forTemporaries``.
+    ///   - prefix: how its name begins.
+    ///   - body: gets the directory's absolute path.
+    /// - Returns: what the body returns.
+    /// - Throws: ``SystemError``; `CancellationError`; ``ShutdownError``; what the body throws.
+    /// - Note: *Cancellation:* the body's to heed; the directory is removed all the same.
+    public static func withTemporary<T>(
+        in directory: [UInt8], prefix: String = "eddy-",
+        _ body: nonisolated(nonsending) (_ path: [UInt8]) async throws -> T
+    ) async throws -> T {
+        let parent = FileKernel.current.absolute(try KernelPath(directory, for: .mkdirat))
+        return try await withTemporary(in: parent, prefix) { try await body(Array($0.bytes)) }
+    }
+
+    /// Where temporary files go: what the environment's `TMPDIR` says, or `/tmp`, in bytes.
+    public static var forTemporaries: [UInt8] {
+        guard let value = getenv("TMPDIR"), value[0] != 0 else { return Array("/tmp".utf8) }
+        return Array(UnsafeRawBufferPointer(start: value, count: strlen(value)))
+    }
+
+    private static func withTemporary<T>(
+        in parent: KernelPath, _ prefix: String, _ body: nonisolated(nonsending) (_ path: KernelPath) async throws -> T
+    ) async throws -> T {
         try TemporaryName.check(prefix, .mkdirat)
         let kernel = FileKernel.current
-        let parent = kernel.absolute(try KernelPath(directory?.pathBytes ?? TemporaryName.directory, for: .mkdirat))
         let path = try await FileCalls.change { _ in
             try TemporaryName.make(in: parent, prefix, .mkdirat) {
                 kernel.call(.makeDirectory(AT_FDCWD, $0, mode: 0o700))
@@ -145,7 +207,7 @@ extension Directory {
         }
         let result: Result<T, any Error>
         do {
-            result = .success(try await body(path.description))
+            result = .success(try await body(path))
         } catch {
             result = .failure(error)
         }

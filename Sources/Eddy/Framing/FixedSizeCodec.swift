@@ -20,7 +20,7 @@ public struct FixedSizeCodec: FrameCodec {
 
     public mutating func encode(_ frame: [UInt8], into output: inout [UInt8]) throws {
         guard frame.count == size else {
-            throw FrameError.unsendable("it has \(frame.count) bytes, and all frames here have \(size)")
+            throw FrameError.unsendable("it has \(counted(frame.count, "byte")), and all frames here have \(size)")
         }
         output.append(contentsOf: frame)
     }

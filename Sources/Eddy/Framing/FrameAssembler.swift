@@ -91,7 +91,8 @@ package struct FrameAssembler<Decoder: FrameDecoder>: ~Copyable {
         // A decoder that computes this from what the peer sent must not be a way to end the process, or to spin for ever.
         guard count > 0, count <= buffer.count else {
             throw fail(
-                FrameError.invalid("\(Decoder.self) took \(count) of \(buffer.count) bytes, which is a mistake in it"))
+                FrameError.invalid(
+                    "\(Decoder.self) took \(count) of \(counted(buffer.count, "byte")), which is a mistake in it"))
         }
         needed = 1
         buffer.consume(count)

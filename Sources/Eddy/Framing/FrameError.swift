@@ -16,13 +16,13 @@ public enum FrameError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .tooLarge(let announced, let maximum):
-            let size = announced.map { "\($0) bytes" } ?? "too many bytes"
+            let size = announced.map { counted($0, "byte") } ?? "too many bytes"
             return
                 "a frame of \(size), where at most \(maximum) are allowed: close the connection, or give the codec a larger "
                 + "maximum if such frames are meant"
         case .truncated(let partial):
             return
-                "the stream ended in the middle of a frame, after \(partial.count) bytes of it: the peer has failed or was cut "
+                "the stream ended in the middle of a frame, after \(counted(partial.count, "byte")) of it: the peer has failed or was cut "
                 + "off; connect again and ask for the whole frame"
         case .invalid(let reason):
             return "no frame: \(reason). Close the connection: the peer speaks another protocol, or has lost its place"

@@ -70,6 +70,8 @@ public final class FrameWriter<Writer: ByteWriter, Encoder: FrameEncoder> {
     /// - Throws: what the writer throws; ``BusyError`` while another task sends; the ``PartialWriteError`` of a frame that was cut.
     /// - Note: *Cancellation:* as the writer's own; for ours, ignored.
     public func finishWriting() async throws {
+        // One that was woken or cancelled, and has not run since, may be over with that.
+        if isBusy.load(ordering: .acquiring) { await EventLoop.yield() }
         try begin()
         defer { isBusy.store(false, ordering: .releasing) }
         try await writer.finishWriting()

@@ -14,6 +14,8 @@ final class GeneratorExchange<Element: Sendable>: WaitQueueOwner, @unchecked Sen
     @exclusivity(unchecked) @usableFromInline var wanted = 0
     /// Elements that were asked for by consumers which were cancelled then: the next ones need not ask.
     @exclusivity(unchecked) private var spare = 0
+    /// How many of these consumers have not run since.
+    @exclusivity(unchecked) private var deprived = 0
     /// Was anything wanted, ever?
     @exclusivity(unchecked) private var hasBegun = false
     /// The consumer will never ask again.
@@ -40,6 +42,7 @@ final class GeneratorExchange<Element: Sendable>: WaitQueueOwner, @unchecked Sen
             guard !hasEnded else { return }
             // Whoever is resumed for it has asked for one of its own, which is for the one after it.
             spare += 1
+            deprived += 1
             if element != nil { next = consumers.takeFirst() }
         }
         next?.resume()
@@ -155,11 +158,16 @@ final class GeneratorExchange<Element: Sendable>: WaitQueueOwner, @unchecked Sen
         if isMoreWanted { producers.resumeAll {} }
     }
 
-    /// Is there an element, or will there be one, that a consumer has asked for which was cancelled?
+    /// Was an element on its way to the running consumer, which was cancelled then? The next one may have it already.
+    ///
+    /// Asked once: of several that were cancelled it is all the same which is told so.
     @usableFromInline
-    var hasSpare: Bool {
+    func wasDeprived() -> Bool {
         var result = false
-        consumers.withLock { result = spare > 0 }
+        consumers.withLock {
+            result = deprived > 0
+            if result { deprived -= 1 }
+        }
         return result
     }
 
@@ -245,7 +253,7 @@ final class GeneratorSession<Element: Sendable>: Sendable {
                 }
             } catch {
                 // It was cancelled with an element on its way to it, which is for whoever asks next.
-                if error is CancellationError, exchange.hasSpare { throw error }
+                if error is CancellationError, exchange.wasDeprived() { throw error }
                 // The consumer was cancelled, or its loop has ended: so is the producer, and what that makes of it is the answer.
                 await stopAndWait()
             }

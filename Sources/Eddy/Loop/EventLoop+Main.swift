@@ -143,9 +143,7 @@ extension Error {
     fileprivate var isOnlyCancellation: Bool {
         switch self {
         case is CancellationError: true
-        case let error as PartialWriteError: error.underlyingError.isOnlyCancellation
-        case let error as ProxyError: error.underlyingError.isOnlyCancellation
-        case let error as PartialBatchError: error.underlyingError.isOnlyCancellation
+        case let error as any WrappingError: error.underlyingError.isOnlyCancellation
         case let error as MultiError: error.errors.allSatisfy(\.isOnlyCancellation)
         default: false
         }

@@ -8,10 +8,7 @@ extension LoopCore {
         var record = firstRecord
         while let each = record {
             if each.isRoot || !rootsOnly {
-                tasks.append(
-                    ParkedTask(
-                        name: names.name(of: each), id: each.id,
-                        waitsFor: each.waiter.map { names.reasonOfJoiner($0) ?? describe($0) }))
+                tasks.append(ParkedTask(name: names.name(of: each), id: each.id, waitsFor: names.reason(of: each)))
             }
             record = each.next
         }
@@ -25,10 +22,10 @@ extension LoopCore {
             guard let record = waiter.pointee.record?.takeUnretainedValue() else {
                 // A child of a task group of the standard library's, say: it has a name if it was given one.
                 let name = waiter.pointee.taskName.map { String(cString: $0) }
-                return ParkedTask(name: name, waitsFor: names.reasonOfJoiner(waiter) ?? describe(waiter))
+                return ParkedTask(name: name, waitsFor: names.reason(of: waiter, on: self))
             }
-            let reason = names.reasonOfJoiner(waiter) ?? describe(waiter)
-            return ParkedTask(name: names.name(of: record), id: record.id, waitsFor: reason)
+            return ParkedTask(
+                name: names.name(of: record), id: record.id, waitsFor: names.reason(of: waiter, on: self))
         }
     }
 

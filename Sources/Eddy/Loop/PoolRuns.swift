@@ -63,7 +63,7 @@ enum PoolRuns {
             }
             if isStuck == true {
                 LineReporter.standardError.report(
-                    "eddy: all \(processors) threads of Swift's own pool are inside EventLoop.run, which tasks have called, and none "
+                    "eddy: \(processors == 1 ? "the only thread of Swift's own pool is" : "all \(processors) threads of Swift's own pool are") inside EventLoop.run, which tasks have called, and none "
                         + "has come back for \(patience): `Task {}` and default actors outside the loops can't go on, nor "
                         + "can a run that waits for them. In tasks, `await` the work on one loop, or take an EventLoopThread"
                 )

@@ -49,8 +49,29 @@ struct TaskNames {
         return kinds.joined(separator: " of ") + " of \(owner)"
     }
 
+    /// What a task waits for, in words; nil when it does not wait for anything of the loop's.
+    ///
+    /// While the body of its scope runs, it is the body that waits: `sleeping, in the timeout of its shield`.
+    func reason(of record: TaskRecord) -> String? {
+        var (kinds, each) = ([String](), record)
+        while each.waiter == nil, kinds.count < Self.maximumDepth, let scope = each.innerScope {
+            kinds.append(scope.kind)
+            guard let body = scope.bodyRecord else { break }
+            each = body
+        }
+        let reason = each.waiter.map { self.reason(of: $0, on: record.core) }
+        guard !kinds.isEmpty else { return reason }
+        let place = (kinds.count == 1 ? "in its " : "in the ") + kinds.reversed().joined(separator: " of its ")
+        return reason.map { "\($0), \(place)" } ?? "waiting for what runs \(place)"
+    }
+
+    /// What a waiter waits for, in words.
+    func reason(of waiter: WaiterPointer, on core: LoopCore) -> String {
+        reasonOfJoiner(waiter) ?? core.describe(waiter)
+    }
+
     /// The task that a waiter waits for, in words: `waiting for task 1.7 'reader'`; nil when it is no task that it waits for.
-    func reasonOfJoiner(_ waiter: WaiterPointer) -> String? {
+    private func reasonOfJoiner(_ waiter: WaiterPointer) -> String? {
         guard !joined.isEmpty, waiter.pointee.reason == .event, let queue = waiter.pointee.queue,
             let task = joined[ObjectIdentifier(queue.takeUnretainedValue())]
         else { return nil }
@@ -64,10 +85,11 @@ struct TaskNames {
 }
 
 extension CancelScope {
+    /// The record of the task that runs the scope's body.
+    fileprivate var bodyRecord: TaskRecord? { state.withLock { $0.record } }
+
     /// Is it the record of the task that runs the scope's body?
-    fileprivate func isBody(_ record: TaskRecord) -> Bool {
-        state.withLock { $0.record === record }
-    }
+    fileprivate func isBody(_ record: TaskRecord) -> Bool { bodyRecord === record }
 
     /// What it is, for whoever lists its body.
     fileprivate var kind: String {

@@ -50,13 +50,17 @@ public enum Pipe {
     ///   - mode: its permissions, less the process's umask.
     /// - Throws: ``SystemError``, for instance EEXIST, EACCES; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* ignored: this does not wait.
-    public static func makeNamed(path: String, mode: UInt32 = 0o600) async throws {
+    public static func makeNamed(path: some PathConvertible, mode: UInt32 = 0o600) async throws {
+        try await makeNamed(KernelPath(path, for: .mkfifo), mode)
+    }
+
+    private static func makeNamed(_ path: KernelPath, _ mode: UInt32) async throws {
         guard let core = LoopCore.current else {
             let loop = try EventLoop.required
-            return try await loop.anchor.run { try await makeNamed(path: path, mode: mode) }
+            return try await loop.anchor.run { try await makeNamed(path, mode) }
         }
-        let result = core.kernel.makeNamedPipe(path, mode: mode)
-        if result < 0 { throw SystemError(result: result, .mkfifo, path) }
+        let result = core.kernel.makeNamedPipe(Array(path.bytes), mode: mode)
+        if result < 0 { throw SystemError(result: result, .mkfifo, path.description) }
     }
 
     /// Opens a named pipe for reading.
@@ -71,18 +75,23 @@ public enum Pipe {
     ///     too (fifo(7)).
     /// - Throws: ``SystemError``, for instance ENOENT, EACCES; ``NotAPipeError``; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* ignored: this does not wait.
-    public static func openForReading(_ path: String, outlivingWriters: Bool = false) async throws -> PipeReader {
+    public static func openForReading(
+        _ path: some PathConvertible, outlivingWriters: Bool = false
+    ) async throws -> PipeReader {
+        try await openForReading(KernelPath(path, for: .open), outlivingWriters)
+    }
+
+    private static func openForReading(_ path: KernelPath, _ outlivingWriters: Bool) async throws -> PipeReader {
         guard let core = LoopCore.current else {
             let loop = try EventLoop.required
-            return try await loop.anchor.run {
-                try await openForReading(path, outlivingWriters: outlivingWriters)
-            }
+            return try await loop.anchor.run { try await openForReading(path, outlivingWriters) }
         }
         // Without a writer yet, the open succeeds, and a read would find an end (fifo(7)). But no read is made before epoll has
         // an event, and a pipe that nobody has written to and nobody has left has none.
-        let result = core.kernel.open(path, flags: (outlivingWriters ? O_RDWR : O_RDONLY) | O_NONBLOCK)
-        if result < 0 { throw SystemError(result: result, .open, path) }
-        return PipeReader(try adopt(core.kernel.own(result), named: path, on: core))
+        let result = core.kernel.open(
+            Array(path.bytes), flags: (outlivingWriters ? O_RDWR : O_RDONLY) | O_NONBLOCK)
+        if result < 0 { throw SystemError(result: result, .open, path.description) }
+        return PipeReader(try adopt(core.kernel.own(result), named: path.description, on: core))
     }
 
     /// Opens a named pipe for writing, waiting until somebody reads it.
@@ -93,17 +102,22 @@ public enum Pipe {
     /// - Throws: ``SystemError``, for instance ENOENT, EACCES; ``NotAPipeError``; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* ends the wait; nothing stays open.
-    public static func openForWriting(_ path: String) async throws -> PipeWriter {
+    public static func openForWriting(_ path: some PathConvertible) async throws -> PipeWriter {
+        let path = try KernelPath(path, for: .open)
         let loop = try EventLoop.required
         // On the loop's own executor, so that each sleep ends there.
         return try await loop.anchor.run {
             let core = loop.core
             var pause = Duration.milliseconds(1)
-            let place = core.kernel.absolutePath(path)
+            let place = core.kernel.absolutePath(Array(path.bytes))
             while true {
                 let result = core.kernel.open(place, flags: O_WRONLY | O_NONBLOCK)
-                if result >= 0 { return PipeWriter(try adopt(core.kernel.own(result), named: path, on: core)) }
-                guard result == -ErrorNumber.noDeviceOrAddress else { throw SystemError(result: result, .open, path) }
+                if result >= 0 {
+                    return PipeWriter(try adopt(core.kernel.own(result), named: path.description, on: core))
+                }
+                guard result == -ErrorNumber.noDeviceOrAddress else {
+                    throw SystemError(result: result, .open, path.description)
+                }
                 try await sleep(for: pause)
                 pause = min(pause * 2, .milliseconds(100))
             }

@@ -179,6 +179,8 @@ extension AsyncCondition where Value == Void {
     }
 
     /// Waits for the mutex, and runs a body that holds it and may wait for the condition.
+    ///
+    /// - Throws: what the body throws; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* as for ``AsyncMutex/withLock(_:)``: it ends the wait for the lock.
     public func withLock<Result: ~Copyable>(
         _ body: nonisolated(nonsending) () async throws -> sending Result
@@ -198,6 +200,7 @@ extension AsyncCondition where Value == Void {
     /// Waits until something holds. Looks at once, and then after each notification.
     ///
     /// - Precondition: the mutex is held: this is called in the body of `withLock`.
+    /// - Throws: what the body throws; `CancellationError`, ``ShutdownError``: the mutex is held again then, too.
     /// - Note: *Cancellation:* ends the wait with `CancellationError`, with the lock held again.
     public func wait(until isReached: () throws -> Bool) async throws {
         while try !isReached() { try await waitUnlocked(#isolation) }

@@ -34,7 +34,7 @@ public final class AsyncSemaphore: Sendable {
     ///   - permits: how many there are at first. With none, everybody waits until some are added.
     ///   - name: shown where tasks are listed that wait for it.
     public init(_ permits: Int, name: String? = nil) {
-        expectUsage(permits >= 0, "a semaphore can't have \(permits) permits: give zero or more")
+        expectUsage(permits >= 0, "a semaphore can't have \(counted(permits, "permit")): give zero or more")
         self.permits = PermitQueue(min(permits, Self.maximumPermits)) { demand, available, total in
             "for \(demand) permit\(demand == 1 ? "" : "s") of \(WaitQueue.named("semaphore", name)), "
                 + "\(available) of \(total) free"
@@ -169,7 +169,8 @@ public final class AsyncSemaphore: Sendable {
     ///
     /// - Complexity: O(n) in the number of tasks that get some.
     public func addPermits(_ count: Int) {
-        expectUsage(count >= 0, "\(count) permits can't be added: to have fewer, acquire some and forget() them")
+        expectUsage(
+            count >= 0, "\(counted(count, "permit")) can't be added: to have fewer, acquire some and forget() them")
         permits.add(count)
     }
 

@@ -1,11 +1,12 @@
 extension Channel {
     /// Closes the channel: who waits to send gets ``ChannelClosedError``, and receivers get what is still in it, then nil.
     ///
-    /// Slots that were reserved before may still be used; receivers wait for them. Closing twice is fine.
+    /// Slots that were reserved before may still be used; receivers wait for them. They also wait until those have run that were
+    /// given an element: one that is cancelled first leaves it to them. Closing twice is fine.
     ///
     /// asyncio's `Queue.shutdown()`.
     ///
-    /// - Parameter immediately: whether what is still in the channel is dropped, and receivers get nil at once: the receiving side
+    /// - Parameter immediately: whether what is still in the channel is dropped, and receivers get nil: the receiving side
     ///   is closed, too. Elements that were given to receivers which have not run yet reach them. asyncio's
     ///   `shutdown(immediate=True)`, tokio's dropped receiver.
     /// - Complexity: O(n) in the number of waiting tasks.
@@ -62,13 +63,22 @@ extension Channel {
 
     // MARK: - With the lock held
 
+    /// Will nothing come any more? Who has reserved a place may still send; and an element that is promised comes back when its
+    /// receiver, on this loop or another, is cancelled before it has run.
+    var isOver: Bool {
+        traits.contains(.closed) && promisedElements == 0 && (traits.contains(.discarding) || reservedPlaces == 0)
+    }
+
     /// Nothing will come any more: whoever waits for an element is told so.
     func endReceiversIfOver(_ waiting: inout [WaitQueue.TakenWaiter]) {
-        guard traits.contains(.closed), traits.contains(.discarding) || reservedPlaces == 0 else { return }
-        while let waiter = receivers.takeFirst() {
-            waiter.demand = Self.nothingPromised
-            waiting.append(waiter)
-        }
+        while let waiter = takeEndedReceiver() { waiting.append(waiter) }
+    }
+
+    /// The first of those who wait for an element, if nothing will come any more. It resumes the next one when it runs.
+    func takeEndedReceiver() -> WaitQueue.TakenWaiter? {
+        guard isOver, let waiter = receivers.takeFirst() else { return nil }
+        waiter.demand = Self.nothingPromised
+        return waiter
     }
 
     /// What marks a receiver that was resumed because the channel is over: it has no element to give back.

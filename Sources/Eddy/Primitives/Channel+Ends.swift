@@ -44,12 +44,17 @@ extension Channel {
         }
 
         /// Sends an element if there is room for it now: ``Channel/trySend(_:)``.
+        ///
+        /// - Returns: false when there is none, or others wait for it already.
+        /// - Throws: ``ChannelClosedError``, also when only this end was closed.
         public func trySend(_ element: Element) throws -> Bool {
             try expectOpen()
             return try channel.trySend(element)
         }
 
         /// Waits for room and keeps a place: ``Channel/reserve()``.
+        ///
+        /// - Throws: ``ChannelClosedError``, also when only this end was closed; `CancellationError`; ``ShutdownError``.
         /// - Note: *Cancellation:* ends the wait for room; nothing is kept.
         public func reserve() async throws -> Slot {
             try expectOpen()
@@ -57,6 +62,8 @@ extension Channel {
         }
 
         /// Sends an element from a thread that runs no tasks: ``Channel/sendBlocking(_:)``.
+        ///
+        /// - Throws: ``ChannelClosedError``, also when only this end was closed.
         @available(*, noasync, message: "a task awaits `send` instead")
         public func sendBlocking(_ element: Element) throws(ChannelClosedError) {
             try expectOpen()
@@ -109,6 +116,7 @@ extension Channel {
         /// Receives the next element: ``Channel/receive()``.
         ///
         /// - Returns: nil also when this end was closed.
+        /// - Throws: `CancellationError`; ``ShutdownError``.
         /// - Note: *Cancellation:* ends the wait; no element is lost.
         public func receive() async throws -> Element? {
             guard isOpen.load(ordering: .acquiring) else { return nil }
@@ -116,6 +124,9 @@ extension Channel {
         }
 
         /// Receives what is there, up to a number of elements: ``Channel/receive(upTo:)``.
+        ///
+        /// - Returns: none also when this end was closed.
+        /// - Throws: `CancellationError`; ``ShutdownError``; ``OutOfRangeError`` for a count below one.
         /// - Note: *Cancellation:* ends the wait; no element is lost.
         public func receive(upTo count: Int) async throws -> [Element] {
             guard isOpen.load(ordering: .acquiring) else { return [] }

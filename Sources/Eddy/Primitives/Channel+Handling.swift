@@ -5,7 +5,7 @@ extension Channel {
     ///
     /// - Parameter count: how many elements at most: one or more.
     /// - Returns: one element or more; none when the channel is closed and everything in it was received.
-    /// - Throws: `CancellationError`; ``ShutdownError``. Nothing was received then.
+    /// - Throws: `CancellationError`; ``ShutdownError``; ``OutOfRangeError`` for a count below one. Nothing was received then.
     /// - Note: *Complexity:* O(n) in the number of elements, and one array. tokio's `recv_many`.
     public func receive(upTo count: Int) async throws -> [Element] {
         try OutOfRangeError.check("the count of elements", count, atLeast: 1)

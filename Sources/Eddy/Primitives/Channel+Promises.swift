@@ -3,8 +3,7 @@
 extension Channel: WaitQueueOwner {
     func takeBack(_ demand: UInt64, from queue: WaitQueue) -> Bool {
         if queue === receivers {
-            // Others may have been promised elements: they keep them.
-            if demand != Self.nothingPromised { takeBackElement() }
+            if demand == Self.nothingPromised { passEnd() } else { takeBackElement() }
         } else if queue === senders {
             // A receiver has the element already.
             if capacity == 0 { return false }
@@ -15,21 +14,26 @@ extension Channel: WaitQueueOwner {
         return true
     }
 
-    /// The element stays the first; the next receiver is resumed for it.
+    /// One that was only told of the end was to tell the next.
+    private func passEnd() {
+        var next: WaitQueue.TakenWaiter?
+        receivers.withLock { next = takeEndedReceiver() ?? takeDrainWaiter() }
+        next?.resume()
+    }
+
+    /// The element stays the first; the next receiver is resumed for it. In a channel that was closed immediately it is dropped.
     private func takeBackElement() {
         var next: WaitQueue.TakenWaiter?
         // Dropped when the lock is free: what an element does when it goes away may come back here.
         var dropped: Element?
         receivers.withLock {
-            // One that was resumed because the channel closed has taken it already.
-            guard promisedElements > 0 else { return }
             promisedElements -= 1
-            next = receivers.takeFirst()
-            if next != nil {
-                promisedElements += 1
-            } else if traits.contains(.discarding), storedCount > promisedElements {
+            if traits.contains(.discarding) {
                 dropped = removeStored()
-                next = takeDrainWaiter()
+                next = takeEndedReceiver() ?? takeDrainWaiter()
+            } else {
+                next = receivers.takeFirst()
+                if next != nil { promisedElements += 1 }
             }
         }
         next?.resume()

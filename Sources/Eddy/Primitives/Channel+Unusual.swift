@@ -88,8 +88,7 @@ extension Channel {
         if storedCount > promisedElements {
             removeUnusually(&attempt)
         } else if traits.contains(.closed) {
-            // Who has reserved a place may still send.
-            attempt.isOver = traits.contains(.discarding) || reservedPlaces == 0
+            attempt.isOver = isOver
         } else if traits.contains(.rendezvous), let sender = senders.takeFirst() {
             attempt.element = ChannelOffer<Element>.take(from: sender.payload!)
             attempt.isOver = true
@@ -101,13 +100,14 @@ extension Channel {
     @usableFromInline
     @inline(never)
     func takePromisedElementUnusually(_ attempt: inout ReceiveAttempt) {
-        // Who was resumed because the channel closed was promised nothing. It gets what another one has left.
-        guard promisedElements > 0 else {
-            _ = takeUnusually(&attempt)
-            return attempt.isOver = true
+        if isOver {
+            // Resumed because the channel closed, it was promised nothing.
+            attempt.isOver = true
+            attempt.sender = takeEndedReceiver() ?? takeDrainWaiter()
+        } else {
+            promisedElements -= 1
+            removeUnusually(&attempt)
         }
-        promisedElements -= 1
-        removeUnusually(&attempt)
     }
 
     private func removeUnusually(_ attempt: inout ReceiveAttempt) {
@@ -118,7 +118,7 @@ extension Channel {
             promisedPlaces += 1
         } else {
             // Nobody to be given the place: so there is room to name who waits for this instead.
-            attempt.sender = takeDrainWaiter()
+            attempt.sender = takeEndedReceiver() ?? takeDrainWaiter()
         }
     }
 

@@ -104,7 +104,7 @@ public final class Channel<Element: Sendable>: @unchecked Sendable {
     /// Sends an element if there is room for it now, or without any room if a receiver waits for it.
     ///
     /// - Returns: false when there is none, or others wait for it already.
-    /// - Throws: ``ChannelClosedError``.
+    /// - Throws: ``ChannelClosedError`` when the channel was closed: that there is no room now is no error, that there never will be is.
     @inlinable
     public func trySend(_ element: Element) throws -> Bool {
         var attempt = SendAttempt()

@@ -5,7 +5,7 @@ extension Subprocess {
     public struct Result: Hashable, Sendable {
         /// The program.
         public let executable: String
-        /// The number that it had.
+        /// The number that it had (pid): for logs. By now another process may have it.
         public let identifier: Int32
         /// How it ended.
         public let status: ExitStatus

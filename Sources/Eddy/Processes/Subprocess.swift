@@ -45,7 +45,11 @@ public final class Subprocess: Sendable {
         for reader in [output, error] { if let reader { child.add(reader) } }
     }
 
-    /// Its number (pid). Another process may have it after this one has ended.
+    /// Its number (pid, getpid(2)): for logs, for `/proc`, for what other libraries and programs take.
+    ///
+    /// It is this process's for as long as ``status`` is nil, also after its end: then it is reaped, on the loop's thread, and another
+    /// process may get the number. So code on that thread may use it, kill(2) included, if it has seen no status since its last
+    /// suspension. ``send(_:toGroup:)`` needs no such care: it never reaches another process.
     public var identifier: Int32 { child.identifier }
 
     /// Writes what it reads. Close it when there is no more.
@@ -132,6 +136,7 @@ public final class Subprocess: Sendable {
 
     /// The scope ends.
     private func end(_ grace: Duration) async {
+        for reader in [output, error] { reader?.noteEndOfScope() }
         // Its reader may end by itself at that.
         input?.close()
         if !child.hasEnded.isSet {

@@ -83,7 +83,7 @@ public struct SubprocessOverrunError: Error, Hashable, Sendable, CustomStringCon
     public let prefix: [UInt8]
 
     public var description: String {
-        "'\(executable)' wrote more than \(limit) bytes to its \(stream.rawValue), and was ended. Allow more with atMost:, or read them "
+        "'\(executable)' wrote more than \(counted(limit, "byte")) to its \(stream.rawValue), and was ended. Allow more with atMost:, or read them "
             + "as they come, in Subprocess.withProcess"
     }
 }

@@ -14,6 +14,7 @@ extension Subprocess {
         private let child: ChildProcess
         private let grace: Duration
         private let isAtEnd = Atomic<Bool>(false)
+        private let isOutOfScope = Atomic<Bool>(false)
         /// When the process had ended and the grace was over, in nanoseconds.
         private let deadline = Atomic<Int64>(.max)
 
@@ -46,7 +47,7 @@ extension Subprocess {
             if isAtEnd.load(ordering: .acquiring) { return 0 }
             do {
                 return try await io.read(into: &buffer)
-            } catch let error as TimeoutError {
+            } catch {
                 return try end(error)
             }
         }
@@ -60,7 +61,7 @@ extension Subprocess {
             if isAtEnd.load(ordering: .acquiring) { return 0 }
             do {
                 return try await io.fill(&buffer, atMost: maximum)
-            } catch let error as TimeoutError {
+            } catch {
                 return try end(error)
             }
         }
@@ -74,7 +75,7 @@ extension Subprocess {
             if isAtEnd.load(ordering: .acquiring) { return [] }
             do {
                 return try await io.read(atMost: maximum)
-            } catch let error as TimeoutError {
+            } catch {
                 _ = try end(error)
                 return []
             }
@@ -88,8 +89,20 @@ extension Subprocess {
             (try? io.takeNumber()).map { io.core.kernel.own(Int($0)) }
         }
 
-        private func end(_ error: TimeoutError) throws -> Int {
-            guard child.hasEnded.isSet else { throw error }
+        /// The process's scope ends: nothing more is read.
+        ///
+        /// - Note: *Thread:* any.
+        func noteEndOfScope() {
+            isOutOfScope.store(true, ordering: .releasing)
+        }
+
+        private func end(_ error: any Error) throws -> Int {
+            if error is ClosedError, isOutOfScope.load(ordering: .acquiring) {
+                throw ClosedError(
+                    "the scope of process \(child.identifier) has ended, or is ending, and what it still writes is thrown away: read "
+                        + "its output before the body of withProcess returns")
+            }
+            guard error is TimeoutError, child.hasEnded.isSet else { throw error }
             isAtEnd.store(true, ordering: .releasing)
             io.close()
             return 0

@@ -8,7 +8,8 @@ import EddyReactor
 /// }) { … }
 /// ```
 ///
-/// It looks inside what wraps an error: ``PartialWriteError``, ``ProxyError``, ``MultiError``.
+/// It looks inside what wraps an error: ``PartialWriteError``, ``PartialSkipError``, ``PartialBatchError``, ``ProxyError``,
+/// ``MultiError``.
 public enum ConnectionFailure: Hashable, Sendable {
     /// The server's own end: the handler was cancelled, its stream was closed here, or the loop ended.
     case ended
@@ -27,8 +28,7 @@ public enum ConnectionFailure: Hashable, Sendable {
         case is CancellationError, is ClosedError, is ShutdownError: self = .ended
         case let error as TimeoutError: self = error.origin.direction == nil ? .other : .idle
         case let error as SystemError: self = Self.meaning(of: error)
-        case let error as PartialWriteError: self = ConnectionFailure(error.underlyingError)
-        case let error as ProxyError: self = ConnectionFailure(error.underlyingError)
+        case let error as any WrappingError: self = ConnectionFailure(error.underlyingError)
         case let error as MultiError: self = Self.worst(error.errors)
         case let error as MultiError.Failure: self = ConnectionFailure(error.error)
         default: self = .other
@@ -84,14 +84,28 @@ extension ForeignCancellationError: CancellationCarrier {
     var isCausedByCancellation: Bool { underlyingError.isCancellation }
 }
 
-/// Prints an error of a connection to standard error, if it is news: see ``ConnectionFailure``.
+/// Prints an error of a connection to standard error, if it is news, with the connection's addresses: see ``ConnectionFailure``.
 ///
 /// Of one kind at most ten lines a second are printed, of idle peers one; what was left out is counted, and told with the next
 /// line, or when a server ends.
 public func printConnectionError(_ error: any Error) {
     let failure = ConnectionFailure(error)
     guard failure.isNews, let more = ConnectionReports.shared.admit(failure, at: .now) else { return }
-    LineReporter.standardError.report(ConnectionReports.line(error, more))
+    LineReporter.standardError.report(ConnectionReports.line(error, of: ConnectionReports.connection, more))
+}
+
+/// A connection, for the text of its error: what it is called, and its addresses alone.
+struct ServedConnection: Sendable {
+    let title: String
+    let ends: String
+
+    /// - Parameter connection: a connection, or a listener.
+    init(_ connection: Any) {
+        let io = LoopDescriptor.behind(connection)
+        title = io?.title ?? "\(connection)"
+        let ends = io?.ends.description ?? ""
+        self.ends = ends.isEmpty ? title : ends
+    }
 }
 
 /// How many lines of each kind were printed lately.
@@ -138,11 +152,18 @@ final class ConnectionReports: Sendable {
     func printLeftOut() {
         let count = takeLeftOut()
         guard count > 0 else { return }
-        LineReporter.standardError.report("connection failed: \(count) more errors that were not printed")
+        LineReporter.standardError.report(
+            "connection failed: \(counted(count, "more error that was", "more errors that were")) not printed")
     }
 
-    static func line(_ error: any Error, _ more: Int) -> String {
-        let text = "connection failed: \(error)"
+    /// Whose error a server is telling of.
+    @TaskLocal static var connection: ServedConnection?
+
+    static func line(_ error: any Error, of connection: ServedConnection?, _ more: Int) -> String {
+        var text = "\(error)"
+        // The error of a system call names the connection itself.
+        if let connection, !text.contains(connection.ends) { text = "\(connection.title): \(text)" }
+        text = "connection failed: \(text)"
         return more == 0 ? text : "\(text) (and \(more) more of these since the last line)"
     }
 }

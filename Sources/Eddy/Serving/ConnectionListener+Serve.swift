@@ -15,7 +15,7 @@ extension ConnectionListener {
     /// (``Closable/abort()``): what was begun was not finished, and the peer must not take a part for the whole. Only after an idle
     /// peer, a ``TimeoutError`` of the connection's own reading, it is closed. An error of one connection is reported and disturbs no
     /// other. Connections that broke before they could be accepted are passed over. A reached limit (EMFILE, ENFILE, ENOBUFS,
-    /// ENOMEM) is reported, and the server waits, 10 ms at first and up to a second, and goes on.
+    /// ENOMEM, ENOSPC) is reported, and the server waits, 10 ms at first and up to a second, and goes on.
     ///
     /// **The end.** The listener is closed, so that nobody else connects; the handlers get the grace period to finish; those that
     /// have not are cancelled; and when all have ended, this ends. A handler may look at ``EventLoop/isShuttingDown`` or wait
@@ -106,7 +106,9 @@ extension ConnectionListener {
                     if !isSilence(error, of: connection) { connection.abort() }
                     // Cancelled, the handler ends as it was told to. Otherwise it has this from somebody else.
                     let isForeign = error.isCancellation && !Task.isCancelled && loop?.shutdown.hasBegun != true
-                    onError(isForeign ? ForeignCancellationError(error) : error)
+                    ConnectionReports.$connection.withValue(ServedConnection(connection)) {
+                        onError(isForeign ? ForeignCancellationError(error) : error)
+                    }
                 }
             }
         }

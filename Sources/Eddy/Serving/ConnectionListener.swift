@@ -20,7 +20,7 @@ where Element == Connection, AsyncIterator == ConnectionIterator<Connection> {
 
     /// Accepts one connection, waiting until there is one.
     ///
-    /// - Throws: ``SystemError`` for a limit (EMFILE, ENFILE, ENOBUFS, ENOMEM) and for a listener that is of no use any more;
+    /// - Throws: ``SystemError`` for a limit (EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC), whose connection stays for the next call, and for a listener that is of no use any more;
     ///   ``ClosedError``; ``BusyError``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
     func accept() async throws -> Connection

@@ -38,6 +38,7 @@ public struct ConnectError: Error, Sendable, CustomStringConvertible {
 
     public var description: String {
         let list = failures.map(\.description).joined(separator: "; ")
-        return "none of the \(failures.count) addresses of \(host), port \(port), could be connected to: \(list)"
+        let tried = failures.count == 1 ? "the only address" : "none of the \(failures.count) addresses"
+        return "\(tried) of \(host), port \(port), could \(failures.count == 1 ? "not " : "")be connected to: \(list)"
     }
 }

@@ -115,14 +115,14 @@ extension SocketAddress {
     /// How many bytes the name of a Unix socket may have: 107 for a path, and one byte more is its end (unix(7)).
     public static let maximumUnixNameLength = UnixName.capacity - 1
 
-    /// A Unix socket with a path in the file system.
+    /// A Unix socket with a path in the file system, of a string or of any bytes.
     ///
     /// - Throws: ``AddressError`` when the path is empty, has a NUL in it, or has more bytes than
     ///   ``maximumUnixNameLength``.
-    public static func unix(_ path: String) throws(AddressError) -> SocketAddress {
-        let bytes = [UInt8](path.utf8)
-        guard !bytes.isEmpty, !bytes.contains(0) else { throw AddressError(text: path, problem: .path) }
-        guard bytes.count <= maximumUnixNameLength else { throw AddressError(text: path, problem: .pathLength) }
+    public static func unix(_ path: some PathConvertible) throws(AddressError) -> SocketAddress {
+        let bytes = path.pathBytes
+        guard !bytes.contains(0) else { throw AddressError(bytes, .path) }
+        try checkUnixName(bytes)
         return SocketAddress(.unix(.path(bytes)))
     }
 
@@ -137,15 +137,21 @@ extension SocketAddress {
     ///
     /// - Throws: as for ``abstract(_:)-(String)``.
     public static func abstract(_ name: [UInt8]) throws(AddressError) -> SocketAddress {
-        let text = String(decoding: name, as: UTF8.self)
-        guard !name.isEmpty else { throw AddressError(text: text, problem: .path) }
-        guard name.count <= maximumUnixNameLength else { throw AddressError(text: text, problem: .pathLength) }
+        try checkUnixName(name)
         return SocketAddress(.unix(.abstract(name)))
     }
 
-    /// The path of a Unix socket that has one in the file system.
-    public var path: String? {
-        if case .unix(.path(let bytes)) = storage { String(decoding: bytes, as: UTF8.self) } else { nil }
+    private static func checkUnixName(_ name: [UInt8]) throws(AddressError) {
+        if name.isEmpty { throw AddressError(name, .path) }
+        if name.count > maximumUnixNameLength { throw AddressError(name, .pathLength) }
+    }
+
+    /// The path of a Unix socket that has one in the file system. Bytes that are not UTF-8 become U+FFFD: see ``pathBytes``.
+    public var path: String? { pathBytes.map { String(decoding: $0, as: UTF8.self) } }
+
+    /// The path of a Unix socket that has one in the file system, as the kernel has it.
+    public var pathBytes: [UInt8]? {
+        if case .unix(.path(let bytes)) = storage { bytes } else { nil }
     }
 
     /// The name of a Unix socket in the abstract namespace, without the NUL that the kernel has in front of it.
@@ -230,6 +236,18 @@ public struct AddressError: Error, Hashable, Sendable, CustomStringConvertible {
 
     let text: String
     let problem: Problem
+    /// How many bytes it has: the text may have more, where they are no UTF-8.
+    var count = 0
+
+    fileprivate init(_ name: [UInt8], _ problem: Problem) {
+        self.init(text: String(decoding: name, as: UTF8.self), problem: problem)
+        count = name.count
+    }
+
+    init(text: String, problem: Problem) {
+        self.text = text
+        self.problem = problem
+    }
 
     public var description: String {
         switch problem {
@@ -240,7 +258,7 @@ public struct AddressError: Error, Hashable, Sendable, CustomStringConvertible {
         case .zone: "'\(text)' names no network interface of this machine: see `ip link`"
         case .path: "'\(text)' is no name for a Unix socket: it needs at least one byte, and a path has no NUL in it"
         case .pathLength:
-            "'\(text)' has \(text.utf8.count) bytes, and the name of a Unix socket may have "
+            "'\(text)' has \(count) bytes, and the name of a Unix socket may have "
                 + "\(SocketAddress.maximumUnixNameLength): use a shorter directory, or an abstract name"
         }
     }

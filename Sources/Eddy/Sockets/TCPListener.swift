@@ -23,6 +23,7 @@ public final class TCPListener: ConnectionListener {
     public typealias Connection = TCPStream
 
     let io: LoopDescriptor
+    private let kept = KeptConnection()
 
     /// Where it listens: with port 0 in the call, the port that the kernel chose.
     public let localAddress: SocketAddress
@@ -50,8 +51,8 @@ public final class TCPListener: ConnectionListener {
     ///
     /// Connections that were broken before they could be accepted are passed over.
     ///
-    /// - Throws: ``SystemError``: EMFILE, ENFILE, ENOBUFS, ENOMEM when the limits are reached; the connection then stays with
-    ///   the kernel, and trying again at once would spin. ``ClosedError``; ``BusyError``; `CancellationError`;
+    /// - Throws: ``SystemError``: EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOSPC for a descriptor more than epoll may watch, when the
+    ///   limits are reached; the connection then stays for the next call, and trying again at once would spin. ``ClosedError``; ``BusyError``; `CancellationError`;
     ///   ``ShutdownError``.
     /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
     public func accept() async throws -> TCPStream {
@@ -59,21 +60,18 @@ public final class TCPListener: ConnectionListener {
     }
 
     func acceptClaimed() async throws -> TCPStream {
-        let accepted = try await io.accept()
-        guard io.core.isCurrent else { return try await io.loop.anchor.run { try self.adopt(accepted) } }
-        return try adopt(accepted)
+        let connection = try await io.accept(.stream, keepingIn: kept)
+        guard io.core.isCurrent else { return try await io.loop.anchor.run { self.makeStream(connection) } }
+        return makeStream(connection)
     }
 
-    /// Makes a stream of an accepted connection, which is closed when that fails.
-    ///
     /// - Note: *Thread:* the loop's.
-    private func adopt(_ accepted: AcceptedConnection) throws -> TCPStream {
-        let connection = try LoopDescriptor(io.core.kernel.own(accepted.descriptor), on: io.core)
+    private func makeStream(_ connection: LoopDescriptor) -> TCPStream {
         Sockets.setNoDelay(connection)
         // One that is bound to a single address has connections to no other.
         return TCPStream(
             connection, localAddress: localAddress.isWildcard ? nil : localAddress,
-            remoteAddress: accepted.remoteAddress)
+            remoteAddress: connection.ends.remote)
     }
 
     /// Reads an option of the listening socket.
@@ -97,5 +95,6 @@ public final class TCPListener: ConnectionListener {
     /// - Note: *Thread:* any. Closing twice is fine.
     public func close() {
         io.close()
+        kept.close()
     }
 }

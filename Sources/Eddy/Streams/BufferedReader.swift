@@ -81,7 +81,8 @@ public final class BufferedReader<Source: ByteReader> {
         expectUsage(!isWaiting, "a task waits in a read of this reader: bytes can't be consumed behind its back")
         expectUsage(
             count >= 0 && count <= buffer.count,
-            "\(count) bytes can't be consumed, \(buffer.count) are in the buffer: use skip(_:), which waits for more")
+            "\(counted(count, "byte")) can't be consumed with \(buffer.count) in the buffer: use skip(_:), which waits for more"
+        )
         buffer.consume(count)
     }
 

@@ -12,7 +12,8 @@ public protocol ByteWriter {
 
     /// Ends this direction: the other side reads an end after what was written. Reading goes on where there is a reader.
     ///
-    /// It is a write of its own: a task that writes is never overtaken, and behind a write that was cut there is no clean end.
+    /// It is a write of its own: a task that writes is never overtaken, and behind a write that was cut there is no clean end. A task
+    /// that was cancelled a moment before, in its write, gets out of it first.
     ///
     /// - Throws: ``BusyError`` while another task writes; the ``PartialWriteError`` of a write that was cut.
     func finishWriting() async throws

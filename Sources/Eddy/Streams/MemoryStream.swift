@@ -121,6 +121,8 @@ public final class MemoryStream: ByteStream {
     ///   write that was cut, until ``resumeWriting()``.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
+        // One that was woken or cancelled, and has not run since, may be over with that.
+        if output.isBeingWritten { await EventLoop.yield() }
         try output.finish()
     }
 

@@ -90,7 +90,9 @@ public struct StreamBuffer: ~Copyable, @unchecked Sendable {
     @usableFromInline
     @inline(never)
     static func refuse(_ count: Int, of present: Int) -> Never {
-        fatalError("\(count) bytes can't be taken from a buffer that has \(present): take 0 to \(present), see `count`")
+        fatalError(
+            "\(counted(count, "byte")) can't be taken from a buffer that has \(present): take 0 to \(present), see `count`"
+        )
     }
 
     /// Moves bytes from the front to somewhere else.

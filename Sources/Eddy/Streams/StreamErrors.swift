@@ -36,7 +36,7 @@ public struct OverrunError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        "\(target) did not come within \(limit) bytes. They are still in the reader: read on with a higher limit, "
+        "\(target) did not come within \(counted(limit, "byte")). They are still in the reader: read on with a higher limit, "
             + "skip them, or close the connection"
     }
 }
@@ -63,7 +63,9 @@ public struct EndOfStreamError: Error, Hashable, Sendable, CustomStringConvertib
     }
 
     public var description: String {
-        let text = expected.map { "\(received) of \($0) bytes" } ?? "\(received) bytes, before the separator"
+        let text =
+            expected.map { "\(received) of \(counted($0, "byte"))" }
+            ?? "\(counted(received, "byte")), before the separator"
         return "the stream ended after \(text): the peer closed it in the middle of a message"
     }
 }
@@ -82,6 +84,6 @@ public struct PartialSkipError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        "skipping ended after \(bytesSkipped) bytes: \(underlyingError). They are gone: skip the rest before anything else is read"
+        "skipping ended after \(counted(bytesSkipped, "byte")): \(underlyingError). They are gone: skip the rest before anything else is read"
     }
 }

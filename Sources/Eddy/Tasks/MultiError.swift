@@ -102,7 +102,7 @@ public struct MultiError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        "\(failures.count) error\(failures.count == 1 ? "" : "s"): "
+        "\(counted(failures.count, "error")): "
             + failures.map { failure in
                 guard failure.error is MultiError else { return "\(failure)" }
                 return failure.task.map { "'\($0)': (\(failure.error))" } ?? "(\(failure.error))"

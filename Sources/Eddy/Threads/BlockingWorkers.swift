@@ -72,7 +72,9 @@ final class BlockingWorkers: @unchecked Sendable {
         case .start: start()
         case .refuse:
             leaveQueue(job)
-            job.fail(ClosedError())
+            job.fail(
+                ClosedError(
+                    "the pool of threads is closed, and runs nothing more: give it work before, or make a new one"))
         }
     }
 

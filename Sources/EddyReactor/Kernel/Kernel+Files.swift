@@ -59,9 +59,8 @@ extension Kernel {
     }
 
     package func open(_ path: [UInt8], flags: Int32) -> Int {
-        (path + [0]).withUnsafeBytes { bytes in
-            let path = bytes.baseAddress!.assumingMemoryBound(to: CChar.self)
-            return retrying {
+        Self.withPointer(to: path) { path in
+            retrying {
                 count(.open)
                 if let backend { return backend.perform(.open(path, flags: flags, mode: 0)) }
                 return eddy_open(path, flags, 0)
@@ -69,16 +68,20 @@ extension Kernel {
         }
     }
 
-    package func unlink(_ path: String) -> Int {
-        path.withCString { path in
+    private static func withPointer<T>(to path: [UInt8], _ body: (UnsafePointer<CChar>) -> T) -> T {
+        (path + [0]).withUnsafeBytes { body($0.baseAddress!.assumingMemoryBound(to: CChar.self)) }
+    }
+
+    package func unlink(_ path: [UInt8]) -> Int {
+        Self.withPointer(to: path) { path in
             count(.unlink)
             if let backend { return backend.perform(.unlink(path)) }
             return eddy_unlink(path)
         }
     }
 
-    package func changeMode(_ path: String, _ mode: UInt32) -> Int {
-        path.withCString { path in
+    package func changeMode(_ path: [UInt8], _ mode: UInt32) -> Int {
+        Self.withPointer(to: path) { path in
             count(.chmod)
             if let backend { return backend.perform(.changeMode(path, mode)) }
             return eddy_change_mode(path, mode)
@@ -91,8 +94,8 @@ extension Kernel {
         return eddy_change_descriptor_mode(descriptor, mode)
     }
 
-    package func makeNamedPipe(_ path: String, mode: UInt32) -> Int {
-        path.withCString { path in
+    package func makeNamedPipe(_ path: [UInt8], mode: UInt32) -> Int {
+        Self.withPointer(to: path) { path in
             count(.mkfifo)
             if let backend { return backend.perform(.makeNamedPipe(path, mode)) }
             return eddy_make_fifo(path, mode)
@@ -122,8 +125,8 @@ extension Kernel {
     }
 
     /// As ``pathType(_:)``, and which file it is.
-    package func pathIdentity(_ path: String, _ identity: inout FileIdentity) -> Int {
-        path.withCString { path in
+    package func pathIdentity(_ path: [UInt8], _ identity: inout FileIdentity) -> Int {
+        Self.withPointer(to: path) { path in
             count(.lstat)
             if let backend {
                 return withUnsafeMutablePointer(to: &identity) { backend.perform(.pathIdentity(path, $0)) }
@@ -147,8 +150,8 @@ extension Kernel {
     }
 
     /// A path that leads to the same place whatever becomes of the process's working directory: see ``AbsolutePath``.
-    package func absolutePath(_ path: String) -> [UInt8] {
-        AbsolutePath.make(path.utf8) { buffer, size in
+    package func absolutePath(_ path: [UInt8]) -> [UInt8] {
+        AbsolutePath.make(path) { buffer, size in
             count(.getcwd)
             if let backend { return backend.perform(.currentDirectory(buffer, size)) }
             return eddy_current_directory(buffer, size)
@@ -158,7 +161,7 @@ extension Kernel {
     /// The owner of what stands at a path, which it removes through this gate.
     ///
     /// - Returns: nil when nothing stands there.
-    package func ownPath(_ path: String) -> OwnedPath? {
+    package func ownPath(_ path: [UInt8]) -> OwnedPath? {
         var identity = FileIdentity()
         guard pathIdentity(path, &identity) >= 0 else { return nil }
         return OwnedPath(absolutePath(path), identity, openedBy: backend)

@@ -117,7 +117,8 @@ extension Reactor {
     static func registrationError(_ result: Int, _ descriptor: Int32, _ mode: Mode? = nil) -> SystemError {
         let advice: String =
             switch result {
-            case -ErrorNumber.noSpace: "the limit is the sysctl fs.epoll.max_user_watches"
+            case -ErrorNumber.noSpace:
+                "the limit is the sysctl fs.epoll.max_user_watches: raise it, or watch fewer descriptors"
             case -ErrorNumber.noMemory: "the kernel has no memory for another watch"
             case -ErrorNumber.badDescriptor: "descriptor \(descriptor) is not open"
             case -ErrorNumber.exists: "descriptor \(descriptor) is registered already, or somebody waits for it"

@@ -58,7 +58,9 @@ extension EventLoop {
         if alive != nil {
             leaks.append("the event loop is still alive: something that has to do with it holds it, and itself")
         }
-        if tracker.live > 0 { leaks.append("\(tracker.live) tracked objects are still alive") }
+        if tracker.live > 0 {
+            leaks.append("\(counted(tracker.live, "tracked object is", "tracked objects are")) still alive")
+        }
         guard leaks.isEmpty else {
             if case .failure(let error) = outcome { leaks.append("the body had thrown: \(error)") }
             throw LeakError(leaks: leaks)
@@ -72,12 +74,17 @@ extension EventLoop {
     public func leaks() -> [String] {
         let statistics = statistics
         var leaks: [String] = []
-        if statistics.waiters > 0 { leaks.append("\(statistics.waiters) tasks are still parked: \(parkedTasks)") }
-        if statistics.tasks > 0 { leaks.append("\(statistics.tasks) tasks are still alive") }
-        if statistics.ready > 0 { leaks.append("\(statistics.ready) jobs were never run") }
-        if statistics.reactor.timers > 0 { leaks.append("\(statistics.reactor.timers) timers are still pending") }
+        if statistics.waiters > 0 {
+            leaks.append("\(counted(statistics.waiters, "task is", "tasks are")) still parked: \(parkedTasks)")
+        }
+        if statistics.tasks > 0 { leaks.append("\(counted(statistics.tasks, "task is", "tasks are")) still alive") }
+        if statistics.ready > 0 { leaks.append("\(counted(statistics.ready, "job was", "jobs were")) never run") }
+        if statistics.reactor.timers > 0 {
+            leaks.append("\(counted(statistics.reactor.timers, "timer is", "timers are")) still pending")
+        }
         if statistics.reactor.registrations > 0 {
-            leaks.append("\(statistics.reactor.registrations) descriptors are still registered")
+            leaks.append(
+                "\(counted(statistics.reactor.registrations, "descriptor is", "descriptors are")) still registered")
         }
         return leaks
     }

@@ -418,7 +418,56 @@ private func names(in path: String) async throws -> [String] {
     @Test func temporaryNamesComeFromTheEnvironmentOrTmp() throws {
         try onLoop { _ in
             try await Directory.withTemporary { path in
-                #expect(path.hasPrefix(String(decoding: TemporaryName.directory, as: UTF8.self) + "/eddy-"))
+                #expect(path.hasPrefix(String(decoding: Directory.forTemporaries, as: UTF8.self) + "/eddy-"))
+            }
+        }
+    }
+
+    @Test func temporaryOnesAreNamedInBytesWhereTheirDirectoryIs() throws {
+        let scratch = Scratch()
+        let place = Array(scratch("").utf8) + [0xFF, 0xFE]
+        try EventLoop.runLeakChecked { _ in
+            try await Directory.create(place)
+            let below = Array("/below".utf8)
+            let file = try await File.withTemporary(in: place) { file, path async throws -> [UInt8] in
+                try await file.write("bytes")
+                #expect(try await File.information(of: path).size == 5)
+                return path
+            }
+            let directory = try await Directory.withTemporary(in: place) { path async throws -> [UInt8] in
+                try await File.write("x", to: path + below)
+                return path
+            }
+            for path in [file, directory] {
+                #expect(path.starts(with: place))
+                #expect(try await !File.exists(path))
+            }
+            try await File.unnamed(in: place).close()
+        }
+    }
+
+    /// The body got a path with U+FFFD in it, which leads nowhere.
+    @Test func noStringIsMadeOfATemporaryDirectoryThatIsNone() async {
+        await #expect(processExitsWith: .success) {
+            let scratch = Scratch()
+            let place = Array(scratch("").utf8) + [0xFF]
+            _ = (place + [0]).withUnsafeBytes {
+                let path = $0.baseAddress!.assumingMemoryBound(to: CChar.self)
+                precondition(mkdir(path, 0o755) == 0)
+                return setenv("TMPDIR", path, 1)
+            }
+            try onLoop { _ async throws in
+                let first = await errorOf { try await File.withTemporary { _, _ in preconditionFailure("no body") } }
+                let second = await errorOf { try await Directory.withTemporary { _ in preconditionFailure("no body") } }
+                for error in [first, second] {
+                    precondition((error as? SystemError)?.code == EILSEQ)
+                    precondition("\(error!)".contains("Directory.forTemporaries"))
+                }
+                try await Directory.withTemporary(in: Directory.forTemporaries) { path in
+                    precondition(path.starts(with: place))
+                    let exists = try await Directory.exists(path)
+                    precondition(exists)
+                }
             }
         }
     }

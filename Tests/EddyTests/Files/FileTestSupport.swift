@@ -42,14 +42,16 @@ final class Scratch: Sendable {
 }
 
 extension FileWatcher {
-    /// The next events, as many as that. Each is waited for.
+    /// The next events, as many as that. Each is waited for; one that never comes fails the test, and does not hold it.
     func next(_ count: Int) async throws -> [String] {
-        var events: [String] = []
-        for _ in 0..<count {
-            guard let event = try await next() else { break }
-            events.append("\(event)")
+        try await withTimeout(.seconds(60)) {
+            var events: [String] = []
+            for _ in 0..<count {
+                guard let event = try await next() else { break }
+                events.append("\(event)")
+            }
+            return events
         }
-        return events
     }
 }
 

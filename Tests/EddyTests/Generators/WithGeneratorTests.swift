@@ -182,6 +182,28 @@ import Testing
         #expect(sum.value == count * (count - 1) / 2)
     }
 
+    /// It looked whether its element was still there for others, and took the producer along when another one had it by then. On
+    /// one loop nobody comes in between, so the steps are taken by hand.
+    @Test func aConsumerThatIsCancelledWithAnElementOnItsWayLeavesTheProducerToWhoeverIsFaster() throws {
+        try onLoop { _ async throws in
+            let session = GeneratorSession<Int>(nil, isScoped: true) { yield in
+                for number in 1...3 { try await yield(number) }
+            }
+            let exchange = session.exchange
+            // The first one has asked, and is resumed for its element.
+            if exchange.ask() { session.begin() }
+            await settle()
+            // It is cancelled and gives it back; and before it has asked why, another one has it.
+            #expect(exchange.takeBack(0, from: exchange.consumers))
+            #expect(!exchange.ask())
+            var attempt = GeneratorExchange<Int>.TakeAttempt()
+            exchange.take(&attempt)
+            #expect(attempt.element == 1)
+            #expect(exchange.wasDeprived() && !exchange.wasDeprived())
+            for number in [2, 3, nil] { #expect(try await session.next() == number) }
+        }
+    }
+
     @Test func offAnyLoopItWorksToo() async throws {
         let ended = Counter()
         for _ in 0..<(isStress ? 100_000 : 500) {

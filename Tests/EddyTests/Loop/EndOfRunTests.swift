@@ -97,6 +97,37 @@ import Testing
         loop.close()
     }
 
+    /// It was "not waiting on the loop", as the body of a shield is a task of its own.
+    @Test func aTaskThatIsLeftInItsOwnScopeSaysWhatForThatWaits() throws {
+        let loop = try makeLoop(grace: .milliseconds(10))
+        let never = AsyncEvent(name: "never")
+        let elsewhere = Log<CheckedContinuation<Void, Never>>()
+        let error = #expect(throws: LeftoverTasksError.self) {
+            try loop.run {
+                loop.spawn(name: "one") { try await withTaskCancellationShield { try await never.wait() } }
+                loop.spawn(name: "two") {
+                    try await withTaskCancellationShield {
+                        try await withTimeout(.seconds(600)) { try await sleep(for: .seconds(500)) }
+                    }
+                }
+                loop.spawn(name: "three") {
+                    try await withTaskCancellationShield { await withCheckedContinuation { elsewhere.add($0) } }
+                }
+                await settle()
+            }
+        }
+        #expect(
+            error?.tasks.map(\.description).sorted() == [
+                "'one' (waiting for the event 'never', in its shield)",
+                "'three' (waiting for what runs in its shield)",
+                "'two' (sleeping, in the timeout of its shield)",
+            ])
+        // What is left of them ends with the loop.
+        never.set()
+        for each in elsewhere.all { each.resume() }
+        loop.close()
+    }
+
     @Test("H2: what is sent to a closed loop runs on the sender's thread")
     func aClosedLoopRunsWhatItIsSent() async throws {
         let loop = try makeLoop()

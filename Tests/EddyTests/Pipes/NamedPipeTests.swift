@@ -145,6 +145,21 @@ import Testing
             #expect(try await reader.read(atMost: 10) == [5])
         }
     }
+
+    @Test func pathsAreBytes() throws {
+        try onLoop { _ in
+            let directory = SocketDirectory()
+            let path = Array(directory.file("").utf8) + [0xFF]
+            try await Eddy.Pipe.makeNamed(path: path)
+            let reader = try await Eddy.Pipe.openForReading(path)
+            let writer = try await Eddy.Pipe.openForWriting(path)
+            try await writer.write([1])
+            #expect(try await reader.read(atMost: 1) == [1])
+            let cut = await errorOf { try await Eddy.Pipe.makeNamed(path: path + [0, 1]) }
+            #expect((cut as? SystemError)?.code == EINVAL)
+            try await File.remove(path)
+        }
+    }
 }
 
 /// Runs on the main thread, whatever loop its task prefers.

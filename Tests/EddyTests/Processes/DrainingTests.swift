@@ -102,4 +102,24 @@ import Testing
         }
         #expect(plan.remaining == 0)
     }
+
+    @Test func aReaderIsToldThatTheScopeHasEnded() throws {
+        try EventLoop.runLeakChecked { _ in
+            let loop = try EventLoop.required
+            let process = Log<Subprocess>()
+            let reader = try await Subprocess.withProcess("sleep", arguments: ["60"]) { child async throws in
+                process.add(child)
+                let reader = loop.spawn { try await child.standardOutput.read(atMost: 10) }
+                try await untilParked(1)
+                return reader
+            }
+            let identifier = process.all[0].identifier
+            for error in [
+                await errorOf(reader), await errorOf { try await process.all[0].standardOutput.read(atMost: 1) },
+            ] {
+                #expect(error is ClosedError)
+                #expect("\(error!)".hasPrefix("the scope of process \(identifier) has ended, or is ending"))
+            }
+        }
+    }
 }

@@ -230,9 +230,9 @@ import Testing
         let log = Log<ChildProcess>()
         let loop = try makeLoop(grace: .milliseconds(30))
         // The program has longer to end than the run gives it.
-        #expect(throws: LeftoverTasksError.self) {
+        let error = #expect(throws: LeftoverTasksError.self) {
             try loop.run {
-                loop.spawn {
+                loop.spawn(name: "runner") {
                     try await Subprocess.withProcess(
                         "sh", arguments: ["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"],
                         processGroup: .own
@@ -245,6 +245,8 @@ import Testing
                 while log.count == 0 { try await sleep(for: .milliseconds(1)) }
             }
         }
+        #expect(
+            error?.tasks.map(\.description) == ["'runner' (waiting for a process to end, in its shield)"])
         loop.close()
         // Killed, and reaped at once or by a thread.
         let deadline = ContinuousClock.now + .seconds(30)

@@ -17,8 +17,9 @@ import Testing
         let proxied = ProxyError(
             direction: .fromFirst, counts: ProxyCounts(fromFirst: 0, fromSecond: 0), underlyingError: partial,
             closedStreams: true)
+        let skipped = PartialSkipError(bytesSkipped: 1, underlyingError: error)
         let several = MultiError([.init(task: "a", error: proxied), .init(task: "b", error: CancellationError())])
-        for each in [error, partial, proxied, several] as [any Error] {
+        for each in [error, partial, skipped, proxied, several] as [any Error] {
             #expect(ConnectionFailure(each) == .peerGone, "\(each)")
             #expect(ConnectionFailure.isPeerGone(each))
             #expect(!ConnectionFailure(each).isNews)
@@ -55,7 +56,8 @@ import Testing
         #expect((0..<5).count { _ in reports.admit(.idle, at: later) == nil } == 5)
         #expect(reports.takeLeftOut() == 5)
         #expect(reports.takeLeftOut() == 0)
-        #expect(ConnectionReports.line(ClosedError(), 300).hasSuffix("(and 300 more of these since the last line)"))
+        let line = ConnectionReports.line(ClosedError(), of: nil, 300)
+        #expect(line.hasSuffix("(and 300 more of these since the last line)"))
     }
 
     @Test func aResetDuringAWriteIsNoNews() throws {
@@ -105,6 +107,44 @@ import Testing
             loop.shutDown(grace: .zero)
             try await server.value
             #expect(failures.all == [ConnectionFailure](repeating: .ended, count: 10))
+        }
+    }
+
+    @Test func aLineNamesItsConnectionOnce() throws {
+        struct Failure: Error {}
+        try onLoop { _ in
+            let (client, server) = try await connectedStreams()
+            let ends = "\(try #require(server.localAddress)) -> \(try #require(client.localAddress))"
+            let connection = ServedConnection(server)
+            server.close()
+            let line = ConnectionReports.line(Failure(), of: connection, 0)
+            #expect(line == "connection failed: TCP stream \(ends): Failure()")
+            let own = ConnectionReports.line(SystemError(EPROTO, .recv, ends), of: connection, 0)
+            #expect(own.ranges(of: ends).count == 1 && !own.contains("TCP stream"))
+            let (one, other) = try await UnixStream.pair()
+            #expect(ConnectionReports.line(Failure(), of: ServedConnection(one), 0).contains("\(one): Failure()"))
+            withExtendedLifetime(other) {}
+        }
+    }
+
+    @Test func theDefaultReportOfAServerNamesTheConnection() throws {
+        try onLoop { loop in
+            let lines = Log<String>()
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let server = loop.spawn {
+                // What the default prints.
+                try await listener.serve(onError: {
+                    lines.add(ConnectionReports.line($0, of: ConnectionReports.connection, 0))
+                }) { _ in throw OutOfRangeError("size", 1, allowed: "none") }
+            }
+            let client = try await TCPStream.connect(to: listener.localAddress)
+            let ends = "\(listener.localAddress) -> \(try #require(client.localAddress))"
+            _ = await errorOf { try await client.read(atMost: 1) }
+            #expect(
+                lines.all.count == 1 && lines.all.allSatisfy { $0.hasPrefix("connection failed: TCP stream \(ends): ") }
+            )
+            server.cancel()
+            _ = await server.result
         }
     }
 }

@@ -278,4 +278,62 @@ private func bindError(
             #expect(begin.duration(to: LoopClock().now) == .milliseconds(10 + 20 + 40))
         }
     }
+
+    @Test("a socket's path is bytes: it is bound, found, asked for, and removed by them")
+    func pathsAreBytes() throws {
+        try onLoop { _ in
+            let directory = SocketDirectory()
+            let path = Array(directory.file("").utf8) + [0xFF, 0x80]
+            for _ in 0..<2 {
+                let listener = try await UnixListener.bind(path: path, mode: 0o600)
+                #expect(listener.localAddress.pathBytes == path)
+                let client = try await UnixStream.connect(path: path)
+                #expect(client.remoteAddress?.pathBytes == path)
+                try await client.write([1])
+                #expect(try await listener.accept().read(atMost: 1) == [1])
+                #expect((await errorOf { try await UnixListener.bind(path: path) } as? SystemError)?.code == EADDRINUSE)
+                listener.close()
+                #expect(try await !File.exists(path))
+            }
+            let sequenced = try await UnixSequencedListener.bind(path: path)
+            try await UnixSequencedSocket.connect(path: path).send([2])
+            #expect(try await sequenced.accept().receive()?.bytes == [2])
+            sequenced.close()
+            let receiver = try await UnixDatagramSocket.bind(path: path)
+            let sender = try await UnixDatagramSocket.connect(path: path, from: .unix(path + [0xFE]))
+            try await sender.send([3])
+            let datagram = try await receiver.receive()
+            #expect(datagram.bytes == [3] && datagram.address.pathBytes == path + [0xFE])
+        }
+    }
+
+    @Test func aStaleSocketWithBytesInItsPathIsRemoved() throws {
+        try onLoop { _ in
+            let directory = SocketDirectory()
+            let path = Array(directory.file("").utf8) + [0xFF]
+            // What a server leaves that was killed.
+            let stale = Glibc.socket(AF_UNIX, SocketKind.stream, 0)
+            let address = try SocketAddress.unix(path)
+            #expect(address.withPointer { LinuxKernel.shared.perform(.bind(stale, $0, $1)) } == 0)
+            Glibc.close(stale)
+            try await UnixListener.bind(path: path).close()
+            #expect(try await !File.exists(path))
+        }
+    }
+
+    @Test func abstractNamesAreOfAnyBytes() throws {
+        try onLoop { _ in
+            let name = Array("eddy-\(UInt64.random(in: 0 ... .max))".utf8) + [0, 0xFF, 0]
+            let listener = try await UnixListener.bind(to: .abstract(name))
+            let client = try await UnixStream.connect(to: .abstract(name))
+            #expect(client.remoteAddress?.abstractName == name && listener.localAddress.abstractName == name)
+            let cut = Array(name.dropLast())
+            #expect(await errorOf { try await UnixStream.connect(to: .abstract(cut)) } is SystemError)
+        }
+    }
+
+    @Test func aPathThatIsTooLongIsCountedInItsOwnBytes() {
+        let error = #expect(throws: AddressError.self) { try SocketAddress.unix([UInt8](repeating: 0xFF, count: 108)) }
+        #expect(error?.description.contains("has 108 bytes") == true)
+    }
 }

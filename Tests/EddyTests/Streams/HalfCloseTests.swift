@@ -107,12 +107,13 @@ import Testing
 
     @Test func aBufferedWritersEndDoesNotOvertakeItsFlush() throws {
         try onLoop { loop in
-            let (client, server) = MemoryStream.pair(capacity: 16)
-            let reader = loop.spawn { try await BufferedReader(server).readToEnd(upTo: 1000).count }
+            let (client, server) = MemoryStream.pair(capacity: 4)
             let writer = BufferedWriter(client, capacity: 10)
-            try await writer.write([UInt8](repeating: 1, count: 500))
+            try await writer.write([UInt8](repeating: 1, count: 9))
+            let reader = loop.spawn { try await BufferedReader(server).readToEnd(upTo: 1000).count }
+            // All nine are collected, and the stream has room for four.
             try await writer.finishWriting()
-            #expect(try await reader.value == 500)
+            #expect(try await reader.value == 9)
         }
     }
 
@@ -150,5 +151,70 @@ import Testing
         #expect(await errorOf { try await frames.send("hello") } is PartialWriteError)
         #expect(await errorOf { try await frames.finishWriting() } is PartialWriteError)
         #expect(!sink.isFinished)
+    }
+
+    // MARK: - After a cancellation
+
+    /// Cancels a writer that has not written a byte, and ends the writing at once.
+    private static func endAfterCancelling(_ loop: EventLoop, _ stream: some ByteWriter & Sendable) async throws {
+        let writer = loop.spawn { try await stream.write([1, 2, 3]) }
+        try await untilParked(1)
+        writer.cancel()
+        try await stream.finishWriting()
+        #expect(await errorOf(writer) is CancellationError)
+    }
+
+    @Test("a writer that was just cancelled is out of the way of the end, if it had written nothing")
+    func aCancelledWriterIsNotInTheWay() throws {
+        try onLoop { loop in
+            let piece = [UInt8](repeating: 0, count: 4096)
+            let (unixClient, unixServer) = try await UnixStream.pair()
+            for _ in 0..<10_000 { if try unixClient.tryWrite(piece.span.bytes) == 0 { break } }
+            try await Self.endAfterCancelling(loop, unixClient)
+            let (memoryClient, memoryServer) = MemoryStream.pair(capacity: 100)
+            try await memoryClient.write([UInt8](repeating: 0, count: 100))
+            try await Self.endAfterCancelling(loop, memoryClient)
+            let (pipeReader, pipeWriter) = try await Pipe.make()
+            for _ in 0..<10_000 { if try pipeWriter.tryWrite(piece.span.bytes) == 0 { break } }
+            try await Self.endAfterCancelling(loop, pipeWriter)
+            for reader in [unixServer, memoryServer, pipeReader] as [any ByteReader & Sendable] {
+                #expect(try await readToEnd(reader).allSatisfy { $0 == 0 })
+            }
+        }
+    }
+
+    private func readToEnd(_ reader: some ByteReader & Sendable) async throws -> [UInt8] {
+        try await BufferedReader(reader).readToEnd(upTo: 1 << 22)
+    }
+
+    @Test("behind a write that was just cancelled in its middle there is no clean end")
+    func aWriteThatWasJustCutIsTold() throws {
+        try onLoop { loop in
+            let (client, server) = try await UnixStream.pair()
+            let (memoryClient, memoryServer) = MemoryStream.pair()
+            for writer in [client, memoryClient] as [any ByteWriter & Sendable] {
+                let task = loop.spawn { try await writer.write(Self.message) }
+                try await untilParked(1)
+                task.cancel()
+                let error = await errorOf { try await writer.finishWriting() } as? PartialWriteError
+                #expect(error?.isRepeated == true)
+                #expect(await errorOf(task) is PartialWriteError)
+            }
+            withExtendedLifetime((server, memoryServer)) {}
+        }
+    }
+
+    @Test func aSenderOfFramesThatWasJustCancelledIsNotInTheWay() throws {
+        try onLoop { loop in
+            let (client, server) = MemoryStream.pair(capacity: 100)
+            let frames = client.frameWriter(.lines(maximum: 100))
+            try await client.write([UInt8](repeating: 0, count: 100))
+            let sender = loop.spawn { try await frames.send("hello") }
+            try await untilParked(1)
+            sender.cancel()
+            try await frames.finishWriting()
+            #expect(await errorOf(sender) is CancellationError)
+            #expect(try await BufferedReader(server).readToEnd(upTo: 1000).count == 100)
+        }
     }
 }

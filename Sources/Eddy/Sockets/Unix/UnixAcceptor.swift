@@ -5,6 +5,7 @@ final class UnixAcceptor: Sendable {
     let io: LoopDescriptor
     let localAddress: SocketAddress
     private let file: OwnedPath?
+    private let kept = KeptConnection()
 
     private init(_ io: LoopDescriptor, _ kind: Int32, _ localAddress: SocketAddress, _ file: OwnedPath?) {
         self.io = io
@@ -55,16 +56,7 @@ final class UnixAcceptor: Sendable {
 
     /// Accepts a connection.
     func accept(_ kind: LoopDescriptor.Kind) async throws -> LoopDescriptor {
-        let accepted = try await io.accept()
-        guard io.core.isCurrent else { return try await io.loop.anchor.run { try self.adopt(accepted, kind) } }
-        return try adopt(accepted, kind)
-    }
-
-    /// - Note: *Thread:* the loop's.
-    private func adopt(_ accepted: AcceptedConnection, _ kind: LoopDescriptor.Kind) throws -> LoopDescriptor {
-        let connection = try LoopDescriptor(io.core.kernel.own(accepted.descriptor), on: io.core, kind)
-        connection.ends = DescriptorEnds(local: localAddress, remote: accepted.remoteAddress)
-        return connection
+        try await io.accept(kind, keepingIn: kept)
     }
 
     /// Removes the file, then closes the socket.
@@ -74,5 +66,6 @@ final class UnixAcceptor: Sendable {
     func close() {
         file?.remove()
         io.close()
+        kept.close()
     }
 }

@@ -74,7 +74,7 @@ public final class UnixDatagramSocket: Closable {
     /// A socket with a path: what is sent there it receives.
     ///
     /// - Parameters:
-    ///   - path: at most ``SocketAddress/maximumUnixNameLength`` bytes.
+    ///   - path: a string, or bytes, at most ``SocketAddress/maximumUnixNameLength`` of them.
     ///   - mode: the permissions of the file, for instance `0o622`: whoever may write may send. nil leaves it to the process's
     ///     umask. There is no moment at which others may send.
     ///   - unlink: what happens to a socket that stands at the path already. Anything else there is never removed.
@@ -83,7 +83,7 @@ public final class UnixDatagramSocket: Closable {
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
+        path: some PathConvertible, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
         try await bind(to: .unix(path), mode: mode, unlink: unlink, on: loop)
     }
@@ -116,7 +116,7 @@ public final class UnixDatagramSocket: Closable {
     ///   ``AddressError``; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* leaves nothing open.
     public static func connect(
-        path: String, from local: SocketAddress? = nil, on loop: EventLoop? = nil
+        path: some PathConvertible, from local: SocketAddress? = nil, on loop: EventLoop? = nil
     ) async throws -> UnixDatagramSocket {
         try await connect(to: .unix(path), from: local, on: loop)
     }

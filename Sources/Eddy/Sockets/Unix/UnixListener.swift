@@ -48,7 +48,7 @@ public final class UnixListener: ConnectionListener {
     /// Binds to a path and listens.
     ///
     /// - Parameters:
-    ///   - path: at most ``SocketAddress/maximumUnixNameLength`` bytes.
+    ///   - path: a string, or bytes, at most ``SocketAddress/maximumUnixNameLength`` of them.
     ///   - mode: the permissions of the file, for instance `0o600`: whoever may write may connect. nil leaves it to the process's
     ///     umask. There is no moment at which others may connect.
     ///   - unlink: what happens to a socket that stands at the path already. Anything else there is never removed.
@@ -59,7 +59,7 @@ public final class UnixListener: ConnectionListener {
     ///   ``AddressError`` for a path that is too long; ``EventLoopError/noLoop`` off any loop.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        path: some PathConvertible, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
         on loop: EventLoop? = nil
     ) async throws -> UnixListener {
         try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog, on: loop)
@@ -79,8 +79,8 @@ public final class UnixListener: ConnectionListener {
 
     /// Waits for a connection and accepts it.
     ///
-    /// - Throws: ``SystemError``: EMFILE, ENFILE, ENOBUFS, ENOMEM when the limits are reached; the connection then stays with
-    ///   the kernel, and trying again at once would spin. ``ClosedError``; ``BusyError``; `CancellationError`;
+    /// - Throws: ``SystemError``: EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOSPC for a descriptor more than epoll may watch, when the
+    ///   limits are reached; the connection then stays for the next call, and trying again at once would spin. ``ClosedError``; ``BusyError``; `CancellationError`;
     ///   ``ShutdownError``.
     /// - Note: *Cancellation:* no connection is lost: one that was accepted is returned.
     public func accept() async throws -> UnixStream {

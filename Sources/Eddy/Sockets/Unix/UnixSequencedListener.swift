@@ -49,7 +49,7 @@ public final class UnixSequencedListener: ConnectionListener {
     /// - Parameters: as for ``UnixListener/bind(path:mode:unlink:backlog:)``.
     /// - Throws: as for ``UnixListener/bind(path:mode:unlink:backlog:)``.
     public static func bind(
-        path: String, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
+        path: some PathConvertible, mode: UInt32? = nil, unlink: UnlinkPolicy = .ifStale, backlog: Int = 4096,
         on loop: EventLoop? = nil
     ) async throws -> UnixSequencedListener {
         try await bind(to: .unix(path), mode: mode, unlink: unlink, backlog: backlog, on: loop)

@@ -55,7 +55,9 @@ public final class UnixSequencedSocket: Closable {
     ///
     /// - Throws: as for ``UnixStream/connect(path:on:)``.
     /// - Note: *Cancellation:* gives the attempt up and closes its socket.
-    public static func connect(path: String, on loop: EventLoop? = nil) async throws -> UnixSequencedSocket {
+    public static func connect(path: some PathConvertible, on loop: EventLoop? = nil) async throws
+        -> UnixSequencedSocket
+    {
         try await connect(to: .unix(path), on: loop)
     }
 

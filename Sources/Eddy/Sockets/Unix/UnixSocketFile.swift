@@ -34,7 +34,7 @@ enum UnixSocketFile {
     ) throws(SystemError) -> OwnedPath? {
         try UnixSockets.check(address, .bind)
         let (kernel, descriptor) = (core.kernel, socket.rawValue)
-        guard let path = address.path else {
+        guard let path = address.pathBytes else {
             let result = address.withPointer { kernel.bind(descriptor, $0, $1) }
             guard result >= 0 else { throw bindError(result, address) }
             return nil
@@ -55,7 +55,7 @@ enum UnixSocketFile {
         if let mode {
             let result = kernel.changeMode(path, mode)
             // The owner of the file goes out of scope here, and takes it along.
-            guard result >= 0 else { throw SystemError(result: result, .chmod, path) }
+            guard result >= 0 else { throw SystemError(result: result, .chmod, "\(address)") }
         }
         return file
     }
@@ -64,24 +64,24 @@ enum UnixSocketFile {
     ///
     /// - Throws: ``SystemError``, EADDRINUSE with the reason, when it has to stay.
     private static func clear(
-        _ path: String, _ address: SocketAddress, _ kind: Int32, _ policy: UnlinkPolicy, on core: LoopCore
+        _ path: [UInt8], _ address: SocketAddress, _ kind: Int32, _ policy: UnlinkPolicy, on core: LoopCore
     ) throws(SystemError) {
         let kernel = core.kernel
         var found = FileIdentity()
         let type = kernel.pathIdentity(path, &found)
         // Gone meanwhile: try again.
         if type == -ErrorNumber.noEntry { return }
-        guard type >= 0 else { throw SystemError(result: type, .lstat, path) }
+        guard type >= 0 else { throw SystemError(result: type, .lstat, "\(address)") }
         guard type == FileType.socket else {
             throw inUse(
-                "what stands at \(path) is no socket, and is never removed: use another path, or remove it yourself")
+                "what stands at \(address) is no socket, and is never removed: use another path, or remove it yourself")
         }
         switch policy {
         case .never:
-            throw inUse("a socket stands at \(path): remove it, or bind with unlink: .ifStale")
+            throw inUse("a socket stands at \(address): remove it, or bind with unlink: .ifStale")
         case .ifStale:
             guard try isStale(address, kind, on: core) else {
-                throw inUse("a server is listening at \(path), or about to: stop it, or use another path")
+                throw inUse("a server is listening at \(address), or about to: stop it, or use another path")
             }
             // Another server that has just found the same may have replaced the file.
             var now = FileIdentity()
@@ -90,7 +90,9 @@ enum UnixSocketFile {
             break
         }
         let result = kernel.unlink(path)
-        guard result >= 0 || result == -ErrorNumber.noEntry else { throw SystemError(result: result, .unlink, path) }
+        guard result >= 0 || result == -ErrorNumber.noEntry else {
+            throw SystemError(result: result, .unlink, "\(address)")
+        }
     }
 
     /// Has no process a socket bound there any more?

@@ -8,13 +8,13 @@ extension UnixStream {
     /// ``withTimeout(_:_:)-(_,()->T)`` how long that may take.
     ///
     /// - Parameters:
-    ///   - path: at most ``SocketAddress/maximumUnixNameLength`` bytes.
+    ///   - path: a string, or bytes, at most ``SocketAddress/maximumUnixNameLength`` of them.
     ///   - loop: the loop that it belongs to; nil is the one that the caller is on.
     /// - Throws: ``SystemError``: ENOENT when there is no socket, ECONNREFUSED when nobody listens at it, EACCES when this
     ///   process may not write to it; ``AddressError`` for a path that is too long; `CancellationError`; ``ShutdownError``;
     ///   ``EventLoopError/noLoop`` off any loop, if none is given.
     /// - Note: *Cancellation:* gives the attempt up and closes its socket.
-    public static func connect(path: String, on loop: EventLoop? = nil) async throws -> UnixStream {
+    public static func connect(path: some PathConvertible, on loop: EventLoop? = nil) async throws -> UnixStream {
         try await connect(to: .unix(path), on: loop)
     }
 
