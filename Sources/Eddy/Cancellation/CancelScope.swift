@@ -48,7 +48,8 @@ public final class CancelScope: @unchecked Sendable {
         /// The body's task is cancelled, or will be as soon as it begins.
         var isCancelling = false
         var hasEnded = false
-        var endedOnLoop = false
+        /// Where the caller is parked until the body has ended.
+        var waitingCaller: WaiterReference?
         /// What the body threw.
         var failure: (any Error)?
         var deadline: MonotonicInstant?

@@ -148,6 +148,7 @@ extension LoopCore {
         name: String?, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
         phase = .open
+        state.pointee.keepsTasks = true
         // One that several loops share belongs to their one run, and may have begun before this loop did.
         if loop.configuration.sharedShutdown == nil { loop.shutdown.reset() }
         let main = MainTask<T>()
@@ -238,6 +239,8 @@ extension LoopCore {
             left = [ParkedTask(name: nil, waitsFor: "starts another task whenever it is told to end")]
         }
         giveResourcesBack()
+        endKeptTasks()
+        state.pointee.keepsTasks = false
         phase = .open
         return left
     }

@@ -25,23 +25,3 @@ extension LoopCore {
         }
     }
 }
-
-// The body of a timeout, a scope or a shield is a task, and its caller another one. Between the two a promise that the body has taken
-// would be in nobody's reach: the caller can be cancelled still, and would lose it without a word. So the caller runs next.
-extension LoopCore {
-    /// The running task ends in this job, and whoever is resumed by its end goes before all others.
-    func expectHeir() {
-        state.pointee.endingJob = jobCount
-    }
-
-    /// Nobody had to be resumed.
-    func forgetHeir() {
-        state.pointee.endingJob = .max
-    }
-
-    @inline(never)
-    func enqueueHeir(_ job: UnownedJob, _ identity: JobIdentity) {
-        forgetHeir()
-        ready.pushFirst(job, identity)
-    }
-}

@@ -123,14 +123,19 @@ struct LoopCore: @unchecked Sendable {
         jobCount &+= 1
         operationsLeft = Self.operationsPerJob
         runningRecord = entry.record
-        switch entry.identity {
-        case .generic: entry.job.runSynchronously(on: LoopState.genericExecutor)
-        case .task: entry.job.runSynchronously(on: state.pointee.taskExecutor)
-        case .serial: entry.job.runSynchronously(on: state.pointee.serialExecutor)
-        case .main: entry.job.runSynchronously(on: MainActor.sharedUnownedExecutor)
-        case .closure: PostedClosure.run(entry.job)
-        }
+        run(entry.job, entry.identity)
         runningRecord = nil
+    }
+
+    @inline(__always)
+    func run(_ job: UnownedJob, _ identity: JobIdentity) {
+        switch identity {
+        case .generic: job.runSynchronously(on: LoopState.genericExecutor)
+        case .task: job.runSynchronously(on: state.pointee.taskExecutor)
+        case .serial: job.runSynchronously(on: state.pointee.serialExecutor)
+        case .main: job.runSynchronously(on: MainActor.sharedUnownedExecutor)
+        case .closure: PostedClosure.run(job)
+        }
     }
 
     /// Delivers what other threads have sent.
@@ -184,7 +189,6 @@ struct LoopCore: @unchecked Sendable {
     /// The same on the loop's thread.
     @inline(__always)
     func enqueueHere(_ job: UnownedJob, _ identity: JobIdentity) {
-        if _slowPath(state.pointee.endingJob == jobCount) { return enqueueHeir(job, identity) }
         ready.push(job, identity)
     }
 
@@ -367,6 +371,7 @@ struct LoopCore: @unchecked Sendable {
 
     func enlist(_ record: TaskRecord) {
         record.next = firstRecord
+        record.previous = nil
         firstRecord?.previous = record
         firstRecord = record
         recordCount += 1
@@ -384,9 +389,8 @@ struct LoopCore: @unchecked Sendable {
         let reference = Unmanaged.passUnretained(record)
         if runningRecord?.toOpaque() == reference.toOpaque() { runningRecord = nil }
         records.remove(reference, record.key)
-        record.previous?.next = record.next
+        if let previous = record.previous { previous.next = record.next } else { firstRecord = record.next }
         record.next?.previous = record.previous
-        if firstRecord === record { firstRecord = record.next }
         recordCount -= 1
         if record.isRoot { rootCount -= 1 }
     }

@@ -17,6 +17,13 @@ struct LoopState: ~Copyable {
 
     var ready = ReadyQueue()
     var waiters = WaiterPool()
+    /// Those of kept tasks and of callers of bodies: see `KeptTasks.swift`.
+    var bodyWaiters = WaiterPool()
+    /// The kept task that has parked last, linked to the others.
+    var keptTask: WaiterPointer?
+    var keptTaskCount = 0
+    /// Is there a run, whose end ends the kept tasks?
+    var keepsTasks = false
     /// Memory of the streams' buffers.
     var buffers = BufferPool()
     /// An array whose memory is used again for each delivery.
@@ -47,8 +54,6 @@ struct LoopState: ~Copyable {
     var outsideWaits = 0
     var parkCount: UInt64 = 0
     var jobCount: UInt64 = 0
-    /// The job whose task is ending, and has an heir: see ``LoopCore/expectHeir()``.
-    var endingJob = UInt64.max
     var phase = Phase.open
     /// Is the loop the executor of the whole process?
     var isHost = false

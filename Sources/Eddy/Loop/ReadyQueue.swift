@@ -1,4 +1,4 @@
-/// The jobs that are ready to run: first in, first out, whatever their priority. One goes first: see ``LoopCore/expectHeir()``.
+/// The jobs that are ready to run: first in, first out, whatever their priority. One goes first: see ``LoopCore/resumeFirst(_:)``.
 ///
 /// A ring of two words per job. It grows when full and never shrinks: its size is the largest number of tasks that were ever
 /// ready at once.
@@ -48,10 +48,11 @@ struct ReadyQueue: ~Copyable {
     }
 
     /// Puts a job before all others.
-    mutating func pushFirst(_ job: UnownedJob, _ identity: JobIdentity) {
+    mutating func pushFirst(_ job: UnownedJob, _ identity: JobIdentity, _ record: Unmanaged<TaskRecord>?) {
         if tail &- head > mask { grow() }
         head &-= 1
-        (entries + head & mask).initialize(to: Entry(job: job, tagged: UInt(identity.rawValue)))
+        let tagged = UInt(bitPattern: record?.toOpaque()) | UInt(identity.rawValue)
+        (entries + head & mask).initialize(to: Entry(job: job, tagged: tagged))
     }
 
     @inline(__always)

@@ -7,8 +7,8 @@ import Synchronization
 /// One cancellation handler, installed where the task starts, covers all of its waits; the handler of a single wait would
 /// cost more than the wait itself. A wait finds the record through the loop: the record of the job that runs, or the table of
 /// all; and believes it only if it is the current task's own.
-// SAFETY: `waiter`, `next` and `previous` are touched on the loop's thread only; `key` and `number` are written once, before anybody
-// else knows the record, and `scope` by its creator, before the task begins. The rest is immutable, atomic or guarded.
+// SAFETY: `waiter`, `number`, `scope`, `subject`, `next` and `previous` are touched on the loop's thread only, or before anybody else
+// knows the record, as `key` is. The rest is immutable, atomic or guarded.
 @usableFromInline
 final class TaskRecord: @unchecked Sendable {
     /// Whoever makes a record holds the loop for as long as the task runs.
@@ -24,9 +24,11 @@ final class TaskRecord: @unchecked Sendable {
     let isRoot: Bool
     let name: String?
     /// What a task without a name of its own works for, asked when tasks are listed: see ``TaskSubject``.
-    let subject: AnyObject?
+    private(set) var subject: AnyObject?
     /// The innermost cancel scope that the task runs in.
-    let scope: CancelScope?
+    private(set) var scope: CancelScope?
+    /// Of a task that runs bodies, one after the other: nobody but their owner cancels it or waits for its end.
+    private let runsBodies: Bool
     /// The task, as the table knows it.
     private(set) var key: UInt = 0
     /// Counted by the loop, when it enlists the record.
@@ -53,14 +55,16 @@ final class TaskRecord: @unchecked Sendable {
     }
 
     private init(
-        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, hasHandler: Bool, subject: AnyObject? = nil
+        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, subject: AnyObject? = nil,
+        runsBodies: Bool = false
     ) {
         self.core = core
+        self.runsBodies = runsBodies
         self.name = name
         self.isRoot = isRoot
         self.scope = scope
         self.subject = subject
-        cancellation = Atomic(hasHandler ? Self.notCancelled : Self.asksRuntime)
+        cancellation = Atomic(runsBodies ? Self.asksRuntime : Self.notCancelled)
     }
 
     var id: TaskID { TaskID(loop: core.state.pointee.number, number: number) }
@@ -162,23 +166,31 @@ final class TaskRecord: @unchecked Sendable {
         _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope? = nil, subject: AnyObject? = nil
     ) -> TaskRecord? {
         guard core.currentRecord() == nil else { return nil }
-        let record = TaskRecord(core, name: name, isRoot: isRoot, scope: scope, hasHandler: true, subject: subject)
+        let record = TaskRecord(core, name: name, isRoot: isRoot, scope: scope, subject: subject)
         record.enlist()
         return record
     }
 
-    /// The current task, which has just begun, runs the body of a scope. Who cancels it calls ``noteCancelled()`` as well.
+    /// The record of the current task, which has just begun and runs bodies: see `KeptTasks.swift`.
     ///
     /// - Precondition: the task is on the loop.
-    static func begin(_ core: LoopCore, in scope: CancelScope) -> TaskRecord {
-        let record = TaskRecord(core, name: nil, isRoot: false, scope: scope, hasHandler: false)
-        record.enlist()
+    static func forBodies(_ core: LoopCore) -> TaskRecord {
+        let record = TaskRecord(core, name: nil, isRoot: false, scope: nil, runsBodies: true)
+        record.key = ThreadSlot.currentTask
         return record
+    }
+
+    /// The task begins a body, until ``end()``. Who cancels it calls ``noteCancelled()`` as well.
+    func beginBody(in scope: CancelScope?, for subject: AnyObject? = nil) {
+        self.scope = scope
+        self.subject = subject
+        address.store(key, ordering: .relaxed)
+        core.enlist(self)
     }
 
     /// A record of no task.
     static func unbegun(_ core: LoopCore) -> TaskRecord {
-        TaskRecord(core, name: nil, isRoot: false, scope: nil, hasHandler: true)
+        TaskRecord(core, name: nil, isRoot: false, scope: nil)
     }
 
     private func enlist() {
@@ -192,6 +204,14 @@ final class TaskRecord: @unchecked Sendable {
     @usableFromInline
     func end() {
         address.store(0, ordering: .relaxed)
+        if runsBodies {
+            guard core.isCurrent else { return core.inbox.send(.recordEnded(self)) }
+            core.delist(self)
+            // A task that is kept holds nothing of its last body.
+            scope = nil
+            subject = nil
+            return
+        }
         let joiners = handle.withLock { handle in
             handle.isAlive = false
             return handle.joiners.take()

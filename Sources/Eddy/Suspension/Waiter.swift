@@ -36,6 +36,8 @@ struct Waiter {
     /// Links: of the pool's free list, or of a wait queue.
     var next: UnsafeMutablePointer<Waiter>?
     var previous: UnsafeMutablePointer<Waiter>?
+    /// What a kept task runs when it is resumed.
+    var body: TaskBody?
     /// The queue it stands in, when it waits for something that is no descriptor and no timer.
     var queue: Unmanaged<WaitQueue>?
     /// Does it stand in `queue`? Guarded by the queue's lock.
