@@ -36,7 +36,7 @@ struct Subject: Sendable {
     }
 
     static let all: [Subject] =
-        Subject.tasks + Subject.waits + Subject.time + Subject.descriptors + Subject.network
+        Subject.tasks + Subject.bodies + Subject.waits + Subject.time + Subject.descriptors + Subject.network
         + Subject.threads
 
     static func named(_ name: String) -> Subject? {

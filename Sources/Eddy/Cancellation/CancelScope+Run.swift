@@ -33,10 +33,10 @@ extension CancelScope {
             self.body = body
             // Linked before the body begins: it may look at `Task.isCancelled` for long before its first wait.
             if let core, core.isCurrent, let record = core.currentRecord() {
-                let isCancelled = record._withUnsafeGuaranteedRef { $0.wait(for: self) }
+                let isCancelled = record._withUnsafeGuaranteedRef { $0.beginWait(for: self) }
                 if isCancelled { callerWasCancelled() }
                 await runOnLoop(core, record, isolation)
-                record._withUnsafeGuaranteedRef { _ = $0.wait(for: nil) }
+                record._withUnsafeGuaranteedRef { $0.endWait() }
             } else {
                 await runUncovered(isolation)
             }
@@ -62,9 +62,9 @@ extension CancelScope {
     private func runOnLoop(_ core: LoopCore, _ record: Unmanaged<TaskRecord>?, _ isolation: (any Actor)?) async {
         // A task that starts at once starts on its caller's stack. In scopes inside scopes without end that would overflow.
         if depth > 0, depth % Self.depthOnOneStack == 0 {
-            core.runLater(.scope(self))
+            core.runLater(.scope(self), for: caller)
         } else {
-            core.runNow(.scope(self))
+            core.runNow(.scope(self), for: caller)
         }
         core.runningRecord = record
         if let place = placeToWait(core, record, isolation) { await Parking.lot.parkUntilEndOfBody(place) }
@@ -106,6 +106,7 @@ extension CancelScope {
     /// So many scopes begin on one stack.
     private static let depthOnOneStack = 32
 
+    @inline(never)
     private func runBodyElsewhere() async {
         _ = await runBody(core.flatMap { $0.isCurrent ? TaskRecord.forBodies($0) : nil })
     }
@@ -114,6 +115,7 @@ extension CancelScope {
     ///
     /// - Parameter record: the task's, if it is on the loop.
     /// - Returns: false when the task was cancelled, or is about to be.
+    @inline(__always)
     func runBody(_ record: TaskRecord?) async -> Bool {
         begin(record)
         do {
@@ -134,7 +136,7 @@ extension CancelScope {
         let task = record?.key ?? ThreadSlot.currentTask
         let isLate = state.withLock { state in
             state.task = task
-            state.record = record
+            state.record = record.map { .passUnretained($0) }
             return state.isCancelling
         }
         if isLate { CancelledBody(task: task, record: record).cancel() }

@@ -370,14 +370,15 @@ struct LoopCore: @unchecked Sendable {
     }
 
     func enlist(_ record: TaskRecord) {
-        record.next = firstRecord
-        record.previous = nil
-        firstRecord?.previous = record
-        firstRecord = record
+        let reference = Unmanaged.passUnretained(record)
+        let first = state.pointee.firstRecord
+        record.nextLink = first
+        record.previousLink = nil
+        first?._withUnsafeGuaranteedRef { $0.previousLink = reference }
+        state.pointee.firstRecord = reference
         recordCount += 1
         state.pointee.recordsMade &+= 1
         record.number = state.pointee.recordsMade
-        let reference = Unmanaged.passUnretained(record)
         records.insert(reference, record.key)
         runningRecord = reference
         if record.isRoot { rootCount += 1 }
@@ -389,8 +390,13 @@ struct LoopCore: @unchecked Sendable {
         let reference = Unmanaged.passUnretained(record)
         if runningRecord?.toOpaque() == reference.toOpaque() { runningRecord = nil }
         records.remove(reference, record.key)
-        if let previous = record.previous { previous.next = record.next } else { firstRecord = record.next }
-        record.next?.previous = record.previous
+        let (next, previous) = (record.nextLink, record.previousLink)
+        if let previous {
+            previous._withUnsafeGuaranteedRef { $0.nextLink = next }
+        } else {
+            state.pointee.firstRecord = next
+        }
+        next?._withUnsafeGuaranteedRef { $0.previousLink = previous }
         recordCount -= 1
         if record.isRoot { rootCount -= 1 }
     }

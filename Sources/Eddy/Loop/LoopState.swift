@@ -39,8 +39,7 @@ struct LoopState: ~Copyable {
     var acceptingJob: UInt64 = 0
     var acceptsLeft = 0
     /// The covered tasks that are alive: a list through their records.
-    // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
-    unowned(unsafe) var firstRecord: TaskRecord?
+    var firstRecord: Unmanaged<TaskRecord>?
     /// The same by task.
     var records = RecordTable()
     /// How many there have been: the last one's number.
@@ -165,10 +164,7 @@ extension LoopCore {
         }
     }
 
-    var firstRecord: TaskRecord? {
-        @inline(__always) get { state.pointee.firstRecord }
-        @inline(__always) nonmutating set { state.pointee.firstRecord = newValue }
-    }
+    var firstRecord: TaskRecord? { state.pointee.firstRecord?.takeUnretainedValue() }
 
     var records: RecordTable {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.records) { UnsafePointer($0) } }

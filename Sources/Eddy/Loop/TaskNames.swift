@@ -66,7 +66,7 @@ struct TaskNames {
 extension CancelScope {
     /// Is it the record of the task that runs the scope's body?
     fileprivate func isBody(_ record: TaskRecord) -> Bool {
-        state.withLock { $0.record === record }
+        state.withLock { $0.record?.toOpaque() } == Unmanaged.passUnretained(record).toOpaque()
     }
 
     /// What it is, for whoever lists its body.

@@ -51,10 +51,11 @@ extension LoopCore {
 
     /// Runs a body in a task of its own: its first part before this returns.
     ///
+    /// - Parameter starter: the running task, by its address.
     /// - Note: *Thread:* the loop's, inside a task.
     @inline(__always)
-    func runNow(_ body: TaskBody) {
-        if let waiter = takeKeptTask() {
+    func runNow(_ body: TaskBody, for starter: UInt) {
+        if let waiter = takeKeptTask(for: starter) {
             waiter.pointee.body = body
             runInside(waiter)
         } else {
@@ -64,9 +65,10 @@ extension LoopCore {
 
     /// Runs a body in a task of its own, after everything else that is ready.
     ///
+    /// - Parameter starter: the running task, by its address.
     /// - Note: *Thread:* the loop's, inside a task.
-    func runLater(_ body: TaskBody) {
-        if let waiter = takeKeptTask() {
+    func runLater(_ body: TaskBody, for starter: UInt) {
+        if let waiter = takeKeptTask(for: starter) {
             waiter.pointee.body = body
             claim(waiter, .ready)
         } else {
@@ -81,10 +83,10 @@ extension LoopCore {
 
     /// A kept task that the running one may hand a body to; nil when there is none.
     @inline(__always)
-    private func takeKeptTask() -> WaiterPointer? {
-        guard let first = state.pointee.keptTask, !TaskLocals.arePresent else { return nil }
-        let priority = UInt64(ThreadSlot.priority(ofCurrent: ThreadSlot.currentTask))
-        guard first.pointee.demand == priority else { return takeKeptTask(priority) }
+    private func takeKeptTask(for starter: UInt) -> WaiterPointer? {
+        guard let first = state.pointee.keptTask, !TaskLocals.arePresent(in: starter) else { return nil }
+        let priority = UInt64(ThreadSlot.priority(ofCurrent: starter))
+        guard first.pointee.demand == priority else { return takeKeptTask(of: priority) }
         state.pointee.keptTask = first.pointee.next
         state.pointee.keptTaskCount &-= 1
         return first
@@ -92,7 +94,7 @@ extension LoopCore {
 
     /// The same when the last one that was kept has another priority.
     @inline(never)
-    private func takeKeptTask(_ priority: UInt64) -> WaiterPointer? {
+    private func takeKeptTask(of priority: UInt64) -> WaiterPointer? {
         var previous = state.pointee.keptTask
         while let waiter = previous?.pointee.next {
             if waiter.pointee.demand == priority {

@@ -7,7 +7,7 @@ import Synchronization
 /// One cancellation handler, installed where the task starts, covers all of its waits; the handler of a single wait would
 /// cost more than the wait itself. A wait finds the record through the loop: the record of the job that runs, or the table of
 /// all; and believes it only if it is the current task's own.
-// SAFETY: `waiter`, `number`, `scope`, `subject`, `next` and `previous` are touched on the loop's thread only, or before anybody else
+// SAFETY: `waiter`, `number`, `scope`, `subject` and the links are touched on the loop's thread only, or before anybody else
 // knows the record, as `key` is. The rest is immutable, atomic or guarded.
 @usableFromInline
 final class TaskRecord: @unchecked Sendable {
@@ -33,9 +33,10 @@ final class TaskRecord: @unchecked Sendable {
     private(set) var key: UInt = 0
     /// Counted by the loop, when it enlists the record.
     var number: UInt64 = 0
-    // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
-    unowned(unsafe) var next: TaskRecord?
-    unowned(unsafe) var previous: TaskRecord?
+    /// Links of the loop's list. A record takes itself out of that before it goes away.
+    var nextLink: Unmanaged<TaskRecord>?
+    var previousLink: Unmanaged<TaskRecord>?
+    var next: TaskRecord? { nextLink?.takeUnretainedValue() }
     private let handle = Guarded(Handle())
 
     // What a wait must know before it begins. Plain numbers: of an enumeration each load would check that it is one of its cases.
@@ -48,8 +49,8 @@ final class TaskRecord: @unchecked Sendable {
     private struct Handle {
         /// The task can be cancelled: it has not ended.
         var isAlive = false
-        /// The scope whose body the task waits for. It runs as a task of its own, and hears of cancellation through here.
-        var inner: CancelScope?
+        /// The scope whose body the task waits for, and holds. It runs as a task of its own, and hears of cancellation through here.
+        var inner: Unmanaged<CancelScope>?
         /// Set at the end, for those who wait for it.
         var joiners: AsyncEvent?
     }
@@ -73,7 +74,7 @@ final class TaskRecord: @unchecked Sendable {
     var isCancelled: Bool {
         @inline(__always) get {
             let known = cancellation.load(ordering: .relaxed)
-            return _slowPath(known != Self.notCancelled) && (known == Self.isCancelled || Task.isCancelled)
+            return _slowPath(known != Self.notCancelled) && (known == Self.isCancelled || ThreadSlot.isCancelled(key))
         }
     }
 
@@ -120,7 +121,7 @@ final class TaskRecord: @unchecked Sendable {
             _ = cancellation.compareExchange(
                 expected: Self.notCancelled, desired: Self.asksRuntime, ordering: .relaxed)
         }
-        let inner = handle.withLock { $0.inner }?.cancelWithCaller()
+        let inner = innerScope?.cancelWithCaller()
         if core.isCurrent {
             core.cancelWait(of: self)
         } else {
@@ -129,13 +130,18 @@ final class TaskRecord: @unchecked Sendable {
         return inner
     }
 
-    /// The task goes on to wait for a scope's body; nil when that has ended.
+    /// The task goes on to wait for a scope's body, until ``endWait()``.
     ///
     /// - Returns: whether the task was cancelled before.
-    func wait(for inner: CancelScope?) -> Bool {
-        handle.withLock { $0.inner = inner }
+    func beginWait(for inner: CancelScope) -> Bool {
+        handle.withLock { $0.inner = .passUnretained(inner) }
         // Cancelled before the lock was taken, the handler saw no scope, and its mark is seen here.
         return isCancelled
+    }
+
+    /// The body has ended.
+    func endWait() {
+        handle.withLock { $0.inner = nil }
     }
 
     /// What is set when the task has ended, for those who wait for that; nil when it has.
@@ -154,7 +160,10 @@ final class TaskRecord: @unchecked Sendable {
     var queueOfJoiners: WaitQueue? { handle.withLock { $0.joiners?.queue } }
 
     /// The scope whose body the task waits for.
-    var innerScope: CancelScope? { handle.withLock { $0.inner } }
+    var innerScope: CancelScope? {
+        // Held with the lock: the task may go on, and let go of it.
+        handle.withLock { $0.inner?.takeUnretainedValue() }
+    }
 
     // MARK: - Covering a task
 

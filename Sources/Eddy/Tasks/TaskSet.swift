@@ -146,7 +146,7 @@ final class TaskSet: Sendable {
             if !state.isClosed { state.link(member) }
             return !state.isClosed
         }
-        if isOpen { core.runLater(.member(member)) }
+        if isOpen { core.runLater(.member(member), for: ThreadSlot.currentTask) }
     }
 
     private func remove(_ member: Member) {
