@@ -75,20 +75,16 @@ extension CancelScope {
         _ core: LoopCore, _ record: Unmanaged<TaskRecord>?, _ isolation: (any Actor)?
     ) -> ParkedWaiter? {
         if state.withLock({ $0.hasEnded }) { return nil }
-        let waiter = core.makeBodyWaiter(core.identity(of: isolation))
+        let waiter = core.makeBodyWaiter()
         waiter.pointee.record = record
         // The body may be on another thread, and end there.
         let hasEnded = state.withLock { state in
             if !state.hasEnded { state.waitingCaller = WaiterReference(waiter) }
             return state.hasEnded
         }
-        let place = ParkedWaiter(waiter, core)
-        if hasEnded {
-            place.noteEndOfBody()
-            return nil
-        }
-        core.parking = waiter
-        return place
+        guard hasEnded else { return core.armForBody(waiter, isolation) }
+        core.state.pointee.bodyWaiters.release(waiter)
+        return nil
     }
 
     /// Starts the body's task for a caller that is on no loop, or was on this one.

@@ -1,3 +1,4 @@
+import CEddyTask
 import EddyReactor
 
 /// What a loop does on its own thread: the ready queue, the parked tasks, and the turn that ties them to the reactor.
@@ -64,6 +65,7 @@ struct LoopCore: @unchecked Sendable {
     func withThread<T>(_ body: () throws -> T) rethrows -> T {
         let outer = ThreadSlot.current
         ThreadSlot.current = UnsafeMutableRawPointer(state)
+        enterLane()
         defer { ThreadSlot.current = outer }
         return try body()
     }
@@ -75,13 +77,19 @@ struct LoopCore: @unchecked Sendable {
     /// - Parameters:
     ///   - deadline: how long to block at most when nothing is ready. nil does not block.
     ///   - isDone: asked when the jobs have run. If it says yes, the turn ends there.
-    /// - Returns: whether it said yes.
+    /// - Returns: whether it said yes. If the frame is spent then, this is the first half of a turn; the next call makes the rest.
     /// - Throws: ``DeadlockError`` when it would block for ever; ``SystemError`` when epoll itself fails.
     @inline(__always)
     func turn(until deadline: MonotonicInstant?, unless isDone: () -> Bool = { false }) throws -> Bool {
-        runJobs()
+        let left = runJobs(atMost: state.pointee.jobsLeft)
         takeMessages()
         if isDone() { return true }
+        if _slowPath(isFrameSpent) {
+            // What has run counts: jobs that never wait delay descriptors and timers by one turn, however many frames it takes.
+            state.pointee.jobsLeft = left
+            return false
+        }
+        state.pointee.jobsLeft = Self.jobsPerTurn
         var failure: (any Error)?
         let limit = ready.isEmpty ? deadline : nil
         if _slowPath(limit == .distantFuture && mayBeDeadlocked) {
@@ -109,13 +117,18 @@ struct LoopCore: @unchecked Sendable {
     }
 
     /// Runs what is ready, up to the limit of a turn.
+    ///
+    /// - Returns: how many more might have run. It ends early when the frame must be left.
     @inline(__always)
-    func runJobs(atMost limit: Int = jobsPerTurn) {
+    @discardableResult
+    func runJobs(atMost limit: Int = jobsPerTurn) -> Int {
         var left = limit
         while left > 0, !ready.isEmpty {
             left -= 1
             run(ready.pop())
+            if _slowPath(isFrameSpent) { break }
         }
+        return left
     }
 
     @inline(__always)
@@ -123,19 +136,17 @@ struct LoopCore: @unchecked Sendable {
         jobCount &+= 1
         operationsLeft = Self.operationsPerJob
         runningRecord = entry.record
-        run(entry.job, entry.identity)
-        runningRecord = nil
-    }
-
-    @inline(__always)
-    func run(_ job: UnownedJob, _ identity: JobIdentity) {
-        switch identity {
-        case .generic: job.runSynchronously(on: LoopState.genericExecutor)
-        case .task: job.runSynchronously(on: state.pointee.taskExecutor)
-        case .serial: job.runSynchronously(on: state.pointee.serialExecutor)
-        case .main: job.runSynchronously(on: MainActor.sharedUnownedExecutor)
-        case .closure: PostedClosure.run(job)
+        switch entry.identity {
+        case .parked: resume(entry.waiter)
+        case .generic: entry.job.runSynchronously(on: LoopState.genericExecutor)
+        case .task: entry.job.runSynchronously(on: state.pointee.taskExecutor)
+        case .serial: entry.job.runSynchronously(on: state.pointee.serialExecutor)
+        case .main: entry.job.runSynchronously(on: MainActor.sharedUnownedExecutor)
+        case .closure: PostedClosure.run(entry.job)
+        case .parkedOnMain: resume(entry.waiter, on: MainActor.sharedUnownedExecutor)
+        case .parkedOnLoop: resume(entry.waiter, on: state.pointee.serialExecutor)
         }
+        runningRecord = nil
     }
 
     /// Delivers what other threads have sent.
@@ -204,6 +215,7 @@ struct LoopCore: @unchecked Sendable {
         waiter.pointee.job = job
         waiter.pointee.phase = .parked
         parkCount &+= 1
+        state.pointee.toldParkCount &+= 1
         if _slowPath(phase == .shutDown) { cancel(waiter, .shutDown) }
     }
 
@@ -245,21 +257,25 @@ struct LoopCore: @unchecked Sendable {
     /// Ends a wait: the task is put on the ready queue, once.
     @inline(__always)
     func claim(_ waiter: WaiterPointer, _ outcome: Outcome) {
-        guard waiter.pointee.phase == .parked, let job = waiter.pointee.job else { return }
+        guard waiter.pointee.phase == .parked else { return }
         waiter.pointee.phase = .claimed
         waiter.pointee.outcome = outcome
         let record = waiter.pointee.record
         if let record { record._withUnsafeGuaranteedRef { $0.waiter = nil } }
         switch waiter.pointee.reason {
         case .readable, .writable, .hangUp: descriptorWaits &-= 1
-        case .timer, .event, .yield: break
+        case .timer, .event, .yield, .body: break
         }
         if _slowPath(waiter.pointee.limit != Waiter.noTimer) {
             // One that has fired is no longer there to be cancelled.
             reactor.cancel(TimerID(rawValue: waiter.pointee.limit))
             waiter.pointee.limit = Waiter.noTimer
         }
-        ready.push(job, waiter.pointee.identity, record)
+        if _fastPath(waiter.pointee.identity.isDirect) {
+            ready.push(waiter, record)
+        } else {
+            ready.push(waiter.pointee.job.unsafelyUnwrapped, waiter.pointee.identity, record)
+        }
     }
 
     // MARK: - What the reactor delivers
@@ -292,6 +308,9 @@ struct LoopCore: @unchecked Sendable {
             guard let queue = waiter.pointee.queue, queue.takeUnretainedValue().remove(waiter) else { return }
         case .yield:
             break
+        case .body:
+            // Its caller holds what the body works with.
+            return
         }
         claim(waiter, outcome)
     }
@@ -352,7 +371,7 @@ struct LoopCore: @unchecked Sendable {
     /// The record of the running task, when it is covered by one of this loop.
     @inline(__always)
     func currentRecord() -> Unmanaged<TaskRecord>? {
-        let task = ThreadSlot.currentTask
+        let task = lane.pointee.task == nil ? ThreadSlot.currentTask : eddy_lane_task(lane)
         if let known = runningRecord, known._withUnsafeGuaranteedRef({ $0.isOf(task) }) { return known }
         return findRecord(task)
     }

@@ -1,3 +1,4 @@
+import CEddyTask
 import EddyReactor
 
 /// Everything that a loop keeps on its own thread.
@@ -15,6 +16,8 @@ struct LoopState: ~Copyable {
     let taskExecutor: UnownedTaskExecutor
     let serialExecutor: UnownedSerialExecutor
 
+    /// Where directly parked tasks of this loop are resumed: see `CEddyTask`.
+    var lane = eddy_lane()
     var ready = ReadyQueue()
     var waiters = WaiterPool()
     /// Those of kept tasks and of callers of bodies: see `KeptTasks.swift`.
@@ -53,6 +56,10 @@ struct LoopState: ~Copyable {
     var outsideWaits = 0
     var parkCount: UInt64 = 0
     var jobCount: UInt64 = 0
+    /// Those of the parks that the runtime was told of.
+    var toldParkCount: UInt64 = 0
+    /// Jobs that may still run before descriptors and timers are looked at.
+    var jobsLeft = LoopCore.jobsPerTurn
     var phase = Phase.open
     /// Is the loop the executor of the whole process?
     var isHost = false
@@ -85,6 +92,9 @@ struct LoopState: ~Copyable {
 // The state by its names, through the pointer: no reference is counted, no exclusivity is checked at run time. Addressors rather
 // than `_read` and `_modify`: those are coroutines, and where one is not inlined its frame comes from the heap.
 extension LoopCore {
+    @inline(__always)
+    var lane: UnsafeMutablePointer<eddy_lane> { withUnsafeMutablePointer(to: &state.pointee.lane) { $0 } }
+
     @inline(__always)
     var reactor: Reactor { state.pointee.reactor }
 

@@ -13,6 +13,10 @@ struct ReadyQueue: ~Copyable {
         @inline(__always)
         var identity: JobIdentity { JobIdentity(rawValue: UInt8(truncatingIfNeeded: tagged & 7))! }
 
+        /// SAFETY: of an entry that says that it is one of a parked task.
+        @inline(__always)
+        var waiter: WaiterPointer { unsafe unsafeBitCast(job, to: WaiterPointer.self) }
+
         @inline(__always)
         var record: Unmanaged<TaskRecord>? {
             UnsafeRawPointer(bitPattern: tagged & ~7).map { Unmanaged.fromOpaque($0) }
@@ -47,8 +51,24 @@ struct ReadyQueue: ~Copyable {
         tail &+= 1
     }
 
+    /// Puts a task that has parked directly at the end.
+    @inline(__always)
+    mutating func push(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>?) {
+        push(unsafe unsafeBitCast(waiter, to: UnownedJob.self), waiter.pointee.identity, record)
+    }
+
+    /// Puts a task that has parked before all others.
+    mutating func pushFirst(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>?) {
+        let identity = waiter.pointee.identity
+        if identity.isDirect {
+            pushFirst(unsafe unsafeBitCast(waiter, to: UnownedJob.self), identity, record)
+        } else {
+            pushFirst(waiter.pointee.job.unsafelyUnwrapped, identity, record)
+        }
+    }
+
     /// Puts a job before all others.
-    mutating func pushFirst(_ job: UnownedJob, _ identity: JobIdentity, _ record: Unmanaged<TaskRecord>?) {
+    private mutating func pushFirst(_ job: UnownedJob, _ identity: JobIdentity, _ record: Unmanaged<TaskRecord>?) {
         if tail &- head > mask { grow() }
         head &-= 1
         let tagged = UInt(bitPattern: record?.toOpaque()) | UInt(identity.rawValue)

@@ -157,19 +157,23 @@ extension LoopCore {
         guard isCurrent, state.pointee.keepsTasks, phase == .open, state.pointee.keptTaskCount < Self.keptTasksLimit,
             !ThreadSlot.isCancelled(task), ThreadSlot.priority(ofCurrent: task) == priority
         else { return nil }
-        let waiter = makeBodyWaiter(nonisolatedIdentity)
+        let waiter = makeBodyWaiter()
         waiter.pointee.demand = UInt64(priority)
         waiter.pointee.next = state.pointee.keptTask
         state.pointee.keptTask = waiter
         state.pointee.keptTaskCount &+= 1
-        parking = waiter
-        return ParkedWaiter(waiter, self)
+        return armForBody(waiter, nil)
     }
 
     /// Runs a parked task inside the running one's job, until it parks again.
     private func runInside(_ waiter: WaiterPointer) {
         waiter.pointee.phase = .claimed
-        run(waiter.pointee.job.unsafelyUnwrapped, waiter.pointee.identity)
+        switch waiter.pointee.identity {
+        case .generic: waiter.pointee.job.unsafelyUnwrapped.runSynchronously(on: LoopState.genericExecutor)
+        case .task: waiter.pointee.job.unsafelyUnwrapped.runSynchronously(on: state.pointee.taskExecutor)
+        // In a frame of its own: the body may leave another one with an actor's lock, and the starter goes on in this one.
+        default: resume(waiter, on: LoopState.genericExecutor)
+        }
     }
 
     /// Resumes a task before all others that are ready: the caller of a body that has ended.
@@ -178,18 +182,23 @@ extension LoopCore {
     /// it without a word.
     func resumeFirst(_ waiter: WaiterPointer) {
         waiter.pointee.phase = .claimed
-        ready.pushFirst(waiter.pointee.job.unsafelyUnwrapped, waiter.pointee.identity, waiter.pointee.record)
+        ready.pushFirst(waiter, waiter.pointee.record)
     }
 
     /// A waiter that is no wait of anybody's: it stands in no list and is not counted.
-    func makeBodyWaiter(_ identity: JobIdentity) -> WaiterPointer {
+    func makeBodyWaiter() -> WaiterPointer {
         let waiter = state.pointee.bodyWaiters.take()
-        waiter.pointee.reason = .yield
+        waiter.pointee.reason = .body
         waiter.pointee.core = self
-        waiter.pointee.identity = identity
-        // It does not count as parking, which this will.
-        parkCount &-= 1
         return waiter
+    }
+
+    /// Names the waiter in which the running task is going to park. It does not count as a park.
+    func armForBody(_ waiter: WaiterPointer, _ isolation: (any Actor)?) -> ParkedWaiter {
+        parkCount &-= 1
+        let place = arm(waiter, isolation)
+        if place.lane == nil { state.pointee.toldParkCount &-= 1 }
+        return place
     }
 
     /// Ends the tasks that are kept.
@@ -207,25 +216,37 @@ extension ParkedWaiter {
     @inline(never)
     func takeBody() -> TaskBody? {
         let body = pointer.pointee.body.take()
-        core.state.pointee.bodyWaiters.release(pointer)
+        pointer.pointee.core.unsafelyUnwrapped.state.pointee.bodyWaiters.release(pointer)
         return body
     }
 
     /// A body has ended, and its caller goes on.
     @inline(never)
     func noteEndOfBody() {
-        core.state.pointee.bodyWaiters.release(pointer)
+        pointer.pointee.core.unsafelyUnwrapped.state.pointee.bodyWaiters.release(pointer)
     }
 }
 
 extension Parking {
     /// Parks a task that has run its body until it is handed the next one.
-    fileprivate func parkUntilNextBody(_ waiter: ParkedWaiter) -> TaskBody? {
-        waiter.takeBody()
+    @inline(__always)
+    fileprivate func parkUntilNextBody(_ waiter: ParkedWaiter) async -> TaskBody? {
+        guard let lane = waiter.lane else { return await ParkingPlace.shared.parkUntilNextBody(waiter) }
+        await parkDirectly(waiter.address, lane)
+        return waiter.takeBody()
     }
 
     /// Parks the caller of a body until that has ended.
-    func parkUntilEndOfBody(_ waiter: ParkedWaiter) {
+    @inline(__always)
+    func parkUntilEndOfBody(_ waiter: ParkedWaiter) async {
+        guard let lane = waiter.lane else { return await ParkingPlace.shared.parkUntilEndOfBody(waiter) }
+        await parkDirectly(waiter.address, lane)
         waiter.noteEndOfBody()
     }
+}
+
+extension ParkingPlace {
+    fileprivate func parkUntilNextBody(_ waiter: ParkedWaiter) -> TaskBody? { waiter.takeBody() }
+
+    fileprivate func parkUntilEndOfBody(_ waiter: ParkedWaiter) { waiter.noteEndOfBody() }
 }
