@@ -105,7 +105,9 @@ import Testing
     @Test func aCancelledCallerLeavesNothingToTheNext() async throws {
         try await onKeepingLoop { core in
             for _ in 0..<100 {
-                let task = core.loop.spawn { try await withTimeout(.seconds(60)) { try await sleep(for: .seconds(60)) } }
+                let task = core.loop.spawn {
+                    try await withTimeout(.seconds(60)) { try await sleep(for: .seconds(60)) }
+                }
                 try await untilParked(1)
                 task.cancel()
                 #expect(await errorOf(task) is CancellationError)
@@ -300,7 +302,11 @@ import Testing
             for round in 0..<4 {
                 let sum = try await withTimeout(.seconds(60)) {
                     async let one = round
-                    let (two, three) = try await gather({ round }, { await EventLoop.yield(); return round })
+                    let (two, three) = try await gather(
+                        { round },
+                        {
+                            await EventLoop.yield(); return round
+                        })
                     return await one + two + three
                 }
                 #expect(sum == 3 * round)
