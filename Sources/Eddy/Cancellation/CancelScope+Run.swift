@@ -2,7 +2,8 @@ import EddyReactor
 
 // A scope's body is a task of its own because only a task can be cancelled: the runtime has no way to cancel a part of one,
 // and none to take a cancellation back. It is nobody's child. It hears of the caller's cancellation through the caller's
-// record, which costs less than a task group does, and a shield is the same without that.
+// record, which costs less than a task group does, and a shield is the same without that. On a loop the task is one that runs many
+// bodies, one after the other: see `KeptTasks.swift`.
 extension CancelScope {
     /// Runs a body in the scope and waits for it.
     ///

@@ -11,17 +11,17 @@ import EddyReactor
 //  - Cancellation can't be taken back. Whoever cancels a body's task takes it from its owner, with the owner's lock held and a mark
 //    left there, and may do it long after the lock is free. Under the same lock the body ends, and from then on nobody gets it: so a
 //    body without the mark was not cancelled by others, and will not be. It may have cancelled itself, with an `UnsafeCurrentTask`,
-//    which the runtime tells. A task for which either holds ends. See `CancelScope.end`, `TaskSet.end`.
+//    which the runtime tells. A task for which either holds ends. See `CancelScope.end`, `TaskSet.Member.runBody`.
 //  - Task-locals: a new task takes its starter's along, so a task is made and handed out only where none are bound. What a body binds
 //    is unbound where its closure ends.
 //  - Priority: a new task has that of its starter, and is handed out only to starters that have the same. One that was escalated
 //    ends.
 //  - The executor preference is the loop's in a guest and none in the host. What a body prefers it gives up with its closure.
 //  - A name: these have none, and what has one is started as a task of its own.
-//  - Child tasks and handlers of a body end with it. A handle of the task nobody has.
+//  - Child tasks and handlers of a body end with it. A handle of the task nobody has: what hands one out starts a task of its own.
 //  - The record, by which the loop knows a task, and with it the number, the scope and whoever waits for the end, is the body's.
 //  - The address is the same again. So it is with a new task in memory that an old one has left: whoever compares addresses does so
-//    while the task runs one body. A lock that is held ends the body's closure first.
+//    while the task runs one body. Locks are held for the time of a closure, which ends before the body does.
 //  - The memory of a task is a stack: after a body it is empty, and as large as it has been. So there are at most
 //    ``LoopCore/keptTasksLimit``.
 //
