@@ -92,7 +92,7 @@ extension CancelScope {
     private func start() -> Task<Void, Never> {
         let loop = core.map { $0.loop } ?? .current
         let isDeep = depth > 0 && depth % Self.depthOnOneStack == 0
-        if let loop, !loop.core.isHost {
+        if let loop, !loop.isHost {
             if isDeep { return Task(executorPreference: loop) { await self.runBodyElsewhere() } }
             return Task.immediate(executorPreference: loop) { await self.runBodyElsewhere() }
         }
