@@ -62,7 +62,9 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CEpoll"),
         .target(name: "EddyReactor", dependencies: ["CEpoll"], swiftSettings: settings),
-        .target(name: "Eddy", dependencies: ["EddyReactor"], swiftSettings: settings),
+        // How tasks park: what no Swift code can say.
+        .target(name: "CEddyTask"),
+        .target(name: "Eddy", dependencies: ["EddyReactor", "CEddyTask"], swiftSettings: settings),
         // Apart, because it needs Foundation's encoders, and `Eddy` needs nothing.
         .target(name: "EddyJSON", dependencies: ["Eddy"], swiftSettings: settings),
         .target(name: "EddyTesting", dependencies: ["Eddy", "EddyReactor"], swiftSettings: settings),

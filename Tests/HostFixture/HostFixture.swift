@@ -21,6 +21,7 @@ struct HostFixture {
             { endingScenarios[$0] },
             { reportScenarios[$0] },
             { taskRunScenarios[$0] },
+            { parkScenarios[$0] },
         ]
         guard let scenario = groups.lazy.compactMap({ $0(name) }).first else {
             print("unknown scenario '\(name)'; they are in the dictionaries of this target")
@@ -28,7 +29,7 @@ struct HostFixture {
         }
         // A scenario that hangs ends by SIGALRM. A parent's thread that blocks signals, as libdispatch's do, or ignores them, has
         // us inherit that.
-        alarm(60)
+        alarm(getenv("EDDY_STRESS") == nil ? 60 : 1200)
         var signals = sigset_t()
         sigemptyset(&signals)
         for number in [SIGINT, SIGTERM, SIGALRM, SIGPIPE] {

@@ -7,7 +7,10 @@ struct FixtureRun {
     let status: Int32
     let signal: Int32?
 
-    init(_ scenario: String, of fixture: String = "HostFixture", input: String? = nil) throws {
+    init(
+        _ scenario: String, of fixture: String = "HostFixture", input: String? = nil,
+        environment: [String: String] = [:]
+    ) throws {
         let process = Process()
         process.executableURL = Self.directory.appendingPathComponent(fixture)
         process.arguments = [scenario]
@@ -16,7 +19,8 @@ struct FixtureRun {
         process.standardError = out
         process.standardInput = inside
         process.environment = ProcessInfo.processInfo.environment.merging(
-            ["SWIFT_BACKTRACE": "enable=no"], uniquingKeysWith: { _, new in new })
+            environment.merging(["SWIFT_BACKTRACE": "enable=no"], uniquingKeysWith: { _, new in new }),
+            uniquingKeysWith: { _, new in new })
         try process.run()
         if let input { inside.fileHandleForWriting.write(Data(input.utf8)) }
         try? inside.fileHandleForWriting.close()

@@ -9,10 +9,10 @@ extension CancelScope {
     /// Sets the first alarm, before anybody else knows the scope.
     func armAtBeginning() {
         if let otherDeadline { armOtherClock(otherDeadline) }
-        guard let deadline = state.withLock({ $0.deadline }) else { return }
         guard let core, core.isCurrent else { return updateAlarm() }
-        let timer = core.reactor.schedule(at: deadline) { self.alarmRang() }
-        state.withLock { $0.timer = timer }
+        state.withLock { state in
+            if let deadline = state.deadline { state.timer = core.reactor.schedule(at: deadline) { self.alarmRang() } }
+        }
     }
 
     private func armOtherClock(_ deadline: ClockDeadline) {

@@ -2,7 +2,8 @@ import EddyReactor
 
 // A scope's body is a task of its own because only a task can be cancelled: the runtime has no way to cancel a part of one,
 // and none to take a cancellation back. It is nobody's child. It hears of the caller's cancellation through the caller's
-// record, which costs less than a task group does, and a shield is the same without that.
+// record, which costs less than a task group does, and a shield is the same without that. On a loop the task is one that runs many
+// bodies, one after the other: see `KeptTasks.swift`.
 extension CancelScope {
     /// Runs a body in the scope and waits for it.
     ///
@@ -17,120 +18,148 @@ extension CancelScope {
         nonisolated(unsafe) let body = body
         nonisolated(unsafe) var value: T?
         if let isolation {
-            try await runTask { try await runIsolated(to: isolation) { value = try await body() } }
+            try await runTask(isolation) { try await runIsolated(to: isolation) { value = try await body() } }
         } else {
-            try await runTask { value = try await body() }
+            try await runTask(nil) { value = try await body() }
         }
         return value!
     }
 
     @usableFromInline
     @inline(never)
-    func runTask(_ body: @Sendable () async throws -> Void) async throws {
+    func runTask(_ isolation: (any Actor)?, _ body: @Sendable () async throws -> Void) async throws {
         armAtBeginning()
         caller = ThreadSlot.currentTask
         await withoutActuallyEscaping(body) { body in
             self.body = body
             // Linked before the body begins: it may look at `Task.isCancelled` for long before its first wait.
-            if let record = LoopCore.current?.currentRecord()?.takeUnretainedValue() {
-                isRaced = record.isRaced
-                if record.wait(for: self) { callerWasCancelled() }
-                let task = start()
-                if !hasEndedOnLoop { await task.value }
-                _ = record.wait(for: nil)
-            } else {
-                await withTaskCancellationHandler {
-                    let task = start()
-                    if !hasEndedOnLoop { await task.value }
-                } onCancel: {
-                    callerWasCancelled()
+            if let core, core.isCurrent, let record = core.currentRecord() {
+                let isCancelled = record._withUnsafeGuaranteedRef { record in
+                    isRaced = record.isRaced
+                    return record.beginWait(for: self)
                 }
+                if isCancelled { callerWasCancelled() }
+                await runOnLoop(core, record, isolation)
+                record._withUnsafeGuaranteedRef { $0.endWait() }
+            } else {
+                await runUncovered(isolation)
             }
             // Before the closure's time is over.
             self.body = nil
         }
-        if let core, core.isCurrent { core.forgetHeir() }
         if let failure = endAlarm() { throw failure }
     }
 
-    /// The body has ended on the loop's thread: when the task that has just been started has done that, it is over.
-    private var hasEndedOnLoop: Bool { state.withLock { $0.hasEnded && $0.endedOnLoop } }
+    /// Runs the body for a caller that was not started by us, with a cancellation handler for this one wait.
+    private func runUncovered(_ isolation: isolated (any Actor)?) async {
+        await withTaskCancellationHandler {
+            // Named, so that the closure is isolated to it: see `LoopCore.parkUncovered`.
+            _ = isolation
+            if let core, core.isCurrent { await runOnLoop(core, nil, isolation) } else { await start().value }
+        } onCancel: {
+            callerWasCancelled()
+        }
+    }
 
-    private func start() -> Task<Void, Never> {
-        let address = UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque())
-        let loop = core.map { $0.loop } ?? .current
+    /// Runs the body in a task of its own on the loop that the caller is on: a new one, or one that is kept.
+    @inline(__always)
+    private func runOnLoop(_ core: LoopCore, _ record: Unmanaged<TaskRecord>?, _ isolation: (any Actor)?) async {
         // A task that starts at once starts on its caller's stack. In scopes inside scopes without end that would overflow.
-        if depth > 0, depth % Self.depthOnOneStack == 0 { return Self.startLater(address, on: loop) }
-        // In a guest loop an unstructured task has to be told where to run, also by a caller that is with an actor elsewhere.
-        if let loop, !loop.core.isHost { return Self.start(address, on: loop) }
-        return Self.start(address)
+        if depth > 0, depth % Self.depthOnOneStack == 0 {
+            core.runLater(.scope(self), for: caller)
+        } else {
+            core.runNow(.scope(self), for: caller)
+        }
+        core.runningRecord = record
+        if let place = placeToWait(core, record, isolation) { await Parking.lot.parkUntilEndOfBody(place) }
+    }
+
+    /// Where the caller parks; nil when the body has ended.
+    private func placeToWait(
+        _ core: LoopCore, _ record: Unmanaged<TaskRecord>?, _ isolation: (any Actor)?
+    ) -> ParkedWaiter? {
+        if state.withLock({ $0.hasEnded }) { return nil }
+        let waiter = core.makeBodyWaiter()
+        waiter.pointee.record = record
+        // The body may be on another thread, and end there.
+        let hasEnded = state.withLock { state in
+            if !state.hasEnded { state.waitingCaller = WaiterReference(waiter) }
+            return state.hasEnded
+        }
+        guard hasEnded else { return core.armForBody(waiter, isolation) }
+        core.state.pointee.bodyWaiters.release(waiter)
+        return nil
+    }
+
+    /// Starts the body's task for a caller that is on no loop, or was on this one.
+    private func start() -> Task<Void, Never> {
+        let loop = core.map { $0.loop } ?? .current
+        let isDeep = depth > 0 && depth % Self.depthOnOneStack == 0
+        if let loop, !loop.isHost {
+            if isDeep { return Task(executorPreference: loop) { await self.runBodyElsewhere() } }
+            return Task.immediate(executorPreference: loop) { await self.runBodyElsewhere() }
+        }
+        if isDeep { return Task { await self.runBodyElsewhere() } }
+        return Task.immediate { await self.runBodyElsewhere() }
     }
 
     /// So many scopes begin on one stack.
     private static let depthOnOneStack = 32
 
-    /// As ``startTask(on:name:_:)``, of a body that throws nothing.
-    private static func startLater(_ address: UInt, on loop: EventLoop?) -> Task<Void, Never> {
-        if let loop, !loop.core.isHost { return Task(executorPreference: loop) { await run(address) } }
-        return Task { await run(address) }
-    }
-
-    /// The loop, which runs once, is for the optimiser: inside one it makes a copy of `immediate` without the executor that is
-    /// not given. Otherwise the task is started with a preference of nil, and the runtime looks that up at every switch, with
-    /// the task's status lock held.
     @inline(never)
-    private static func start(_ address: UInt) -> Task<Void, Never> {
-        var task: Task<Void, Never>?
-        while task == nil { task = Task.immediate { await run(address) } }
-        return task!
-    }
-
-    @inline(never)
-    private static func start(_ address: UInt, on loop: EventLoop) -> Task<Void, Never> {
-        Task.immediate(executorPreference: loop) { await run(address) }
+    private func runBodyElsewhere() async {
+        _ = await runBody(core.flatMap { $0.isCurrent ? TaskRecord.forBodies($0) : nil })
     }
 
     /// What the body's task does.
-    private static func run(_ address: UInt) async {
-        // SAFETY: the caller holds the scope and waits for this task.
-        let scope = Unmanaged<CancelScope>.fromOpaque(UnsafeRawPointer(bitPattern: address)!).takeUnretainedValue()
-        let record = scope.begin()
+    ///
+    /// - Parameter record: the task's, if it is on the loop.
+    /// - Returns: false when the task was cancelled, or is about to be.
+    @inline(__always)
+    func runBody(_ record: TaskRecord?) async -> Bool {
+        begin(record)
         do {
-            if scope.core != nil {
-                try await scope.body!()
+            if core != nil {
+                try await body!()
             } else {
-                try await $offLoop.withValue(scope) { try await scope.body!() }
+                try await Self.$offLoop.withValue(self) { try await body!() }
             }
-            scope.end(record, nil)
+            return end(record, nil)
         } catch {
-            scope.end(record, error)
+            return end(record, error)
         }
     }
 
     /// The body's task begins. Its waits are covered without a cancellation handler: whoever cancels it does that here.
-    private func begin() -> TaskRecord? {
-        let record = core.flatMap { $0.isCurrent ? TaskRecord.begin($0, in: self) : nil }
+    private func begin(_ record: TaskRecord?) {
+        record?.beginBody(in: self)
         let task = record?.key ?? ThreadSlot.currentTask
         let isLate = state.withLock { state in
             state.task = task
-            state.record = record
+            state.record = record.map { .passUnretained($0) }
             return state.isCancelling
         }
         if isLate { CancelledBody(task: task, record: record).cancel() }
-        return record
     }
 
-    private func end(_ record: TaskRecord?, _ failure: (any Error)?) {
+    private func end(_ record: TaskRecord?, _ failure: (any Error)?) -> Bool {
         record?.end()
-        // Here, because what comes after the lock may be after the scope's end, for a caller on another thread.
-        if let core, core.isCurrent { core.expectHeir() }
-        state.withLock { state in
+        // Nobody gets the task from here any more. Somebody may have got it, and be about to cancel it.
+        let (waitingCaller, wasCancelled) = state.withLock { state in
             state.task = 0
             state.record = nil
             state.failure = failure
-            state.endedOnLoop = core?.isCurrent ?? false
             state.hasEnded = true
+            return (state.waitingCaller.take(), state.isCancelling)
         }
+        if let waitingCaller {
+            if core!.isCurrent {
+                core!.resumeFirst(waitingCaller.pointer)
+            } else {
+                core!.inbox.send(.resume(waitingCaller))
+            }
+        }
+        return !wasCancelled
     }
 }
 

@@ -41,14 +41,15 @@ public final class CancelScope: @unchecked Sendable {
     struct State {
         /// The address of the body's task, while it runs; zero before and after.
         var task: UInt = 0
-        /// The record that the task's waits look at, if it is on a loop.
-        var record: TaskRecord?
+        /// The record that the task's waits look at, if it is on a loop. The task holds it.
+        var record: Unmanaged<TaskRecord>?
         var cause: Cause?
         var callerIsCancelled = false
         /// The body's task is cancelled, or will be as soon as it begins.
         var isCancelling = false
         var hasEnded = false
-        var endedOnLoop = false
+        /// Where the caller is parked until the body has ended.
+        var waitingCaller: WaiterReference?
         /// What the body threw.
         var failure: (any Error)?
         var deadline: MonotonicInstant?
@@ -264,7 +265,7 @@ extension CancelScope.State {
         guard again || !isCancelling else { return nil }
         isCancelling = true
         guard task != 0 else { return nil }
-        return CancelledBody(task: task, record: record)
+        return CancelledBody(task: task, record: record?.takeUnretainedValue())
     }
 }
 

@@ -148,6 +148,7 @@ extension LoopCore {
         name: String?, _ body: @escaping @Sendable () async throws -> T
     ) throws -> T {
         phase = .open
+        state.pointee.keepsTasks = true
         // One that several loops share belongs to their one run, and may have begun before this loop did.
         if loop.configuration.sharedShutdown == nil { loop.shutdown.reset() }
         let main = MainTask<T>()
@@ -182,7 +183,7 @@ extension LoopCore {
 
         // Asked between running jobs and blocking: the job that has just ended may have been the main task's last.
         do {
-            while try !turn(until: .distantFuture, unless: { main.isDone.load(ordering: .acquiring) }) {}
+            try inFrames { try turn(until: .distantFuture, unless: { main.isDone.load(ordering: .acquiring) }) }
         } catch {
             _ = endTasks(grace: .zero)
             throw error
@@ -206,10 +207,20 @@ extension LoopCore {
             case let timeout?: reactor.now.advanced(by: timeout)
             }
         takeMessages()
-        _ = try turn(until: deadline)
-        let delivered = !ready.isEmpty
-        // What the turn has woken runs now: a caller that polls between turns should not have to come back for it.
-        runJobs()
+        var delivered = false
+        var jobsLeft = Self.jobsPerTurn
+        var isBeforeTurn = true
+        try inFrames {
+            if isBeforeTurn {
+                _ = try turn(until: deadline)
+                if isFrameSpent { return false }
+                isBeforeTurn = false
+                delivered = !ready.isEmpty
+            }
+            // What the turn has woken runs now: a caller that polls between turns should not have to come back for it.
+            jobsLeft = runJobs(atMost: jobsLeft)
+            return !isFrameSpent
+        }
         takeMessages()
         reactor.prepareForForeignPoll(hasWork: !ready.isEmpty)
         return delivered || jobCount != before
@@ -238,6 +249,8 @@ extension LoopCore {
             left = [ParkedTask(name: nil, waitsFor: "starts another task whenever it is told to end")]
         }
         giveResourcesBack()
+        endKeptTasks()
+        state.pointee.keepsTasks = false
         phase = .open
         return left
     }

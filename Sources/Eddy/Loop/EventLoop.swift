@@ -59,6 +59,8 @@ public final class EventLoop: Sendable {
         /// Told of errors of ``EventLoop/background(name:priority:keepsAlive:fileID:line:_:)``, which nobody waits for. The default
         /// prints a line to standard error. Called in the task that failed, on its loop's thread.
         public var onUnhandledError: @Sendable (UnhandledError) -> Void = { $0.print() }
+        /// May tasks park without telling Swift's runtime? Where that is not sound they never do; false is for tests of the other path.
+        package var parksDirectly = true
         /// Set for virtual time: tells whether the loop has come to a point where nothing can happen any more.
         package var isStalled: (@Sendable () -> Bool)?
         /// Set for the loops of ``EventLoop/run(loops:name:shutdown:configuration:_:)``, which are asked to end together.

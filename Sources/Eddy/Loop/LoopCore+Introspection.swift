@@ -37,7 +37,7 @@ extension LoopCore {
         case .hangUp: SocketText(waiter.pointee.descriptor, kernel).hangUp
         case .timer: "sleeping"
         case .event: WaitQueue.describe(waiter)
-        case .yield: "about to go on"
+        case .yield, .body: "about to go on"
         }
     }
 
@@ -67,6 +67,11 @@ extension EventLoop {
         public var jobs: UInt64
         /// Tasks that were really suspended and resumed by the loop.
         public var parks: UInt64
+        /// Those of them that Swift's runtime was not told of, which costs a third. See <doc:Rationale>.
+        public var directParks: UInt64
+        /// Does the loop park tasks directly, where that is sound? If not, this version of Swift or this system is not known, or
+        /// `EDDY_DIRECT_PARK=0` is in the environment.
+        public var parksDirectly: Bool
         /// Jobs ready now.
         public var ready: Int
         /// Tasks parked now.
@@ -86,7 +91,9 @@ extension EventLoop {
     public var statistics: Statistics {
         expectNotElsewhere("the statistics of a loop")
         return Statistics(
-            jobs: core.jobCount, parks: core.parkCount, ready: core.ready.count, waiters: core.waiters.count,
+            jobs: core.jobCount, parks: core.parkCount,
+            directParks: core.parkCount - core.state.pointee.toldParkCount, parksDirectly: core.parksDirectly,
+            ready: core.ready.count, waiters: core.waiters.count,
             inbox: core.inbox.count, tasks: core.recordCount, reactor: core.reactor.statistics)
     }
 

@@ -26,26 +26,18 @@ extension LoopCore {
     }
 }
 
-// The body of a timeout, a scope or a shield is a task, and its caller another one. Between the two a promise that the body has taken
-// would be in nobody's reach: the caller can be cancelled still, and would lose it without a word. So the caller runs next.
-//
-// It is the same with a race that is an operation of another race: it has what its winner took, and ends when its losers have ended.
-// An operation of the outer race that is ready would run before, and win. So the losers run next, and after each the inner race's
-// caller, as far as they don't wait for something else.
+// A race that is an operation of another race has what its winner took, and ends when its losers have ended. An operation of the outer
+// race that is ready would run before, and win. So the losers run next, and after each the inner race's caller, as far as they don't
+// wait for something else.
 extension LoopCore {
     /// The running task ends in this job, and whoever is resumed by its end goes before all others.
     func expectHeir() {
         state.pointee.endingJob = jobCount
     }
 
-    /// Nobody had to be resumed.
-    func forgetHeir() {
-        state.pointee.endingJob = .max
-    }
-
     @inline(never)
     func enqueueHeir(_ job: UnownedJob, _ identity: JobIdentity) {
-        if !state.pointee.isSettling { forgetHeir() }
+        if !state.pointee.isSettling { state.pointee.endingJob = .max }
         ready.pushFirst(job, identity)
     }
 
@@ -59,7 +51,7 @@ extension LoopCore {
         expectHeir()
         cancelling()
         if isInner { return }
-        forgetHeir()
+        state.pointee.endingJob = .max
         state.pointee.isSettling = false
     }
 }

@@ -1,3 +1,4 @@
+import CEddyTask
 import EddyReactor
 
 /// What a loop does on its own thread: the ready queue, the parked tasks, and the turn that ties them to the reactor.
@@ -64,6 +65,7 @@ struct LoopCore: @unchecked Sendable {
     func withThread<T>(_ body: () throws -> T) rethrows -> T {
         let outer = ThreadSlot.current
         ThreadSlot.current = UnsafeMutableRawPointer(state)
+        enterLane()
         defer { ThreadSlot.current = outer }
         return try body()
     }
@@ -75,13 +77,19 @@ struct LoopCore: @unchecked Sendable {
     /// - Parameters:
     ///   - deadline: how long to block at most when nothing is ready. nil does not block.
     ///   - isDone: asked when the jobs have run. If it says yes, the turn ends there.
-    /// - Returns: whether it said yes.
+    /// - Returns: whether it said yes. If the frame is spent then, this is the first half of a turn; the next call makes the rest.
     /// - Throws: ``DeadlockError`` when it would block for ever; ``SystemError`` when epoll itself fails.
     @inline(__always)
     func turn(until deadline: MonotonicInstant?, unless isDone: () -> Bool = { false }) throws -> Bool {
-        runJobs()
+        let left = runJobs(atMost: state.pointee.jobsLeft)
         takeMessages()
         if isDone() { return true }
+        if _slowPath(isFrameSpent) {
+            // What has run counts: jobs that never wait delay descriptors and timers by one turn, however many frames it takes.
+            state.pointee.jobsLeft = left
+            return false
+        }
+        state.pointee.jobsLeft = Self.jobsPerTurn
         var failure: (any Error)?
         let limit = ready.isEmpty ? deadline : nil
         if _slowPath(limit == .distantFuture && mayBeDeadlocked) {
@@ -109,13 +117,18 @@ struct LoopCore: @unchecked Sendable {
     }
 
     /// Runs what is ready, up to the limit of a turn.
+    ///
+    /// - Returns: how many more might have run. It ends early when the frame must be left.
     @inline(__always)
-    func runJobs(atMost limit: Int = jobsPerTurn) {
+    @discardableResult
+    func runJobs(atMost limit: Int = jobsPerTurn) -> Int {
         var left = limit
         while left > 0, !ready.isEmpty {
             left -= 1
             run(ready.pop())
+            if _slowPath(isFrameSpent) { break }
         }
+        return left
     }
 
     @inline(__always)
@@ -124,11 +137,14 @@ struct LoopCore: @unchecked Sendable {
         operationsLeft = Self.operationsPerJob
         runningRecord = entry.record
         switch entry.identity {
+        case .parked: resume(entry.waiter)
         case .generic: entry.job.runSynchronously(on: LoopState.genericExecutor)
         case .task: entry.job.runSynchronously(on: state.pointee.taskExecutor)
         case .serial: entry.job.runSynchronously(on: state.pointee.serialExecutor)
         case .main: entry.job.runSynchronously(on: MainActor.sharedUnownedExecutor)
         case .closure: PostedClosure.run(entry.job)
+        case .parkedOnMain: resume(entry.waiter, on: MainActor.sharedUnownedExecutor)
+        case .parkedOnLoop: resume(entry.waiter, on: state.pointee.serialExecutor)
         }
         runningRecord = nil
     }
@@ -200,6 +216,7 @@ struct LoopCore: @unchecked Sendable {
         waiter.pointee.job = job
         waiter.pointee.phase = .parked
         parkCount &+= 1
+        state.pointee.toldParkCount &+= 1
         if _slowPath(phase == .shutDown) { cancel(waiter, .shutDown) }
     }
 
@@ -241,21 +258,25 @@ struct LoopCore: @unchecked Sendable {
     /// Ends a wait: the task is put on the ready queue, once.
     @inline(__always)
     func claim(_ waiter: WaiterPointer, _ outcome: Outcome) {
-        guard waiter.pointee.phase == .parked, let job = waiter.pointee.job else { return }
+        guard waiter.pointee.phase == .parked else { return }
         waiter.pointee.phase = .claimed
         waiter.pointee.outcome = outcome
         let record = waiter.pointee.record
         if let record { record._withUnsafeGuaranteedRef { $0.waiter = nil } }
         switch waiter.pointee.reason {
         case .readable, .writable, .hangUp: descriptorWaits &-= 1
-        case .timer, .event, .yield: break
+        case .timer, .event, .yield, .body: break
         }
         if _slowPath(waiter.pointee.limit != Waiter.noTimer) {
             // One that has fired is no longer there to be cancelled.
             reactor.cancel(TimerID(rawValue: waiter.pointee.limit))
             waiter.pointee.limit = Waiter.noTimer
         }
-        ready.push(job, waiter.pointee.identity, record)
+        if _fastPath(waiter.pointee.identity.isDirect) {
+            ready.push(waiter, record)
+        } else {
+            ready.push(waiter.pointee.job.unsafelyUnwrapped, waiter.pointee.identity, record)
+        }
     }
 
     // MARK: - What the reactor delivers
@@ -288,6 +309,9 @@ struct LoopCore: @unchecked Sendable {
             guard let queue = waiter.pointee.queue, queue.takeUnretainedValue().remove(waiter) else { return }
         case .yield:
             break
+        case .body:
+            // Its caller holds what the body works with.
+            return
         }
         claim(waiter, outcome)
     }
@@ -348,7 +372,7 @@ struct LoopCore: @unchecked Sendable {
     /// The record of the running task, when it is covered by one of this loop.
     @inline(__always)
     func currentRecord() -> Unmanaged<TaskRecord>? {
-        let task = ThreadSlot.currentTask
+        let task = lane.pointee.task == nil ? ThreadSlot.currentTask : eddy_lane_task(lane)
         if let known = runningRecord, known._withUnsafeGuaranteedRef({ $0.isOf(task) }) { return known }
         return findRecord(task)
     }
@@ -367,13 +391,15 @@ struct LoopCore: @unchecked Sendable {
     }
 
     func enlist(_ record: TaskRecord) {
-        record.next = firstRecord
-        firstRecord?.previous = record
-        firstRecord = record
+        let reference = Unmanaged.passUnretained(record)
+        let first = state.pointee.firstRecord
+        record.nextLink = first
+        record.previousLink = nil
+        first?._withUnsafeGuaranteedRef { $0.previousLink = reference }
+        state.pointee.firstRecord = reference
         recordCount += 1
         state.pointee.recordsMade &+= 1
         record.number = state.pointee.recordsMade
-        let reference = Unmanaged.passUnretained(record)
         records.insert(reference, record.key)
         runningRecord = reference
         if record.isRoot { rootCount += 1 }
@@ -385,9 +411,13 @@ struct LoopCore: @unchecked Sendable {
         let reference = Unmanaged.passUnretained(record)
         if runningRecord?.toOpaque() == reference.toOpaque() { runningRecord = nil }
         records.remove(reference, record.key)
-        record.previous?.next = record.next
-        record.next?.previous = record.previous
-        if firstRecord === record { firstRecord = record.next }
+        let (next, previous) = (record.nextLink, record.previousLink)
+        if let previous {
+            previous._withUnsafeGuaranteedRef { $0.nextLink = next }
+        } else {
+            state.pointee.firstRecord = next
+        }
+        next?._withUnsafeGuaranteedRef { $0.previousLink = previous }
         recordCount -= 1
         if record.isRoot { rootCount -= 1 }
     }

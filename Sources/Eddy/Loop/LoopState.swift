@@ -1,3 +1,4 @@
+import CEddyTask
 import EddyReactor
 
 /// Everything that a loop keeps on its own thread.
@@ -15,8 +16,17 @@ struct LoopState: ~Copyable {
     let taskExecutor: UnownedTaskExecutor
     let serialExecutor: UnownedSerialExecutor
 
+    /// Where directly parked tasks of this loop are resumed: see `CEddyTask`.
+    var lane = eddy_lane()
     var ready = ReadyQueue()
     var waiters = WaiterPool()
+    /// Those of kept tasks and of callers of bodies: see `KeptTasks.swift`.
+    var bodyWaiters = WaiterPool()
+    /// The kept task that has parked last, linked to the others.
+    var keptTask: WaiterPointer?
+    var keptTaskCount = 0
+    /// Is there a run, whose end ends the kept tasks?
+    var keepsTasks = false
     /// Memory of the streams' buffers.
     var buffers = BufferPool()
     /// An array whose memory is used again for each delivery.
@@ -32,8 +42,7 @@ struct LoopState: ~Copyable {
     var acceptingJob: UInt64 = 0
     var acceptsLeft = 0
     /// The covered tasks that are alive: a list through their records.
-    // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
-    unowned(unsafe) var firstRecord: TaskRecord?
+    var firstRecord: Unmanaged<TaskRecord>?
     /// The same by task.
     var records = RecordTable()
     /// How many there have been: the last one's number.
@@ -51,6 +60,10 @@ struct LoopState: ~Copyable {
     var endingJob = UInt64.max
     /// Whoever is cancelled now goes before all others: see ``LoopCore/settle(_:)``.
     var isSettling = false
+    /// Those of the parks that the runtime was told of.
+    var toldParkCount: UInt64 = 0
+    /// Jobs that may still run before descriptors and timers are looked at.
+    var jobsLeft = LoopCore.jobsPerTurn
     var phase = Phase.open
     /// Is the loop the executor of the whole process?
     var isHost = false
@@ -83,6 +96,9 @@ struct LoopState: ~Copyable {
 // The state by its names, through the pointer: no reference is counted, no exclusivity is checked at run time. Addressors rather
 // than `_read` and `_modify`: those are coroutines, and where one is not inlined its frame comes from the heap.
 extension LoopCore {
+    @inline(__always)
+    var lane: UnsafeMutablePointer<eddy_lane> { withUnsafeMutablePointer(to: &state.pointee.lane) { $0 } }
+
     @inline(__always)
     var reactor: Reactor { state.pointee.reactor }
 
@@ -162,10 +178,7 @@ extension LoopCore {
         }
     }
 
-    var firstRecord: TaskRecord? {
-        @inline(__always) get { state.pointee.firstRecord }
-        @inline(__always) nonmutating set { state.pointee.firstRecord = newValue }
-    }
+    var firstRecord: TaskRecord? { state.pointee.firstRecord?.takeUnretainedValue() }
 
     var records: RecordTable {
         @inline(__always) unsafeAddress { withUnsafeMutablePointer(to: &state.pointee.records) { UnsafePointer($0) } }

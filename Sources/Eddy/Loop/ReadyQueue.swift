@@ -1,5 +1,5 @@
-/// The jobs that are ready to run: first in, first out, whatever their priority. Some go first: see
-/// ``LoopCore/expectHeir()`` and ``LoopCore/settle(_:)``.
+/// The jobs that are ready to run: first in, first out, whatever their priority. Some go first: see ``LoopCore/resumeFirst(_:)`` and
+/// ``LoopCore/settle(_:)``.
 ///
 /// A ring of two words per job. It grows when full and never shrinks: its size is the largest number of tasks that were ever
 /// ready at once.
@@ -13,6 +13,10 @@ struct ReadyQueue: ~Copyable {
 
         @inline(__always)
         var identity: JobIdentity { JobIdentity(rawValue: UInt8(truncatingIfNeeded: tagged & 7))! }
+
+        /// SAFETY: of an entry that says that it is one of a parked task.
+        @inline(__always)
+        var waiter: WaiterPointer { unsafe unsafeBitCast(job, to: WaiterPointer.self) }
 
         @inline(__always)
         var record: Unmanaged<TaskRecord>? {
@@ -48,11 +52,28 @@ struct ReadyQueue: ~Copyable {
         tail &+= 1
     }
 
+    /// Puts a task that has parked directly at the end.
+    @inline(__always)
+    mutating func push(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>?) {
+        push(unsafe unsafeBitCast(waiter, to: UnownedJob.self), waiter.pointee.identity, record)
+    }
+
+    /// Puts a task that has parked before all others.
+    mutating func pushFirst(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>?) {
+        let identity = waiter.pointee.identity
+        if identity.isDirect {
+            pushFirst(unsafe unsafeBitCast(waiter, to: UnownedJob.self), identity, record)
+        } else {
+            pushFirst(waiter.pointee.job.unsafelyUnwrapped, identity, record)
+        }
+    }
+
     /// Puts a job before all others.
-    mutating func pushFirst(_ job: UnownedJob, _ identity: JobIdentity) {
+    mutating func pushFirst(_ job: UnownedJob, _ identity: JobIdentity, _ record: Unmanaged<TaskRecord>? = nil) {
         if tail &- head > mask { grow() }
         head &-= 1
-        (entries + head & mask).initialize(to: Entry(job: job, tagged: UInt(identity.rawValue)))
+        let tagged = UInt(bitPattern: record?.toOpaque()) | UInt(identity.rawValue)
+        (entries + head & mask).initialize(to: Entry(job: job, tagged: tagged))
     }
 
     /// Puts the job of a task before all others, if it is here.

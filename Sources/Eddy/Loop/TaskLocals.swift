@@ -16,7 +16,8 @@ enum TaskLocals {
         return task != 0 && arePresent(in: task)
     }
 
-    private static func arePresent(in task: UInt) -> Bool {
+    /// The same for the running task, whose address is known.
+    static func arePresent(in task: UInt) -> Bool {
         guard isLayoutKnown else { return true }
         var item = word(at: task + headOffset)
         while item != 0 {

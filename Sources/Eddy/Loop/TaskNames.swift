@@ -86,7 +86,7 @@ struct TaskNames {
 
 extension CancelScope {
     /// The record of the task that runs the scope's body.
-    fileprivate var bodyRecord: TaskRecord? { state.withLock { $0.record } }
+    fileprivate var bodyRecord: TaskRecord? { state.withLock { $0.record?.takeUnretainedValue() } }
 
     /// Is it the record of the task that runs the scope's body?
     fileprivate func isBody(_ record: TaskRecord) -> Bool { bodyRecord === record }

@@ -94,13 +94,13 @@ extension ConnectionListener {
             } catch is ClosedError {
                 return
             }
-            connections.start {
+            connections.start(for: hasName ? connection as AnyObject : nil) {
                 defer {
                     connection.close()
                     places.giveBack()
                 }
                 do {
-                    try await covered(for: hasName ? connection as AnyObject : nil) { try await handler(connection) }
+                    try await handler(connection)
                 } catch {
                     // What was begun was not finished, and an end would say that it was.
                     if !isSilence(error, of: connection) { connection.abort() }

@@ -1,3 +1,4 @@
+import CEddyTask
 import EddyReactor
 
 // The only file in which a task suspends.
@@ -28,8 +29,8 @@ final class ParkingExecutor: SerialExecutor {
 ///
 /// One for the process, made once and never freed: an object that a loop owned would be retained and released around each wait.
 @usableFromInline
-actor Parking {
-    @usableFromInline static let lot = Parking()
+actor ParkingPlace {
+    @usableFromInline static let shared = ParkingPlace()
 
     nonisolated let executor = ParkingExecutor()
 
@@ -44,6 +45,28 @@ actor Parking {
     @inline(__always)
     func park(_ waiter: ParkedWaiter) -> Outcome {
         waiter.finish()
+    }
+}
+
+/// Where tasks park: directly when they may, through the runtime otherwise.
+@usableFromInline
+struct Parking {
+    @inlinable
+    @inline(__always)
+    static var lot: Parking { Parking() }
+
+    @inlinable
+    @inline(__always)
+    init() {}
+
+    @inlinable
+    @inline(__always)
+    func park(_ waiter: ParkedWaiter) async -> Outcome {
+        if let lane = waiter.lane {
+            await parkDirectly(waiter.address, lane)
+            return waiter.finish()
+        }
+        return await ParkingPlace.shared.park(waiter)
     }
 }
 
@@ -82,11 +105,22 @@ extension EventLoop {
     ///
     /// - Note: *Cancellation:* ignored. *Complexity:* O(1), no allocation, no system call. Off any loop the task goes through
     ///   the default executor, as with `Task.yield()`.
+    @inlinable
+    @inline(__always)
+    public static func yield() async {
+        guard let waiter = ParkedWaiter.yielding(#isolation) else { return await yieldThroughRuntime() }
+        await parkDirectly(waiter.address, waiter.lane.unsafelyUnwrapped)
+        waiter.endYield()
+    }
+
     @LoopYield
     @inline(never)
-    public static func yield() {
+    @usableFromInline
+    static func yieldThroughRuntime() {
         // Not empty, and never inlined: around nothing the optimiser removes the switch, and the task never yields.
-        LoopCore.current?.noteYield()
+        guard let core = LoopCore.current else { return }
+        core.noteYield()
+        core.state.pointee.toldParkCount &+= 1
     }
 }
 
@@ -130,21 +164,30 @@ extension LoopCore {
     /// - Note: *Thread:* the loop's.
     @inline(__always)
     func park(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>?, _ isolation: (any Actor)?) async -> Outcome {
-        guard let record else {
-            waiter.pointee.identity = identity(of: isolation)
-            return await parkUncovered(waiter, #isolation)
-        }
+        guard let record else { return await parkUncovered(waiter, #isolation) }
         return await Parking.lot.park(arm(waiter, record, isolation))
     }
 
     /// Names the waiter in which a covered task is going to park, with its next step.
     @inline(__always)
     func arm(_ waiter: WaiterPointer, _ record: Unmanaged<TaskRecord>, _ isolation: (any Actor)?) -> ParkedWaiter {
-        waiter.pointee.identity = identity(of: isolation)
         waiter.pointee.record = record
         record._withUnsafeGuaranteedRef { $0.waiter = waiter }
+        return arm(waiter, isolation)
+    }
+
+    /// The same for any task.
+    @inline(__always)
+    func arm(_ waiter: WaiterPointer, _ isolation: (any Actor)?) -> ParkedWaiter {
+        if let identity = directIdentity(of: isolation), _fastPath(phase != .shutDown) {
+            waiter.pointee.identity = identity
+            waiter.pointee.phase = .parked
+            parkCount &+= 1
+            return ParkedWaiter(waiter, UnsafeMutableRawPointer(lane))
+        }
+        waiter.pointee.identity = identity(of: isolation)
         parking = waiter
-        return ParkedWaiter(waiter, self)
+        return ParkedWaiter(waiter, nil)
     }
 
     /// Parks a task that was not started by us, with a cancellation handler for this one wait.
@@ -155,14 +198,11 @@ extension LoopCore {
     private func parkUncovered(_ waiter: WaiterPointer, _ isolation: isolated (any Actor)?) async -> Outcome {
         let reference = WaiterReference(waiter)
         let inbox = inbox
-        let parked = ParkedWaiter(waiter, self)
         waiter.pointee.taskName = ThreadSlot.currentTaskName
         return await withTaskCancellationHandler {
             // Named, so that the closure is isolated to it. Otherwise it would begin with a switch to the task's own executor,
             // which for a task of the global pool that was brought to the loop is another thread.
-            _ = isolation
-            parking = waiter
-            return await Parking.lot.park(parked)
+            return await Parking.lot.park(arm(waiter, isolation))
         } onCancel: {
             inbox.send(.cancelWait(reference))
         }
@@ -198,19 +238,47 @@ struct WaiterReference: @unchecked Sendable {
 // SAFETY: handed over on the loop's thread, and taken back on the loop's thread by the job that the loop runs.
 @usableFromInline
 struct ParkedWaiter: @unchecked Sendable {
-    let pointer: WaiterPointer
-    let core: LoopCore
+    @usableFromInline let address: UnsafeMutableRawPointer
+    /// The loop's lane, if the task parks directly.
+    @usableFromInline let lane: UnsafeMutableRawPointer?
 
     @inline(__always)
-    init(_ pointer: WaiterPointer, _ core: LoopCore) {
-        self.pointer = pointer
-        self.core = core
+    init(_ pointer: WaiterPointer, _ lane: UnsafeMutableRawPointer?) {
+        address = UnsafeMutableRawPointer(pointer)
+        self.lane = lane
     }
 
-    /// What became of the wait. Never inlined: see ``Parking/park(_:)``.
+    var pointer: WaiterPointer {
+        @inline(__always) get { address.assumingMemoryBound(to: Waiter.self) }
+    }
+
+    /// What became of the wait. Never inlined: see ``ParkingPlace/park(_:)``.
     @usableFromInline
     @inline(never)
     func finish() -> Outcome {
-        core.finish(pointer)
+        pointer.pointee.core.unsafelyUnwrapped.finish(pointer)
+    }
+}
+
+extension ParkedWaiter {
+    /// A waiter that is ready already, for a task that yields; nil when it can't park directly.
+    @usableFromInline
+    @inline(never)
+    static func yielding(_ isolation: (any Actor)?) -> ParkedWaiter? {
+        guard let core = LoopCore.current, let identity = core.directIdentity(of: isolation) else { return nil }
+        let waiter = core.waiters.takeUncounted()
+        waiter.pointee.core = core
+        waiter.pointee.identity = identity
+        waiter.pointee.phase = .claimed
+        core.ready.push(waiter, core.runningRecord)
+        return ParkedWaiter(waiter, UnsafeMutableRawPointer(core.lane))
+    }
+
+    @usableFromInline
+    @inline(never)
+    func endYield() {
+        let core = pointer.pointee.core.unsafelyUnwrapped
+        core.noteYield()
+        core.waiters.releaseUncounted(pointer)
     }
 }

@@ -7,8 +7,8 @@ import Synchronization
 /// One cancellation handler, installed where the task starts, covers all of its waits; the handler of a single wait would
 /// cost more than the wait itself. A wait finds the record through the loop: the record of the job that runs, or the table of
 /// all; and believes it only if it is the current task's own.
-// SAFETY: `waiter`, `next` and `previous` are touched on the loop's thread only; `key` and `number` are written once, before anybody
-// else knows the record, and `scope` by its creator, before the task begins. The rest is immutable, atomic or guarded.
+// SAFETY: `waiter`, `number`, `scope`, `subject` and the links are touched on the loop's thread only, or before anybody else
+// knows the record, as `key` is. The rest is immutable, atomic or guarded.
 @usableFromInline
 final class TaskRecord: @unchecked Sendable {
     /// Whoever makes a record holds the loop for as long as the task runs.
@@ -24,18 +24,21 @@ final class TaskRecord: @unchecked Sendable {
     let isRoot: Bool
     let name: String?
     /// What a task without a name of its own works for, asked when tasks are listed: see ``TaskSubject``.
-    let subject: AnyObject?
+    private(set) var subject: AnyObject?
     /// The innermost cancel scope that the task runs in.
-    let scope: CancelScope?
+    private(set) var scope: CancelScope?
     /// Is the task an operation of a race, or a part of one? See ``Siblings``.
-    let isRaced: Bool
+    private(set) var isRaced: Bool
+    /// Of a task that runs bodies, one after the other: nobody but their owner cancels it or waits for its end.
+    private let runsBodies: Bool
     /// The task, as the table knows it.
     private(set) var key: UInt = 0
     /// Counted by the loop, when it enlists the record.
     var number: UInt64 = 0
-    // SAFETY: unowned(unsafe): a record takes itself out of the list before it goes away.
-    unowned(unsafe) var next: TaskRecord?
-    unowned(unsafe) var previous: TaskRecord?
+    /// Links of the loop's list. A record takes itself out of that before it goes away.
+    var nextLink: Unmanaged<TaskRecord>?
+    var previousLink: Unmanaged<TaskRecord>?
+    var next: TaskRecord? { nextLink?.takeUnretainedValue() }
     private let handle = Guarded(Handle())
 
     // What a wait must know before it begins. Plain numbers: of an enumeration each load would check that it is one of its cases.
@@ -48,23 +51,24 @@ final class TaskRecord: @unchecked Sendable {
     private struct Handle {
         /// The task can be cancelled: it has not ended.
         var isAlive = false
-        /// The scope whose body the task waits for. It runs as a task of its own, and hears of cancellation through here.
-        var inner: CancelScope?
+        /// The scope whose body the task waits for, and holds. It runs as a task of its own, and hears of cancellation through here.
+        var inner: Unmanaged<CancelScope>?
         /// Set at the end, for those who wait for it.
         var joiners: AsyncEvent?
     }
 
     private init(
-        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, hasHandler: Bool, subject: AnyObject? = nil,
-        isRaced: Bool = false
+        _ core: LoopCore, name: String?, isRoot: Bool, scope: CancelScope?, subject: AnyObject? = nil,
+        isRaced: Bool = false, runsBodies: Bool = false
     ) {
         self.core = core
         self.isRaced = isRaced
+        self.runsBodies = runsBodies
         self.name = name
         self.isRoot = isRoot
         self.scope = scope
         self.subject = subject
-        cancellation = Atomic(hasHandler ? Self.notCancelled : Self.asksRuntime)
+        cancellation = Atomic(runsBodies ? Self.asksRuntime : Self.notCancelled)
     }
 
     var id: TaskID { TaskID(loop: core.state.pointee.number, number: number) }
@@ -73,7 +77,7 @@ final class TaskRecord: @unchecked Sendable {
     var isCancelled: Bool {
         @inline(__always) get {
             let known = cancellation.load(ordering: .relaxed)
-            return _slowPath(known != Self.notCancelled) && (known == Self.isCancelled || Task.isCancelled)
+            return _slowPath(known != Self.notCancelled) && (known == Self.isCancelled || ThreadSlot.isCancelled(key))
         }
     }
 
@@ -120,7 +124,7 @@ final class TaskRecord: @unchecked Sendable {
             _ = cancellation.compareExchange(
                 expected: Self.notCancelled, desired: Self.asksRuntime, ordering: .relaxed)
         }
-        let inner = handle.withLock { $0.inner }?.cancelWithCaller()
+        let inner = innerScope?.cancelWithCaller()
         if core.isCurrent {
             core.cancelWait(of: self)
         } else {
@@ -129,13 +133,18 @@ final class TaskRecord: @unchecked Sendable {
         return inner
     }
 
-    /// The task goes on to wait for a scope's body; nil when that has ended.
+    /// The task goes on to wait for a scope's body, until ``endWait()``.
     ///
     /// - Returns: whether the task was cancelled before.
-    func wait(for inner: CancelScope?) -> Bool {
-        handle.withLock { $0.inner = inner }
+    func beginWait(for inner: CancelScope) -> Bool {
+        handle.withLock { $0.inner = .passUnretained(inner) }
         // Cancelled before the lock was taken, the handler saw no scope, and its mark is seen here.
         return isCancelled
+    }
+
+    /// The body has ended.
+    func endWait() {
+        handle.withLock { $0.inner = nil }
     }
 
     /// What is set when the task has ended, for those who wait for that; nil when it has.
@@ -154,7 +163,10 @@ final class TaskRecord: @unchecked Sendable {
     var queueOfJoiners: WaitQueue? { handle.withLock { $0.joiners?.queue } }
 
     /// The scope whose body the task waits for.
-    var innerScope: CancelScope? { handle.withLock { $0.inner } }
+    var innerScope: CancelScope? {
+        // Held with the lock: the task may go on, and let go of it.
+        handle.withLock { $0.inner?.takeUnretainedValue() }
+    }
 
     // MARK: - Covering a task
 
@@ -167,25 +179,32 @@ final class TaskRecord: @unchecked Sendable {
         isRaced: Bool = false
     ) -> TaskRecord? {
         guard core.currentRecord() == nil else { return nil }
-        let record = TaskRecord(
-            core, name: name, isRoot: isRoot, scope: scope, hasHandler: true, subject: subject, isRaced: isRaced)
+        let record = TaskRecord(core, name: name, isRoot: isRoot, scope: scope, subject: subject, isRaced: isRaced)
         record.enlist()
         return record
     }
 
-    /// The current task, which has just begun, runs the body of a scope. Who cancels it calls ``noteCancelled()`` as well.
+    /// The record of the current task, which has just begun and runs bodies: see `KeptTasks.swift`.
     ///
     /// - Precondition: the task is on the loop.
-    static func begin(_ core: LoopCore, in scope: CancelScope) -> TaskRecord {
-        let record = TaskRecord(
-            core, name: nil, isRoot: false, scope: scope, hasHandler: false, isRaced: scope.isRaced)
-        record.enlist()
+    static func forBodies(_ core: LoopCore) -> TaskRecord {
+        let record = TaskRecord(core, name: nil, isRoot: false, scope: nil, runsBodies: true)
+        record.key = ThreadSlot.currentTask
         return record
+    }
+
+    /// The task begins a body, until ``end()``. Who cancels it calls ``noteCancelled()`` as well.
+    func beginBody(in scope: CancelScope?, for subject: AnyObject? = nil) {
+        self.scope = scope
+        self.subject = subject
+        isRaced = scope?.isRaced ?? false
+        address.store(key, ordering: .relaxed)
+        core.enlist(self)
     }
 
     /// A record of no task.
     static func unbegun(_ core: LoopCore) -> TaskRecord {
-        TaskRecord(core, name: nil, isRoot: false, scope: nil, hasHandler: true)
+        TaskRecord(core, name: nil, isRoot: false, scope: nil)
     }
 
     private func enlist() {
@@ -199,6 +218,14 @@ final class TaskRecord: @unchecked Sendable {
     @usableFromInline
     func end() {
         address.store(0, ordering: .relaxed)
+        if runsBodies {
+            guard core.isCurrent else { return core.inbox.send(.recordEnded(self)) }
+            core.delist(self)
+            // A task that is kept holds nothing of its last body.
+            scope = nil
+            subject = nil
+            return
+        }
         let joiners = handle.withLock { handle in
             handle.isAlive = false
             return handle.joiners.take()

@@ -1,3 +1,4 @@
+import CEddyTask
 import EddyReactor
 
 /// A parked task: its continuation, and what it waits for.
@@ -15,6 +16,9 @@ struct Waiter {
         case idle, parked, claimed
     }
 
+    /// The next step of a task that has parked directly: the task and its context. First, at fixed places: `CEddyTask` and readers
+    /// from outside of the process look for them there.
+    var parked = eddy_parked()
     var job: UnownedJob?
     var phase = Phase.idle
     var outcome = Outcome.ready
@@ -36,6 +40,8 @@ struct Waiter {
     /// Links: of the pool's free list, or of a wait queue.
     var next: UnsafeMutablePointer<Waiter>?
     var previous: UnsafeMutablePointer<Waiter>?
+    /// What a kept task runs when it is resumed.
+    var body: TaskBody?
     /// The queue it stands in, when it waits for something that is no descriptor and no timer.
     var queue: Unmanaged<WaitQueue>?
     /// Does it stand in `queue`? Guarded by the queue's lock.
@@ -62,6 +68,8 @@ enum Outcome: UInt8, Sendable {
 /// What a task waits for, for those who ask why it does not go on.
 enum WaitReason: UInt8, Sendable {
     case yield, readable, writable, hangUp, timer, event
+    /// The end of a scope's body, or a body to run: no wait of anybody's, and not to be ended.
+    case body
 }
 
 /// Under which identity a job is run.
@@ -78,6 +86,16 @@ enum JobIdentity: UInt8, Sendable {
     case serial = 3
     /// Not a task's job: a closure that was posted.
     case closure = 4
+    /// Not a job but a waiter, whose task has parked directly: nonisolated code.
+    case parked = 5
+    /// The same of the main actor's code.
+    case parkedOnMain = 6
+    /// The same of code isolated to the loop as a serial executor.
+    case parkedOnLoop = 7
+
+    /// Is it a waiter?
+    @inline(__always)
+    var isDirect: Bool { rawValue >= Self.parked.rawValue }
 }
 
 /// All waiters of a loop.
@@ -115,6 +133,20 @@ struct WaiterPool: ~Copyable {
         waiter.pointee.next = firstFree
         firstFree = waiter
         count &-= 1
+    }
+
+    /// A waiter for a task that does not wait for anything, and is not counted.
+    @inline(__always)
+    mutating func takeUncounted() -> WaiterPointer {
+        let waiter = take()
+        count &-= 1
+        return waiter
+    }
+
+    @inline(__always)
+    mutating func releaseUncounted(_ waiter: WaiterPointer) {
+        release(waiter)
+        count &+= 1
     }
 
     /// The waiters of all tasks that are parked now.

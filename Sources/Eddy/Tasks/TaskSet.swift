@@ -11,13 +11,53 @@ import Synchronization
 /// - Note: *Thread:* any. *Complexity:* O(1) to start a task, and to end one.
 final class TaskSet: Sendable {
     /// A task's place in the list. The task itself keeps it alive.
-    // SAFETY: touched with the set's lock held.
-    private final class Member: @unchecked Sendable {
-        var task: (any StartedTask)?
-        var isListed = false
+    // SAFETY: touched with the set's lock held. `body`, `subject` and `set` are written by the starter, before the task begins, and then
+    // by the task.
+    final class Member: @unchecked Sendable {
+        fileprivate var task: (any StartedTask)?
+        /// What it runs, for a task of the loop's own: see `KeptTasks.swift`.
+        private var body: (@Sendable () async -> Void)?
+        private var subject: AnyObject?
+        private var set: TaskSet?
+        /// Such a task, by its address, while it runs; and its record.
+        fileprivate var running: UInt = 0
+        fileprivate var record: TaskRecord?
+        fileprivate var wasCancelled = false
+        fileprivate var isListed = false
         // SAFETY: unowned(unsafe): a member takes itself out of the list before it goes away.
-        unowned(unsafe) var previous: Member?
-        unowned(unsafe) var next: Member?
+        fileprivate unowned(unsafe) var previous: Member?
+        fileprivate unowned(unsafe) var next: Member?
+
+        fileprivate init() {}
+
+        fileprivate init(of set: TaskSet, for subject: AnyObject?, _ body: @escaping @Sendable () async -> Void) {
+            self.set = set
+            self.subject = subject
+            self.body = body
+        }
+
+        /// What a task of the loop's own does.
+        ///
+        /// - Returns: false when the task was cancelled, or is about to be.
+        func runBody(_ record: TaskRecord?) async -> Bool {
+            let (set, body, task) = (set!, body!, record?.key ?? ThreadSlot.currentTask)
+            record?.beginBody(in: nil, for: subject)
+            subject = nil
+            let isLate = set.state.withLock { state in
+                running = task
+                self.record = record
+                wasCancelled = state.isCancelled
+                return wasCancelled
+            }
+            if isLate { CancelledBody(task: task, record: record).cancel() }
+            await body()
+            // Its captures go away here, as they do with a task.
+            self.body = nil
+            self.set = nil
+            record?.end()
+            set.remove(self)
+            return !wasCancelled
+        }
     }
 
     private struct State {
@@ -42,6 +82,9 @@ final class TaskSet: Sendable {
         mutating func unlink(_ member: Member) {
             member.isListed = false
             member.task = nil
+            // Nobody gets the task from here any more.
+            member.running = 0
+            member.record = nil
             member.previous?.next = member.next
             member.next?.previous = member.previous
             if first === member { first = member.next }
@@ -90,6 +133,24 @@ final class TaskSet: Sendable {
         return task
     }
 
+    /// Starts a task that nobody needs a handle of, on one of the loop's own tasks where that can be.
+    ///
+    /// - Parameter subject: see ``TaskSubject``.
+    func start(
+        for subject: @escaping @autoclosure @Sendable () -> AnyObject?, _ body: @escaping @Sendable () async -> Void
+    ) {
+        guard let core = loop?.core, core.isCurrent else {
+            start { try await covered(for: subject()) { await body() } }
+            return
+        }
+        let member = Member(of: self, for: subject(), body)
+        let isOpen = state.withLock { state in
+            if !state.isClosed { state.link(member) }
+            return !state.isClosed
+        }
+        if isOpen { core.runLater(.member(member), for: ThreadSlot.currentTask) }
+    }
+
     private func remove(_ member: Member) {
         let isLast = state.withLock { state in
             state.unlink(member)
@@ -101,20 +162,25 @@ final class TaskSet: Sendable {
     /// Cancels all tasks, and those that are started later.
     func cancelAll() {
         // Cancelling runs handlers, which may end tasks: never under the lock.
-        let tasks = state.withLock { state in
-            var tasks: [any StartedTask] = []
+        let (tasks, bodies) = state.withLock { state in
+            var (tasks, bodies): ([any StartedTask], [CancelledBody]) = ([], [])
             // Once is enough, and a thousand tasks that fail when they are cancelled do not look through the list a thousand times.
-            if state.isCancelled { return tasks }
+            if state.isCancelled { return (tasks, bodies) }
             state.isCancelled = true
             state.wasInterrupted = state.count > 0
             var member = state.first
             while let each = member {
                 if let task = each.task { tasks.append(task) }
+                if each.running != 0 {
+                    each.wasCancelled = true
+                    bodies.append(CancelledBody(task: each.running, record: each.record))
+                }
                 member = each.next
             }
-            return tasks
+            return (tasks, bodies)
         }
         for task in tasks { task.cancel() }
+        for body in bodies { body.cancel() }
     }
 
     /// Waits until no task is left.
