@@ -12,7 +12,7 @@
 // - The call and the way back are the compiler's ABI. An `async` function gets its context in a register of its own, finds the
 //   continuation in the context, and goes on by calling that with the context. The caller can't tell who calls it, or when.
 // - The task's status goes on saying "running". Cancellation, escalation of its priority, `await task.value`, groups and `async let`
-//   do not ask for that, or (escalation) only on systems where a thread is boosted: `eddy_parking_obstacle`.
+//   do not ask for that, or (escalation) only on systems where a thread is boosted: `eddy_runtime_here`.
 // - The runtime's word for the thread's current task is cleared when a task parks, as the runtime does it, set when it is resumed, and
 //   is afterwards what it was before.
 // - Code runs in a frame (`swift_job_run`), which says under which executors. A task parks only where its frame says the same as the one
