@@ -87,16 +87,17 @@ extension LoopCore {
         }
     }
 
-    /// Runs turns until one says that it was the last, in a frame that directly parked tasks are resumed in. One that is spent is left,
-    /// and a new one entered.
-    @inline(__always)
-    func inFrames(_ turn: () throws -> Bool) throws {
+    /// Runs turns in a frame that directly parked tasks are resumed in, until they are over. One that is spent is left, and a new one
+    /// entered.
+    ///
+    /// - Parameter turns: answers true when they are over, or false when the frame is spent.
+    func inFrames(_ turns: () throws -> Bool) throws {
         var isLast = false
         var failure: (any Error)?
         repeat {
             inFrame {
                 do {
-                    repeat { isLast = try turn() } while !isLast && !isFrameSpent
+                    isLast = try turns()
                 } catch {
                     failure = error
                 }
