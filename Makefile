@@ -6,7 +6,7 @@ FORMATTED := Sources Tests Package.swift $(wildcard Benchmarks/Sources Benchmark
 OPTIMISED := -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors --scratch-path .build-optimised
 
 # The tests that have volumes to run: ten million wakes, a million waits that three threads end, and so on.
-STRESS := noWakeIsLostUnderStress|threadsRaceForAWait|OneOutcome.cancellationLosesNoBytes|cancelledWaitsLeaveNothing|shortTimersAreNeitherEarlyNorSpinning
+STRESS := noWakeIsLostUnderStress|threadsRaceForAWait|OneOutcome.cancellationLosesNoBytes|cancelledWaitsLeaveNothing|shortTimersAreNeitherEarlyNorSpinning|aMillionParksWithEverythingMixed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test stress bench gate check format docs clean

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 
 from . import processes
 from .figures import Column
@@ -33,11 +34,27 @@ def callgrind(out):
     return ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
 
 
+def readable(session, program):
+    """A copy of one of ours without debug information: older releases of valgrind give up on what clang writes today."""
+    if "/.build/" not in program or not shutil.which("strip"):
+        return program
+    copy = os.path.join(session.directory, f"bare-{os.path.basename(program)}")
+    if os.path.exists(copy):
+        return copy
+    # Written beside and then renamed: several are counted at a time.
+    partial = tempfile.mktemp(dir=session.directory)
+    if subprocess.run(["strip", "--strip-debug", "-o", partial, program], capture_output=True, check=False).returncode:
+        return program
+    os.replace(partial, copy)
+    return copy
+
+
 def per_operation(session, words, count, options=(), per_count=1, directory=None, patience=90):
     """Of a program that prints a line of JSON: what a run with twice N costs more than one with N, divided."""
     def run(number):
         return counted_run(session, [*words, str(number), *options], per_count, directory, patience)
 
+    words = [readable(session, words[0]), *words[1:]]
     (few, few_operations), (many, many_operations) = run(count), run(2 * count)
     return (many - few) / (many_operations - few_operations)
 
@@ -71,7 +88,9 @@ def served(session, name, command, kind, requests):
     """The instructions of a server's whole run."""
     port = processes.free_port()
     out = os.path.join(session.directory, f"callgrind-{port}")
-    server = session.launch(callgrind(out) + command.filled(port=port), name, None, command.directory)
+    words = command.filled(port=port)
+    server = session.launch(
+        callgrind(out) + [readable(session, words[0]), *words[1:]], name, None, command.directory)
     try:
         processes.wait_for_port(server, port, patience=60)
         converse_with(kind, port, requests)

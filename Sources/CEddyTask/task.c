@@ -12,7 +12,7 @@
 // - The call and the way back are the compiler's ABI. An `async` function gets its context in a register of its own, finds the
 //   continuation in the context, and goes on by calling that with the context. The caller can't tell who calls it, or when.
 // - The task's status goes on saying "running". Cancellation, escalation of its priority, `await task.value`, groups and `async let`
-//   do not ask for that, or (escalation) only on systems where a thread is boosted: `eddy_parking_obstacle`.
+//   do not ask for that, or (escalation) only on systems where a thread is boosted: `eddy_runtime_here`.
 // - The runtime's word for the thread's current task is cleared when a task parks, as the runtime does it, set when it is resumed, and
 //   is afterwards what it was before.
 // - Code runs in a frame (`swift_job_run`), which says under which executors. A task parks only where its frame says the same as the one
@@ -27,19 +27,6 @@
 //   one is resumed as a job.
 // - All of it happens on the thread that drives the loop, or that drains it after its end; one hands over to the next with a barrier.
 
-// What Swift's compiler expects beside an `async` function: where it is, relative to here, and how much room its context takes. Not
-// hidden: the code of other libraries, into which waits are inlined, refers to it.
-__asm__(
-    ".pushsection .rodata\n"
-    ".p2align 3\n"
-    ".globl eddy_parkTu\n"
-    ".type eddy_parkTu, %object\n"
-    ".size eddy_parkTu, 8\n"
-    "eddy_parkTu:\n"
-    "  .long eddy_park - eddy_parkTu\n"
-    "  .long 16\n"
-    ".popsection\n");
-
 // A nonisolated function that runs where its caller does has the caller's isolation as its first two words.
 ASYNC void eddy_park(
     CONTEXT async_context *context, void *actor, void *witness, eddy_parked *parked, eddy_lane *lane) {
@@ -47,6 +34,22 @@ ASYNC void eddy_park(
     parked->context = context;
     *lane->task = 0;
 }
+
+// What Swift's compiler expects beside an `async` function: where it is, relative to here, and how much room its context takes. Not
+// hidden: the code of other libraries, into which waits are inlined, refers to it. The function has a hidden name beside its own,
+// because in a shared library a distance to what another one might replace is no constant.
+extern ASYNC void eddy_park_here(CONTEXT async_context *, void *, void *, eddy_parked *, eddy_lane *)
+    __attribute__((alias("eddy_park"), visibility("hidden")));
+__asm__(
+    ".pushsection .rodata\n"
+    ".p2align 3\n"
+    ".globl eddy_parkTu\n"
+    ".type eddy_parkTu, %object\n"
+    ".size eddy_parkTu, 8\n"
+    "eddy_parkTu:\n"
+    "  .long eddy_park_here - eddy_parkTu\n"
+    "  .long 16\n"
+    ".popsection\n");
 
 // Goes on with a parked task in the innermost frame.
 static inline void go_on(eddy_lane *lane, const eddy_parked *parked) {

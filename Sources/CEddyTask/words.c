@@ -13,12 +13,11 @@
 #define IS_PROCESSOR_KNOWN 0
 #endif
 
-const char *eddy_parking_obstacle(uint32_t layout_version) {
-    if (!IS_PROCESSOR_KNOWN) return "the layout of jobs is not known for this processor";
-    if (_swift_concurrency_debug_internal_layout_version != layout_version) return "the runtime's data has another layout";
-    // It would have to know which thread runs the task, and where it waits.
-    if (_swift_concurrency_debug_supportsPriorityEscalation) return "the runtime raises the priority of threads";
-    return 0;
+eddy_runtime eddy_runtime_here(void) {
+    return (eddy_runtime){
+        .is_processor_known = IS_PROCESSOR_KNOWN,
+        .layout_version = _swift_concurrency_debug_internal_layout_version,
+        .escalates = _swift_concurrency_debug_supportsPriorityEscalation};
 }
 
 /// A word of a thread's storage, as `__tls_get_addr` takes it: module, and offset in that.
@@ -118,7 +117,7 @@ const char *eddy_words_find(eddy_executor task_executor) {
     int is_found = dl_iterate_phdr(look, &accesses);
     if (buffer[0]) swift_endAccess(buffer);
     if (!is_found) return "the word for live accesses was not found";
-    if (*(uintptr_t *)__tls_get_addr(&accesses.found)) return "the word for live accesses is not cleared";
+    if (*(uintptr_t *)__tls_get_addr(&accesses.found) == accesses.known) return "the word for live accesses is not cleared";
 
     task_word = tasks.found;
     frame_word = probe.search.found;

@@ -73,6 +73,20 @@ nonisolated(unsafe) let parkScenarios: [String: () throws -> Void] = [
         }
         ParkChecks.report()
     },
+    // Each of its turns ends in a frame with an actor's lock, and a timer is due all the same.
+    "park-budget": {
+        try EventLoop.run {
+            let (counter, isOver) = (ParkCounter(), ParkFlag())
+            let call = EventLoop.current!.schedule(after: .milliseconds(1)) {
+                isOver.value.store(true, ordering: .relaxed)
+            }
+            while !isOver.value.load(ordering: .relaxed) {
+                await EventLoop.yield()
+                await counter.letOthersGo()
+            }
+            withExtendedLifetime(call) { print("over") }
+        }
+    },
     "park-path": {
         try EventLoop.run {
             await EventLoop.yield()
@@ -140,6 +154,12 @@ private actor ParkCounter {
         return value
     }
 
+    /// Suspends inside the actor, with its lock. `Task.yield()` would leave it before.
+    func letOthersGo() async {
+        await EventLoop.yield()
+        assertIsolated()
+    }
+
     func addAfterStockSleep() async throws {
         try await Task.sleep(for: .microseconds(50))
         assertIsolated()
@@ -183,6 +203,10 @@ private actor ParkCounter {
 
 private enum ParkLocal {
     @TaskLocal static var name = "none"
+}
+
+private final class ParkFlag: Sendable {
+    let value = Atomic<Bool>(false)
 }
 
 private struct ParkFailure: Error {}

@@ -23,6 +23,11 @@ import Testing
         #expect(try FixtureRun("park-main-actor").output == "direct: true\nfailures: 0\ndirect: false\n")
     }
 
+    @Test("C10: jobs whose frames must be left do not keep the loop from its timers")
+    func spentFramesDoNotDelayTimers() throws {
+        #expect(try FixtureRun("park-budget").output == "over\n")
+    }
+
     @Test func theEnvironmentTurnsItOff() throws {
         #expect(try FixtureRun("park-path").output == "direct: true true\n")
         #expect(try FixtureRun("park-path", environment: ["EDDY_DIRECT_PARK": "0"]).output == "direct: false false\n")

@@ -37,10 +37,16 @@ typedef struct eddy_lane {
     int32_t is_spent;           // must that frame be left before anything else runs?
 } eddy_lane;
 
-/// Is this a processor and a runtime that the argument holds for? Null, or what is not as expected.
-const char *eddy_parking_obstacle(uint32_t layout_version);
+/// What the argument depends on and the runtime tells.
+typedef struct eddy_runtime {
+    int32_t is_processor_known;
+    uint32_t layout_version;  // of the data that debuggers read
+    int32_t escalates;        // does it raise the priority of threads?
+} eddy_runtime;
 
-/// Finds the runtime's words, for the whole process. Called once, in a task that runs on a task executor and in no live access.
+eddy_runtime eddy_runtime_here(void);
+
+/// Finds the runtime's words, for the whole process. Called once, in a task that runs on a task executor.
 ///
 /// Answers null, or what is not as expected.
 const char *eddy_words_find(eddy_executor task_executor);

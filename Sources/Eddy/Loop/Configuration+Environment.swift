@@ -18,6 +18,9 @@ extension EventLoop.Configuration {
     /// | `EDDY_SHUTDOWN_GRACE` | ``shutdown``, its grace period | `10`, `30s` |
     /// | `EDDY_MODE` | ``mode-swift.property`` | `automatic`, `guest` |
     ///
+    /// `EDDY_DIRECT_PARK=0` needs no configuration: every loop asks for it. It makes tasks park through Swift's runtime: see
+    /// ``EventLoop/Statistics/parksDirectly``.
+    ///
     /// A variable that is not set, or empty, changes nothing. Signals are named with or without `SIG`, or by number. A
     /// time without a unit is in seconds.
     ///

@@ -183,7 +183,12 @@ extension LoopCore {
 
         // Asked between running jobs and blocking: the job that has just ended may have been the main task's last.
         do {
-            try inFrames { try turn(until: .distantFuture, unless: { main.isDone.load(ordering: .acquiring) }) }
+            try inFrames {
+                repeat {
+                    if try turn(until: .distantFuture, unless: { main.isDone.load(ordering: .acquiring) }) { return true }
+                } while !isFrameSpent
+                return false
+            }
         } catch {
             _ = endTasks(grace: .zero)
             throw error

@@ -25,17 +25,21 @@ enum DirectPark {
         return false
     }()
 
-    /// The layout of the runtime's data that the argument holds for, as the runtime counts it.
-    static let layoutVersion: UInt32 = 1
-
     /// What stands in the way, or nil.
-    static func obstacle(layoutVersion: UInt32 = layoutVersion) -> String? {
+    private static func obstacle() -> String? {
         #if compiler(>=6.3) && compiler(<6.4)
-        if let obstacle = eddy_parking_obstacle(layoutVersion) { return String(cString: obstacle) }
-        return DirectParkTrial.run()
+        return obstacle(of: eddy_runtime_here()) ?? DirectParkTrial.run()
         #else
-        return "it is not proven for this version of Swift"
+        return "the argument was not checked for this version of Swift"
         #endif
+    }
+
+    static func obstacle(of runtime: eddy_runtime) -> String? {
+        if runtime.is_processor_known == 0 { return "the argument was not checked for this processor" }
+        if runtime.layout_version != 1 { return "the runtime keeps its tasks in another way than Swift 6.3 does" }
+        // It would have to know which thread runs a task, and for what a parked one waits.
+        if runtime.escalates != 0 { return "the runtime raises the priority of threads" }
+        return nil
     }
 }
 
@@ -83,15 +87,17 @@ extension LoopCore {
         }
     }
 
-    /// Runs turns until one says that it was the last, in a frame that directly parked tasks are resumed in. One that is spent is left,
-    /// and a new one entered.
-    func inFrames(_ turn: () throws -> Bool) throws {
+    /// Runs turns in a frame that directly parked tasks are resumed in, until they are over. One that is spent is left, and a new one
+    /// entered.
+    ///
+    /// - Parameter turns: answers true when they are over, or false when the frame is spent.
+    func inFrames(_ turns: () throws -> Bool) throws {
         var isLast = false
         var failure: (any Error)?
         repeat {
             inFrame {
                 do {
-                    repeat { isLast = try turn() } while !isLast && !isFrameSpent
+                    isLast = try turns()
                 } catch {
                     failure = error
                 }

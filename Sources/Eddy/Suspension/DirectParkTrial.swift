@@ -4,21 +4,8 @@ import EddyReactor
 /// Tries out, before the first loop runs, whether a task can park directly in this process: one parks and is resumed, and at each
 /// step the executors, the task and the runtime's words must be what they have to be.
 ///
-/// It runs in a thread of its own, which is in no task, no job and no live access. That costs some thirty microseconds, once.
+/// It runs on the caller's thread, whatever that is doing: in a process that has ever had a second thread every system call costs more.
 enum DirectParkTrial {
-    /// - Returns: what is not as it must be, or nil.
-    static func run() -> String? {
-        let finding = Guarded<String?>("no thread could be started to try it out")
-        guard
-            let thread = try? JoinableThread(
-                "eddy-trial", for: "trying out how tasks park", { finding.withLock { $0 = tryOut() } })
-        else {
-            return finding.withLock { $0 }
-        }
-        thread.join()
-        return finding.withLock { $0 }
-    }
-
     /// Keeps the one job that it is given.
     private final class Executor: TaskExecutor {
         let job = Guarded<UnownedJob?>(nil)
@@ -30,11 +17,14 @@ enum DirectParkTrial {
     }
 
     /// What the task and the thread that runs it share.
-    // SAFETY: everything happens on one thread: the task runs inside calls of `tryOut`.
+    // SAFETY: everything happens on one thread: the tasks run inside calls of `run`.
     private final class Trial: @unchecked Sendable {
         var lane = UnsafeMutablePointer<eddy_lane>.allocate(capacity: 1)
         var parked = UnsafeMutablePointer<eddy_parked>.allocate(capacity: 1)
         var task: UInt = 0
+        /// What the caller is in.
+        let outerTask = ThreadSlot.currentTask
+        var outerFrame: UnsafePointer<eddy_frame>?
         /// How far the task has come.
         var steps = 0
         var obstacle: String?
@@ -57,7 +47,8 @@ enum DirectParkTrial {
         func expectParked(after steps: Int) {
             expect(self.steps == steps, "a parked task has not gone on, or a running one has not parked")
             expect(UInt(bitPattern: parked.pointee.task) == task, "a task has not parked")
-            expect(ThreadSlot.currentTask == 0, "a parked task is still the current one")
+            expect(ThreadSlot.currentTask == outerTask, "a parked task is still the current one")
+            expect(lane.pointee.frames.pointee == outerFrame, "a frame that was left is still there")
         }
 
         /// Called by the task.
@@ -70,14 +61,40 @@ enum DirectParkTrial {
         }
     }
 
-    private static func tryOut() -> String? {
+    /// - Returns: what is not as it must be, or nil.
+    static func run() -> String? {
         let executor = Executor()
         let preference = eddy_executor(executor.asUnownedTaskExecutor())
         let trial = Trial()
-        let task = Task<Void, Never>(executorPreference: executor) {
-            if let obstacle = eddy_words_find(preference) { return trial.obstacle = String(cString: obstacle) }
+        runJob(of: executor, trial) {
+            if let obstacle = eddy_words_find(preference) { trial.obstacle = String(cString: obstacle) }
+        }
+        guard trial.obstacle == nil else { return trial.obstacle }
+
+        eddy_lane_enter(trial.lane, 1, preference)
+        trial.outerFrame = trial.lane.pointee.frames.pointee
+        // As the runtime does it around a job: a caller's live accesses are none of the task's.
+        let accesses = trial.lane.pointee.accesses.pointee
+        trial.lane.pointee.accesses.pointee = 0
+        park(executor, trial)
+        trial.lane.pointee.accesses.pointee = accesses
+        return trial.obstacle
+    }
+
+    private static func runJob(
+        of executor: Executor, _ trial: Trial, _ body: @escaping @Sendable () async -> Void
+    ) {
+        let task = Task(executorPreference: executor) { await body() }
+        let job = executor.job.withLock { $0.take() }
+        trial.expect(job != nil, "a task does not come to its executor")
+        job?.runSynchronously(on: executor.asUnownedTaskExecutor())
+        withExtendedLifetime(task) {}
+    }
+
+    private static func park(_ executor: Executor, _ trial: Trial) {
+        let lane = trial.lane
+        runJob(of: executor, trial) {
             trial.task = ThreadSlot.currentTask
-            eddy_lane_enter(trial.lane, 1, preference)
             for _ in 0..<3 {
                 trial.expectRunning()
                 if trial.obstacle != nil { return }
@@ -85,34 +102,27 @@ enum DirectParkTrial {
             }
             trial.expectRunning()
         }
-        defer { withExtendedLifetime(task) {} }
-        guard let job = executor.job.withLock({ $0.take() }) else { return "a task does not come to its executor" }
-        job.runSynchronously(on: executor.asUnownedTaskExecutor())
-        guard trial.obstacle == nil else { return trial.obstacle }
-
-        let lane = trial.lane
         trial.expectParked(after: 1)
-        guard trial.obstacle == nil else { return trial.obstacle }
+        guard trial.obstacle == nil else { return }
         eddy_resume_alone(lane, trial.parked, eddy_executor(LoopState.genericExecutor))
         trial.expectParked(after: 2)
-        guard trial.obstacle == nil else { return trial.obstacle }
+        guard trial.obstacle == nil else { return }
         eddy_in_frame(
             lane,
             { argument in
                 let trial = Unmanaged<Trial>.fromOpaque(argument!).takeUnretainedValue()
-                // Seen from outside of the tasks there is no frame.
-                trial.expect(trial.lane.pointee.frames.pointee == nil, "the frame around a loop is not hidden")
+                trial.expect(
+                    trial.lane.pointee.frames.pointee == trial.outerFrame, "the frame around a loop is not hidden")
                 eddy_resume(trial.lane, trial.parked)
                 trial.expectParked(after: 3)
                 if trial.obstacle == nil { eddy_resume(trial.lane, trial.parked) }
                 trial.expect(trial.lane.pointee.is_spent == 0, "a frame is not the same after a task has ended in it")
             }, Unmanaged.passUnretained(trial).toOpaque())
         trial.expect(trial.steps == 4, "a task has not come to its end")
-        trial.expect(ThreadSlot.currentTask == 0, "an ended task is still the current one")
-        trial.expect(lane.pointee.frames.pointee == nil, "a frame that was left is still there")
+        trial.expect(ThreadSlot.currentTask == trial.outerTask, "an ended task is still the current one")
+        trial.expect(lane.pointee.frames.pointee == trial.outerFrame, "a frame that was left is still there")
         tryOutHost(trial)
         trial.expect(executor.job.withLock { $0 } == nil, "a resumed task was enqueued")
-        return trial.obstacle
     }
 
     /// A host's frame says nothing: neither whose code runs nor what that prefers.
