@@ -185,7 +185,9 @@ extension LoopCore {
         do {
             try inFrames {
                 repeat {
-                    if try turn(until: .distantFuture, unless: { main.isDone.load(ordering: .acquiring) }) { return true }
+                    if try turn(until: .distantFuture, unless: { main.isDone.load(ordering: .acquiring) }) {
+                        return true
+                    }
                 } while !isFrameSpent
                 return false
             }
