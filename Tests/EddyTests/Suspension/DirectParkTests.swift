@@ -106,17 +106,20 @@ import Testing
             }.direct == 0)
     }
 
-    @Test func aTaskThatBeganAtOnceAndPrefersNoLoopLeavesIt() throws {
+    @Test func aTaskThatBeganAtOnceAndPrefersNoLoopLeavesIt() async throws {
         let loops = Log<Bool>()
-        let direct = try parks { loop in
-            let task = Task.immediate {
-                loops.add(loop.isCurrent)
-                await EventLoop.yield()
-                // From here on it is the global pool's.
-                loops.add(loop.isCurrent)
-            }
-            await task.value
-        }.direct
+        // The global pool's threads are needed, so the loop has one of its own.
+        let direct = try await onThread {
+            try parks { loop in
+                let task = Task.immediate {
+                    loops.add(loop.isCurrent)
+                    await EventLoop.yield()
+                    // From here on it is the global pool's.
+                    loops.add(loop.isCurrent)
+                }
+                await task.value
+            }.direct
+        }
         #expect(loops.all == [true, false])
         #expect(direct == 0)
     }
@@ -171,7 +174,8 @@ import Testing
             }
             // With the task-local values that the test has, a closure that is posted would be run by a task.
             loop.postPlainly(look)
-            let call = loop.schedule(after: .zero, look)
+            let call = KeptCall()
+            loop.postPlainly { call.call = loop.schedule(after: .zero, look) }
             let pair = DescriptorPair.pipe()
             let registration = try loop.core.reactor.register(pair.first)
             loop.core.reactor.onReadable(registration) { look() }
@@ -182,6 +186,11 @@ import Testing
             #expect(seen.all == [true, true, true])
             #expect(loop.core.lane.pointee.frames.pointee != nil)
         }
+    }
+
+    private final class KeptCall: @unchecked Sendable {
+        // SAFETY: touched on one loop's thread only.
+        var call: ScheduledCall?
     }
 
     private func waitUntil(_ log: Log<Bool>, has count: Int) async throws {

@@ -32,8 +32,9 @@ import Testing
         }
     }
 
-    @Test func itsValueIsTheTasks() throws {
-        try onLoop { loop in
+    @Test func itsValueIsTheTasks() async throws {
+        // One of the tasks is the global pool's.
+        try await offPool { loop in
             let scoped = ScopedTask(
                 loop.spawn {
                     try await sleep(for: .zero)
