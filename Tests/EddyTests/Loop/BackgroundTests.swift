@@ -82,7 +82,7 @@ import Testing
         }
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(text.contains("eddy: a background task, started at EddyTests/BackgroundTests.swift:"), "\(text)")
-        #expect(text.contains("failed: it was closed"), "\(text)")
+        #expect(text.contains("failed: this program has closed it"), "\(text)")
     }
 
     @Test func aRunWaitsForATaskThatKeepsItAliveAndForNoOther() throws {
