@@ -457,8 +457,12 @@ private func names(in path: String) async throws -> [String] {
                 return setenv("TMPDIR", path, 1)
             }
             try onLoop { _ async throws in
-                let first = await errorOf { try await File.withTemporary { _, _ in precondition(place.isEmpty, "no body") } }
-                let second = await errorOf { try await Directory.withTemporary { _ in precondition(place.isEmpty, "no body") } }
+                let first = await errorOf {
+                    try await File.withTemporary { _, _ in precondition(place.isEmpty, "no body") }
+                }
+                let second = await errorOf {
+                    try await Directory.withTemporary { _ in precondition(place.isEmpty, "no body") }
+                }
                 for error in [first, second] {
                     precondition((error as? SystemError)?.code == EILSEQ)
                     precondition("\(error!)".contains("Directory.forTemporaries"))
