@@ -37,8 +37,8 @@ struct Subject: Sendable {
     }
 
     static let all: [Subject] =
-        Subject.tasks + Subject.bodies + Subject.serving + Subject.waits + Subject.time + [Subject.crowd]
-        + Subject.descriptors + Subject.network + Subject.threads
+        Subject.tasks + Subject.serving + Subject.waits + Subject.time + [Subject.crowd] + Subject.descriptors
+        + Subject.network + Subject.threads
 
     static func named(_ name: String) -> Subject? {
         all.first { $0.name == name }

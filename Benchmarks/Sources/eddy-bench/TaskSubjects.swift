@@ -36,6 +36,9 @@ extension Subject {
             $0.repetitions = 3
             $0.extras = [.remains]
         },
+        Subject("shield", "withTaskCancellationShield around a body that is ready at once", count: 100_000) { count in
+            for _ in 0..<count { try await withTaskCancellationShield {} }
+        },
         Subject("timeout-yield", "withTimeout around one yield", count: 100_000) { count in
             for _ in 0..<count { try await withTimeout(.seconds(10)) { await EventLoop.yield() } }
         },
