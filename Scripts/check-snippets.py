@@ -38,7 +38,8 @@ def flags(binaries):
     testing = toolchain.parent.parent / "lib" / "swift" / "host" / "plugins" / "testing"
     return [
         "-typecheck", "-swift-version", "6", "-enable-upcoming-feature", "MemberImportVisibility",
-        "-I", str(binaries / "Modules"), "-I", str(ROOT / "Sources" / "CEpoll"), "-plugin-path", str(testing),
+        "-I", str(binaries / "Modules"), "-I", str(ROOT / "Sources" / "CEpoll"),
+        "-I", str(ROOT / "Sources" / "CEddyTask" / "include"), "-plugin-path", str(testing),
         "-module-cache-path", str(binaries / "ModuleCache"), "-suppress-warnings",
     ]
 
