@@ -67,8 +67,11 @@ static int holds_access(volatile uintptr_t *word, search *it) { return *word == 
 
 static const char serial_probe, serial_probe_implementation;
 
+// The address sanitizer may keep the variables of a function elsewhere than on the stack, where their addresses say nothing about it.
+#define ON_STACK __attribute__((no_sanitize("address")))
+
 // It points to a frame on this stack, with the executor that we have named, and without it the runtime knows of none.
-static int holds_frame(volatile uintptr_t *word, search *it) {
+ON_STACK static int holds_frame(volatile uintptr_t *word, search *it) {
     uintptr_t value = *word;
     if (value <= it->low || value + sizeof(eddy_frame) > it->high || value % sizeof(uintptr_t)) return 0;
     const eddy_frame *frame = (const eddy_frame *)value;
@@ -86,14 +89,14 @@ typedef struct frame_probe {
     int is_found;
 } frame_probe;
 
-static ASYNC void run_frame_probe(void *job) {
+ON_STACK static ASYNC void run_frame_probe(void *job) {
     frame_probe *it = job;
     it->search.low = (uintptr_t)__builtin_frame_address(0);
     it->search.high = (uintptr_t)it;
     it->is_found = dl_iterate_phdr(look, &it->search);
 }
 
-const char *eddy_words_find(eddy_executor task_executor) {
+ON_STACK const char *eddy_words_find(eddy_executor task_executor) {
     search tasks = {.is_it = holds_task, .known = (uintptr_t)swift_task_getCurrent()};
     if (!tasks.known || !dl_iterate_phdr(look, &tasks)) return "the word for the current task was not found";
     if ((uintptr_t) * (void **)__tls_get_addr(&tasks.found) != tasks.known) return "the word for the current task is elsewhere";

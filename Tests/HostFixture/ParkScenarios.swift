@@ -127,6 +127,11 @@ private final class ParkSemaphore: @unchecked Sendable {
 
     init() { sem_init(semaphore, 0, 0) }
 
+    deinit {
+        sem_destroy(semaphore)
+        semaphore.deallocate()
+    }
+
     func signal() { sem_post(semaphore) }
     func wait() { while sem_wait(semaphore) != 0 {} }
 }
