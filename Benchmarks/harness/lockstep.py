@@ -45,7 +45,9 @@ def served(session, name, command, *load):
     """Of a server's whole run, and the requests that its load has counted: load is its kind, and what follows the port."""
     port = processes.free_port()
     out = os.path.join(session.directory, f"cachegrind-{port}")
-    server = session.launch(cachegrind(out) + command.filled(port=port), name, None, command.directory)
+    words = command.filled(port=port)
+    server = session.launch(
+        cachegrind(out) + [instructions.readable(session, words[0]), *words[1:]], name, None, command.directory)
     try:
         processes.wait_for_port(server, port, patience=60)
         kind, *words = map(str, load)
