@@ -107,9 +107,11 @@ func parkCheck(_ condition: Bool, _ text: @autoclosure () -> String, line: Int =
     if failures.add(1, ordering: .relaxed).newValue <= 20 { print("line \(line): \(text())") }
 }
 
-private struct ParkState {
+/// Public, or the optimiser would know all that ever looks at a program's state, and leave the check of the access out.
+public struct ParkState {
     var turns = 0
 
+    @inline(never)
     mutating func run(_ body: () throws -> Void) rethrows {
         turns += 1
         try body()
@@ -117,8 +119,8 @@ private struct ParkState {
     }
 }
 
-private final class ParkProgram {
-    var state = ParkState()
+public final class ParkProgram {
+    public var state = ParkState()
 }
 
 private final class ParkSemaphore: @unchecked Sendable {
