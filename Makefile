@@ -35,7 +35,7 @@ demo:
 	@Scripts/setup.sh bash -c 'swift build -c release && Scripts/demo.sh'
 
 test:
-	@Scripts/setup.sh Scripts/test.sh
+	@Scripts/setup.sh Scripts/test.py
 
 # One after another, so that memory is one test's own. Built where the sanitizer's build of `make check` is.
 stress:

@@ -70,7 +70,17 @@ let package = Package(
         .target(name: "EddyTesting", dependencies: ["Eddy", "EddyReactor"], swiftSettings: settings),
         .testTarget(
             name: "EddyReactorTests", dependencies: ["EddyReactor", "EddyTesting"], swiftSettings: settings),
-        .testTarget(name: "EddyTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
+        .target(
+            name: "EddyTestSupport", dependencies: ["Eddy", "EddyReactor", "EddyTesting"],
+            path: "Tests/EddyTestSupport",
+            swiftSettings: settings),
+        // Two, so that the optimising compiler, which takes each module with one thread, has two to take.
+        .testTarget(
+            name: "EddyTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting", "EddyTestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "EddyDescriptorTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting", "EddyTestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "EddyTestingTests", dependencies: ["Eddy", "EddyReactor", "EddyTesting"], swiftSettings: settings),
         .testTarget(name: "EddyJSONTests", dependencies: ["Eddy", "EddyJSON", "EddyTesting"], swiftSettings: settings),

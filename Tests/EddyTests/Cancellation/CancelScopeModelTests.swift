@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Nested scopes, timeouts and shields, cancelled in a random order, against a model that knows nothing of tasks.
 @Suite struct CancelScopesAgainstAModel {

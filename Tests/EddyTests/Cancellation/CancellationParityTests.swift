@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private struct BodyError: Error {}
 

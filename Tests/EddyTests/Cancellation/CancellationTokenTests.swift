@@ -2,6 +2,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private struct BodyError: Error {}
 

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Ways to give a body a second.
 enum TimeLimit: CaseIterable {

@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct EveryValueOfCounts {
     // Where a number of the program itself makes no sense the process ends with a text that says which do; there is nobody to throw

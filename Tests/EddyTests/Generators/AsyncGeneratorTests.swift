@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private func count(to end: Int, _ log: Log<String>? = nil) -> AsyncGenerator<Int, any Error> {
     AsyncGenerator { yield in

@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct EndOfRun {
     @Test("C8: the end of a run with a hundred parked tasks resumes each with an error", arguments: [true, false])

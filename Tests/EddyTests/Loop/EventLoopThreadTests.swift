@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private func guestConfiguration(grace: Duration = .seconds(5)) -> EventLoop.Configuration {
     var configuration = EventLoop.Configuration()

@@ -4,6 +4,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// An actor that lives on a loop.
 private actor Resident {

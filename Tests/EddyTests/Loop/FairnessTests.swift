@@ -4,6 +4,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct Fairness {
     @Test("F1: tasks that never wait keep neither timers nor descriptors waiting for more than a few turns")

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// An actor that lives on a loop, as the documentation shows it.
 private actor OnLoop {

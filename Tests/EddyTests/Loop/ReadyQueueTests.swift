@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct ReadyQueueTests {
     /// A queue beside an array that does the same.

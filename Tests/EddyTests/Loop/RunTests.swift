@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct Runs {
     @Test func aGuestRunReturnsTheBodysValue() throws {

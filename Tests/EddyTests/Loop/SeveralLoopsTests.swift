@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct SeveralLoops {
     @Test("H9: two loops on two threads wake each other's tasks")

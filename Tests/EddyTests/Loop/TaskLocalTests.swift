@@ -3,6 +3,7 @@ import EddyReactor
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private enum Request {
     @TaskLocal static var name = "none"

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// What belongs to the thread of a running loop is refused to others, by a text that names both threads. E7.
 @Suite struct WrongThreadTests {

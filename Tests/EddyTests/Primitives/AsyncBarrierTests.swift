@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct Barriers {
     /// Tasks that arrive once each. All are parked when this returns.

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct Conditions {
     /// Tasks that wait once each, and log their number with the mutex held. All are parked when this returns.

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 extension Broadcast.Event where Value == Int {
     /// An element as it is, a lag as its negative.

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Random operations, checked after each one against a channel that is a few arrays and no concurrency.
 @Suite struct ChannelModel {

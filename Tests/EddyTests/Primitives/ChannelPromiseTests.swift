@@ -2,6 +2,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// A receiver that is cancelled gives back what it was promised, and nothing of others.
 @Suite struct ChannelPromiseTests {

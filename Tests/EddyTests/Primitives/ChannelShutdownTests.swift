@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// What is promised to a task whose loop ends meanwhile is never lost.
 @Suite struct ChannelsAndEndingLoops {

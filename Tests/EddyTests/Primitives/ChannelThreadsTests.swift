@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct ChannelThreads {
     @Test(arguments: [0, 1, 3]) func threadsSendToALoop(capacity: Int) async throws {

@@ -4,6 +4,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct Oneshots {
     @Test func whoWaitsGetsTheValue() throws {

@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Threads, loops and the pool at once, with cancellations from elsewhere. Written to be run under the thread sanitizer, too.
 @Suite struct PrimitivesUnderStress {

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// What the tests of asyncio's queues and of trio's channels claim, where no other test here does: see `Tests/Parity/Queues.md`.
 @Suite struct QueueParity {

@@ -2,6 +2,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Locks that a task holds and wants again, from inside a scope: whoever waits there waits for itself.
 @Suite struct SecondLockTests {

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct Cancellation {
     @Test("C3: a cancellation from another thread between arming and parking is not lost", arguments: [true, false])

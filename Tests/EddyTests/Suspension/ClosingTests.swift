@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct Closing {
     @Test("A3: a woken task whose number was closed and reused meanwhile does not touch the new file")

@@ -6,6 +6,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Tasks that park without the runtime's knowledge, in a guest. What needs a host is in `HostTests`.
 @Suite struct DirectParkTests {

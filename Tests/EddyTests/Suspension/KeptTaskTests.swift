@@ -5,6 +5,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Bodies of scopes run on tasks that are kept: nothing of one may be seen by the next. Each test runs on a thread of its own, off the
 /// test's task: where task-locals are bound, and the test's are, every body has a new task.

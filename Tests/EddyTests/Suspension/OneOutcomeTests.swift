@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// What may end a wait.
 enum Ending: CaseIterable, CustomStringConvertible {

@@ -2,6 +2,7 @@ import EddyReactor
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct RecordTables {
     /// Against a dictionary: addresses that collide, that come again before they were taken out, and a table that grows.

@@ -3,6 +3,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Connections are served on tasks that are kept: see `KeptTaskTests`.
 @Suite struct ServedTaskTests {

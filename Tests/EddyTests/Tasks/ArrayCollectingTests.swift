@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct ArrayCollectingTests {
     @Test func allElementsAreCollectedInOrder() async throws {

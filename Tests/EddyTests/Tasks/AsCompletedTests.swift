@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private func delayed(_ seconds: [Int]) -> [@Sendable () async throws -> Int] {
     seconds.map { seconds in

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private enum Here {
     @TaskLocal static var place = "nowhere"

@@ -3,6 +3,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// `task.join()`: the wait for a task that can be given up. Fault 2 of issue 11: `await task.value` can't be cancelled.
 @Suite struct JoinTests {

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Two things that happen in one turn: which one counts is decided before another task runs.
 @Suite struct LastInstantTests {

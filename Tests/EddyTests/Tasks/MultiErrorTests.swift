@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private struct Other: Error {}
 

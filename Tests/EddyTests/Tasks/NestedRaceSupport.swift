@@ -3,6 +3,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Something that a race waits for, and that may be looked at afterwards: was it taken, or is it where it was?
 protocol RacedSource: Sendable {

@@ -2,6 +2,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Fault 3: an inner race had taken its element when it still waited for its own losers, and lost to another operation then: 1,000 of
 /// 1,000.

@@ -3,6 +3,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct RaceLossStreamsTests {
     static let rounds = 1000

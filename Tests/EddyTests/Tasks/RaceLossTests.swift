@@ -2,6 +2,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Kinds of channels that a race may wait for.
 enum RacedChannel: CaseIterable {

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// What the tests of asyncio's task groups and of trio's nurseries say, in our words, as far as no other test here says it: see
 /// Tests/Parity/Tasks.md.

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct TaskIDs {
     @Test func eachTaskHasANumberOfItsOwn() throws {

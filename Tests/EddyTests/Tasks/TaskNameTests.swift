@@ -2,6 +2,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Names reach every task that a list shows.
 @Suite struct TaskNameTests {

@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// What a scope should do, in the simplest words: one operation after the other, each with all that follows from it.
 private struct ScopeModel {

@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct OffloadCancellations {
     @Test("G11: the caller of a call that goes on waits for it, and the result wins")

@@ -5,6 +5,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// What a pool with calls that last as long as the test wants should look like: lists, and nothing else.
 private struct PoolOracle {

@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 private enum Flavour {
     @TaskLocal static var current = "none"

@@ -4,6 +4,7 @@ import Glibc
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// A clock of a user's own, whose instants are those of the loop's clock, and which says how it was asked to sleep.
 private struct OwnClock: Clock {

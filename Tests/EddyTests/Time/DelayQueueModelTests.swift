@@ -3,6 +3,7 @@ import EddyTesting
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Random operations against an array that is searched from front to back, with takers that come, wait and are cancelled.
 @Suite struct DelayQueueModel {

@@ -5,6 +5,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 @Suite struct ScheduledCalls {
     @Test func aCallComesOnceAtItsTimeAndOnTheLoop() throws {

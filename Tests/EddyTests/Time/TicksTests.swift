@@ -3,6 +3,8 @@ import EddyReactor
 import EddyTesting
 import Testing
 
+@testable import EddyTestSupport
+
 /// When ticks were delivered, in tenths of the period after the start, and how many were left out before each.
 private func delivered(
     _ policy: MissedTickPolicy, count: Int, bodyTenths: Int
