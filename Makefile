@@ -2,8 +2,12 @@
 
 SHELL := /bin/bash
 FORMATTED := Sources Tests Package.swift $(wildcard Benchmarks/Sources Benchmarks/Package.swift)
-# Each kind of build has a directory of its own, so that they do not rebuild each other's work. The optimised one is the strict one.
-OPTIMISED := -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors --scratch-path .build-optimised
+# Each kind of build has a directory of its own, so that they do not rebuild each other's work. The optimised one is the strict one,
+# and has the address sanitizer: a build less.
+OPTIMISED := -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors --sanitize=address --disable-index-store \
+	--scratch-path .build-optimised
+THREADS := --sanitize=thread --disable-index-store --scratch-path .build-tsan
+export LSAN_OPTIONS := suppressions=$(CURDIR)/Scripts/leaks.supp
 
 # The tests that have volumes to run: ten million wakes, a million waits that three threads end, and so on.
 STRESS := noWakeIsLostUnderStress|threadsRaceForAWait|OneOutcome.cancellationLosesNoBytes|cancelledWaitsLeaveNothing|shortTimersAreNeitherEarlyNorSpinning|aMillionParksWithEverythingMixed
@@ -39,7 +43,7 @@ test:
 
 # One after another, so that memory is one test's own. Built where the sanitizer's build of `make check` is.
 stress:
-	EDDY_STRESS=1 swift test --no-parallel --sanitize=thread --scratch-path .build-tsan --filter '$(STRESS)'
+	EDDY_STRESS=1 EDDY_TEST_SILENCE=3600 Scripts/test.py --no-parallel $(THREADS) --filter '$(STRESS)'
 
 bench:
 	Benchmarks/bench.py $(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(PEERS),--peers "$(PEERS)") \
@@ -53,13 +57,12 @@ check:
 	Scripts/check-rules.sh
 	Scripts/check-snippets.py
 	python3 -B -m unittest discover -s Benchmarks/harness/tests -t Benchmarks
-	swift test $(OPTIMISED)
+	Scripts/test.py $(OPTIMISED)
 	swift build -c release --package-path Benchmarks --product eddy-bench
 	Benchmarks/.build/release/eddy-bench check
 	Benchmarks/.build/release/eddy-bench check --guest
 	Benchmarks/bench.py gate
-	swift test --sanitize=thread --scratch-path .build-tsan
-	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp swift test --sanitize=address --scratch-path .build-asan
+	Scripts/test.py $(THREADS)
 
 format:
 	swift format format --in-place --recursive $(FORMATTED)
@@ -68,4 +71,4 @@ docs:
 	@Scripts/docs.sh
 
 clean:
-	rm -rf .build .build-optimised .build-tsan .build-asan Benchmarks/.build Benchmarks/.build-peers
+	rm -rf .build .build-optimised .build-tsan Benchmarks/.build Benchmarks/.build-peers

@@ -98,12 +98,13 @@ let package = Package(
         .executableTarget(
             name: "TopLevelFixture", dependencies: ["Eddy"], path: "Tests/TopLevelFixture", swiftSettings: settings),
         .testTarget(
-            name: "HostTests", dependencies: ["HostFixture", "DispatchFixture", "JSONFixture", "TopLevelFixture"],
+            name: "HostTests",
+            dependencies: ["HostFixture", "DispatchFixture", "JSONFixture", "TopLevelFixture", "EddyTestSupport"],
             swiftSettings: settings),
         // What others wrote, against the examples: they are built with it.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Eddy", "EddyReactor", "EddyTesting"]
+            dependencies: ["Eddy", "EddyReactor", "EddyTesting", "EddyTestSupport"]
                 + (examples + curlExample.filter { $0.type == .executable }).map { .target(name: $0.name) },
             exclude: ["README.md"], swiftSettings: settings),
     ] + examples + curlExample

@@ -36,6 +36,12 @@ mapfile -t reactor < <(find Sources/EddyReactor -name '*.swift')
 code_matching '(^|[^A-Za-z0-9_])(async|await)([^A-Za-z0-9_]|$)' "${reactor[@]}" \
     | report "The reactor has no async code:"
 
+# Tests run side by side in one process, and some start others: what a child inherits stays open for as long as that lives.
+mapfile -t side_by_side < <(find Tests -name '*.swift' ! -path '*Fixture/*')
+code_matching '(^|[^A-Za-z0-9_.]|Glibc\.)(pipe\(&|mkstemp\(|dup2?\(|accept\([a-z]+, nil, nil\)|socket\(AF_|open\([^)]*, O_)' "${side_by_side[@]}" \
+    | { grep -v 'CLOEXEC\|closeOnExec\|Inheritable on purpose' || true; } \
+    | report "The descriptors of tests are close-on-exec:"
+
 code_matching 'with(Unsafe|Checked)(Throwing)?Continuation' "${files[@]}" \
     | { grep '^Sources/' || true; } | { grep -v '^Sources/Eddy/Suspension/Parking.swift:' || true; } \
     | report "Continuations are made in Sources/Eddy/Suspension/Parking.swift only:"

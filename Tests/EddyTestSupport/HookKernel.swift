@@ -39,7 +39,7 @@ final class ReusingKernel: KernelBackend {
         if case .close(let descriptor) = call,
             let replacement = replacements.withLock({ $0.removeValue(forKey: descriptor) })
         {
-            return dup2(replacement, descriptor) < 0 ? -Int(errno) : 0
+            return closeOnExec(dup2(replacement, descriptor)) < 0 ? -Int(errno) : 0
         }
         return next.perform(call)
     }

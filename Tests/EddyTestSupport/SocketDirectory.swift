@@ -37,11 +37,21 @@ final class SocketDirectory: Sendable {
 
     /// What a server leaves that was killed.
     func leaveStaleSocket(_ name: String = "socket", _ kind: Int32 = SocketKind.stream) {
-        let socket = Glibc.socket(AF_UNIX, kind, 0)
-        let address = try! SocketAddress.unix(file(name))
+        leaveStaleSocket(at: try! .unix(file(name)), kind)
+    }
+
+    func leaveStaleSocket(at address: SocketAddress, _ kind: Int32 = SocketKind.stream) {
+        let socket = Glibc.socket(AF_UNIX, kind | Int32(SOCK_CLOEXEC.rawValue), 0)
         let result = address.withPointer { LinuxKernel.shared.perform(.bind(socket, $0, $1)) }
         precondition(result == 0, "no stale socket for a test: \(result)")
         Glibc.close(socket)
+        // A child that another test begins to start has a copy until it is another program.
+        let probe = Glibc.socket(AF_UNIX, kind | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { Glibc.close(probe) }
+        let isStale = holdsSoon {
+            address.withPointer { LinuxKernel.shared.perform(.connect(probe, $0, $1)) } == -Int(ECONNREFUSED)
+        }
+        precondition(isStale, "somebody has the stale socket of a test")
     }
 }
 

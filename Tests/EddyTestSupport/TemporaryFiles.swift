@@ -20,7 +20,7 @@ final class UnnamedFile: Sendable {
 
     init(_ bytes: [UInt8]) {
         var name = Array("/tmp/eddy-test-XXXXXX".utf8CString)
-        descriptor = mkstemp(&name)
+        descriptor = closeOnExec(mkstemp(&name))
         precondition(descriptor >= 0, "no temporary file: \(errno)")
         unlink(name)
         var written = 0

@@ -1,3 +1,4 @@
+import EddyReactor
 import Glibc
 import Synchronization
 import Testing
@@ -61,4 +62,14 @@ func eventually(_ condition: () -> Bool) async throws {
         try await sleep(for: .milliseconds(1))
     }
     Issue.record("the condition does not hold after a minute")
+}
+
+/// Does a condition hold, or does another thread or process make it hold within some seconds? Blocks the thread.
+func holdsSoon(_ condition: () -> Bool) -> Bool {
+    let monitor = ThreadMonitor()
+    for _ in 0..<5_000 {
+        if condition() { return true }
+        monitor.withLock { _ = monitor.wait(until: .now.advanced(by: .milliseconds(1))) }
+    }
+    return condition()
 }

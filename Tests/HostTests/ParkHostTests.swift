@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 /// Tasks that park without the runtime's knowledge, mixed with everything that the runtime does with tasks; and the same the other way.

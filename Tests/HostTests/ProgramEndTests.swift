@@ -1,33 +1,4 @@
-import Foundation
 import Testing
-
-/// A program of `Tests/HostFixture` run to its end, with its two outputs apart.
-struct ProgramRun {
-    let output: String
-    let errors: String
-    let status: Int32
-    let signal: Int32?
-
-    init(_ scenario: String..., of fixture: String = "HostFixture", through shell: String? = nil) throws {
-        let process = Process()
-        let program = FixtureRun.directory.appendingPathComponent(fixture)
-        process.executableURL = shell == nil ? program : URL(fileURLWithPath: "/bin/sh")
-        process.arguments = shell.map { ["-c", $0, program.path] + scenario } ?? scenario
-        let (out, error) = (Pipe(), Pipe())
-        process.standardOutput = out
-        process.standardError = error
-        process.standardInput = FileHandle.nullDevice
-        // As users have it, but for the question that a crash would ask on a terminal.
-        process.environment = ProcessInfo.processInfo.environment.merging(
-            ["SWIFT_BACKTRACE": "enable=no"], uniquingKeysWith: { _, new in new })
-        try process.run()
-        output = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        errors = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        status = process.terminationStatus
-        signal = process.terminationReason == .uncaughtSignal ? process.terminationStatus : nil
-    }
-}
 
 /// Fault 1: how a program ends. What it has printed goes through a pipe, and so through the C library's buffer.
 @Suite struct EndsOfPrograms {

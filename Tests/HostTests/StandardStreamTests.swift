@@ -1,21 +1,12 @@
-import Foundation
 import Testing
+
+@testable import EddyTestSupport
 
 /// A fixture's scenario inside a shell's command line, where `$0` is the fixture.
 private func shell(_ command: String) throws -> (output: String, status: Int32) {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    process.arguments = ["-c", command, FixtureRun.directory.appendingPathComponent("HostFixture").path]
-    process.environment = ProcessInfo.processInfo.environment.merging(
-        ["SWIFT_BACKTRACE": "enable=no"], uniquingKeysWith: { _, new in new })
-    let out = Pipe()
-    process.standardOutput = out
-    process.standardError = out
-    process.standardInput = FileHandle.nullDevice
-    try process.run()
-    let output = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (output, process.terminationStatus)
+    let program = try FinishedProgram(
+        "/bin/sh", ["-c", command, "\(executablesFolder)/HostFixture"], mergesErrors: true)
+    return (program.output, program.status)
 }
 
 private let unchanged = "flags unchanged\nsame descriptors\n"

@@ -1,6 +1,8 @@
 import Eddy
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// Servers that have no descriptor left: who can't be served waits, and nobody is thrown out.
     @Suite struct DescriptorLimits {

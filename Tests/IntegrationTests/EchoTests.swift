@@ -2,6 +2,8 @@ import Eddy
 import Glibc
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// echo-server and udp-echo, talked to by netcat and socat.
     @Suite struct Echo {

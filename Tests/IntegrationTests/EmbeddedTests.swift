@@ -1,5 +1,7 @@
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// embedded-poll, whose own loop must neither be flooded nor stopped.
     @Suite struct Embedded {

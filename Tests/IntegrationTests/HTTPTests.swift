@@ -2,6 +2,8 @@ import Eddy
 import Foundation
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// http-hello, asked by curl, wrk and netcat.
     @Suite struct HTTP {

@@ -2,6 +2,8 @@ import Eddy
 import Foundation
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// http-hello says which answer is the last one: who is told sends nothing more.
     @Suite struct LastAnswers {

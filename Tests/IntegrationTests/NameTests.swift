@@ -2,6 +2,8 @@ import Eddy
 import Foundation
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// Names, and ports that are found or not.
     @Suite struct Names {

@@ -3,6 +3,7 @@ import EddyReactor
 import Glibc
 import Testing
 
+@testable import EddyTestSupport
 @testable import reactor_echo
 
 /// What `reactor-echo` does with more clients than it can have. Turn by turn, in this process.
@@ -71,7 +72,7 @@ import Testing
         let reactor = try Reactor()
         var isFull = true
         let server = try Server(host: "127.0.0.1", port: 0, maxConnections: 1000, on: reactor) { listener in
-            if !isFull { return Glibc.accept(listener, nil, nil) }
+            if !isFull { return closeOnExec(Glibc.accept(listener, nil, nil)) }
             errno = EMFILE
             return -1
         }

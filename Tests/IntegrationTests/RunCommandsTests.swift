@@ -2,6 +2,8 @@ import Eddy
 import EddyTesting
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// run-commands, and commands that fail in ways of their own.
     @Suite struct RunCommandsTests {

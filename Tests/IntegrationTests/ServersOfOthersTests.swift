@@ -2,6 +2,8 @@ import Eddy
 import Foundation
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// Our clients and our proxy, and servers that others wrote.
     @Suite struct ServersOfOthers {

@@ -1,6 +1,8 @@
 import Eddy
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// Unix sockets of ours, and socat and netcat at their other ends.
     @Suite struct Unix {

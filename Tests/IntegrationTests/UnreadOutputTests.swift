@@ -1,6 +1,8 @@
 import Eddy
 import Testing
 
+@testable import EddyTestSupport
+
 extension Integration {
     /// Servers whose standard output and standard error nobody reads: they serve, and they end.
     @Suite struct UnreadOutput {

@@ -128,7 +128,26 @@ public final class Subprocess: Sendable {
         return value
     }
 
+    /// Tries again for 127 ms while somebody has the program open for writing.
+    ///
+    /// execve(2) refuses such a file (ETXTBSY). A program that writes a file, closes it and starts it can meet that although it
+    /// has done nothing wrong: a process that another thread began to start meanwhile has a copy of the descriptor until it is
+    /// another program.
     private static func start(_ launch: Launch) async throws -> Subprocess {
+        var pause = Duration.milliseconds(1)
+        while true {
+            do {
+                return try await startOnce(launch)
+            } catch let error as SubprocessStartError
+                where error.code == ErrorNumber.textFileBusy && pause <= .milliseconds(64)
+            {
+                try await sleep(for: pause)
+                pause *= 2
+            }
+        }
+    }
+
+    private static func startOnce(_ launch: Launch) async throws -> Subprocess {
         if let core = LoopCore.current { return try launch.start(on: core) }
         let loop = try EventLoop.required
         return try await loop.anchor.run { try launch.start(on: loop.core) }

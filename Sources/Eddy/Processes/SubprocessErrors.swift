@@ -41,6 +41,8 @@ public struct SubprocessStartError: Error, Hashable, Sendable, CustomStringConve
             return "\(error): one of the descriptors it was given is not open"
         case (.group, _):
             return "\(error): its process group or session"
+        case (_, ErrorNumber.textFileBusy):
+            return "\(error): somebody has the program open for writing. `fuser -v` tells who"
         case (nil, ErrorNumber.again):
             return "\(error): see `ulimit -u` and the control group's pids.max"
         default:

@@ -97,6 +97,7 @@ package enum ErrorNumber {
     package static let noChild = Int(ECHILD)
     package static let noProcess = Int(ESRCH)
     package static let notExecutable = Int(ENOEXEC)
+    package static let textFileBusy = Int(ETXTBSY)
     package static let argumentsTooLong = Int(E2BIG)
     package static let isDirectory = Int(EISDIR)
     package static let notDirectory = Int(ENOTDIR)

@@ -16,7 +16,7 @@ import Testing
                 let former = loop.spawn { try await waitUntilReadable(old.first) }
                 try await untilParked(1)
                 // Closed, and opened anew as another file, in one step.
-                #expect(dup2(new.first, old.first) == old.first)
+                #expect(closeOnExec(dup2(new.first, old.first)) == old.first)
                 let newcomer = loop.spawn { try await waitUntilReadable(old.first) }
                 #expect(await errorOf(former) is ClosedError)
                 try await untilParked(1)
@@ -33,7 +33,7 @@ import Testing
             fill(old.first)
             let former = loop.spawn { try await waitUntilWritable(old.first) }
             try await untilParked(1)
-            #expect(dup2(new.first, old.first) == old.first)
+            #expect(closeOnExec(dup2(new.first, old.first)) == old.first)
             let newcomer = loop.spawn { try await waitUntilReadable(old.first) }
             #expect(await errorOf(former) is ClosedError)
             new.send()

@@ -63,7 +63,7 @@ import Testing
     @Test("A9: files that epoll does not watch are always ready", arguments: ["/dev/null", "/etc/passwd", "/"])
     func unwatchableFilesAreAlwaysReady(path: String) throws {
         try onLoop { loop in
-            let descriptor = open(path, O_RDONLY)
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
             defer { close(descriptor) }
             try await waitUntilReadable(descriptor)
             try await waitUntilWritable(descriptor)
@@ -127,7 +127,7 @@ import Testing
             let waiting = loop.spawn { try await waitUntilReadable(lent.first) }
             try await untilParked(1)
             // The number is the socket's now, and epoll has forgotten the pipe.
-            #expect(dup2(pair.first, lent.first) == lent.first)
+            #expect(closeOnExec(dup2(pair.first, lent.first)) == lent.first)
             let owned = OwnedDescriptor(owning: lent.first)
             lent.forgetFirst()
             let stream = TCPStream(try LoopDescriptor(owned, on: loop.core))

@@ -190,7 +190,7 @@ private func take(_ counter: WatchedDescriptor) async throws -> UInt64 {
         let kernel = CountingKernel()
         try onLoop(kernel) { _ in
             let file = UnnamedFile([1])
-            let number = dup(file.descriptor)
+            let number = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
             let error = await errorOf {
                 try await WatchedDescriptor(owning: OwnedDescriptor(owning: number, openedBy: kernel))
             }

@@ -28,7 +28,7 @@ final class Scratch: Sendable {
     /// Makes a file, by other means than those that are tested.
     @discardableResult
     func file(_ name: String, _ bytes: [UInt8] = []) -> String {
-        let descriptor = open(self(name), O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+        let descriptor = open(self(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         precondition(descriptor >= 0, "no file for a test: \(errno)")
         _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         Glibc.close(descriptor)
@@ -58,7 +58,7 @@ extension FileWatcher {
 
 /// What is in a file, by other means than those that are tested.
 func bytesOf(_ path: String) -> [UInt8]? {
-    let descriptor = open(path, O_RDONLY)
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { Glibc.close(descriptor) }
     var all: [UInt8] = []

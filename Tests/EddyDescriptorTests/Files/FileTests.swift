@@ -356,17 +356,15 @@ private func systemError<T>(_ body: nonisolated(nonsending) () async throws -> T
             kernel.trace.contains { $0.name == .close && $0.descriptor == number }
         }
         try onLoop(kernel) { _ in
-            let number = Glibc.open(scratch("a"), O_RDWR | O_APPEND)
+            let number = Glibc.open(scratch("a"), O_RDWR | O_APPEND | O_CLOEXEC)
             let file = try await File(owning: OwnedDescriptor(owning: number))
             #expect(try await file.read(atMost: 10) == [1, 2, 3])
             try await file.write([4])
             #expect(bytesOf(scratch("a")) == [1, 2, 3, 4])
             file.close()
             #expect(isClosed(number))
-            var ends: [Int32] = [0, 0]
-            #expect(Glibc.pipe(&ends) == 0)
-            defer { Glibc.close(ends[1]) }
-            let end = ends[0]
+            let (end, writer) = blockingPipe()
+            defer { Glibc.close(writer) }
             let refused = await errorOf { try await File(owning: OwnedDescriptor(owning: end)) } as? NotAFileError
             #expect(refused?.kind == .pipe)
             #expect(isClosed(end))
@@ -377,7 +375,7 @@ private func systemError<T>(_ body: nonisolated(nonsending) () async throws -> T
     func whatIsNoFileIsRefused() throws {
         let scratch = Scratch()
         #expect(mkfifo(scratch("fifo"), 0o600) == 0)
-        let socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         defer { Glibc.close(socket) }
         try EventLoop.runLeakChecked { _ in
             func refusal(_ path: String, _ access: FileAccess = .read) async -> NotAFileError? {

@@ -94,7 +94,7 @@ private struct RandomTree: Sendable {
     mutating func write(in directory: String) -> String {
         let name = newName()
         let path = "\(directory)/\(name)"
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         precondition(descriptor >= 0, "no file at \(path): \(errno)")
         Glibc.close(descriptor)
         files[name] = (path, [path])

@@ -89,7 +89,7 @@ import Testing
         try onLoop { _ in
             let watcher = try await FileWatcher(scratch.path, events: [.closedAfterWriting], recursive: true)
             scratch.directory("a")
-            let descriptor = open(scratch("a/x"), O_WRONLY | O_CREAT, 0o600)
+            let descriptor = open(scratch("a/x"), O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
             #expect(try await watcher.next(1) == ["closedAfterWriting \(scratch("a/x"))"])
             Glibc.close(descriptor)
             #expect(try await watcher.next(1) == ["closedAfterWriting \(scratch("a/x"))"])

@@ -112,11 +112,10 @@ import Testing
     @Test("A15: a descriptor that is given away is made non-blocking")
     func anAdoptedPipeIsReadAndWritten() throws {
         try onLoop { _ in
-            var ends: [Int32] = [-1, -1]
-            #expect(pipe(&ends) == 0)
-            let reader = try await PipeReader(owning: OwnedDescriptor(owning: ends[0]))
-            let writer = try await PipeWriter(owning: OwnedDescriptor(owning: ends[1]))
-            #expect(fcntl(ends[0], F_GETFL) & O_NONBLOCK != 0)
+            let ends = blockingPipe()
+            let reader = try await PipeReader(owning: OwnedDescriptor(owning: ends.reading))
+            let writer = try await PipeWriter(owning: OwnedDescriptor(owning: ends.writing))
+            #expect(fcntl(ends.reading, F_GETFL) & O_NONBLOCK != 0)
             try await writer.write("adopted")
             #expect(try await reader.read(atMost: 100) == Array("adopted".utf8))
         }
@@ -126,7 +125,7 @@ import Testing
         let kernel = CountingKernel()
         try onLoop(kernel) { _ in
             let file = UnnamedFile([1])
-            let number = dup(file.descriptor)
+            let number = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
             let error = await errorOf {
                 try await PipeReader(owning: OwnedDescriptor(owning: number, openedBy: kernel))
             }

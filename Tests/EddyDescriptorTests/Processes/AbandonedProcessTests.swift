@@ -8,7 +8,7 @@ import Testing
 
 /// Fault 20 of issue 11: a loop that ended before its child process kept itself alive, with descriptors and all.
 ///
-/// Serialized, because one test looks at the descriptors of the whole process.
+/// Serialized, because one test looks at descriptors of the whole process: those that stand for processes, which few tests have.
 @Suite(.serialized) struct AbandonedProcesses {
     /// A run that ends while its child goes on: the child does not hear SIGTERM, and the run waits for nothing.
     private func abandon(_ kernel: any KernelBackend = LinuxKernel.shared) throws -> Weak<EventLoop> {
@@ -34,35 +34,34 @@ import Testing
 
     @Test("fault 20: nothing is left of loops that end before their child, 500 of 500")
     func nothingIsLeftOfLoopsThatEndBeforeTheirChild() throws {
-        let before = try openDescriptors()
+        let before = try openProcessDescriptors()
         for round in 0..<500 {
             let counting = CountingKernel(keepsTrace: false)
             let loop = try abandon(counting)
             // A thread that reaps the child may be about to let go.
-            #expect(eventually { loop.object == nil }, "the loop of round \(round) is alive")
-            #expect(eventually { counting.openDescriptors.isEmpty }, "\(counting.openDescriptors) are open")
+            #expect(holdsSoon { loop.object == nil }, "the loop of round \(round) is alive")
+            #expect(holdsSoon { counting.openDescriptors.isEmpty }, "\(counting.openDescriptors) are open")
         }
         // Strangers come and go, but not by hundreds.
-        #expect(try openDescriptors() < before + 60)
+        #expect(try openProcessDescriptors() < before + 60)
     }
 
-    private func openDescriptors() throws -> Int {
+    private func openProcessDescriptors() throws -> Int {
         let directory = try #require(opendir("/proc/self/fd"))
         defer { closedir(directory) }
         var count = 0
-        while readdir(directory) != nil { count += 1 }
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            var target = [UInt8](repeating: 0, count: 64)
+            let length = target.withUnsafeMutableBytes {
+                readlink("/proc/self/fd/\(name)", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+            }
+            if length > 0, String(decoding: target.prefix(length), as: UTF8.self).contains("pidfd") { count += 1 }
+        }
         return count
     }
-}
-
-/// Does a condition hold, or does another thread make it hold within some seconds?
-private func eventually(_ condition: () -> Bool) -> Bool {
-    let monitor = ThreadMonitor()
-    for _ in 0..<5_000 {
-        if condition() { return true }
-        monitor.withLock { _ = monitor.wait(until: .now.advanced(by: .milliseconds(1))) }
-    }
-    return condition()
 }
 
 /// Looks at an object without keeping it alive.

@@ -124,6 +124,32 @@ import Testing
         }
     }
 
+    @Test("a program that was just written is started although somebody's child has it open for a moment")
+    func aProgramThatIsStillOpenIsTriedAgain() throws {
+        try onLoop { loop async throws in
+            try await Directory.withTemporary { directory async throws in
+                let path = "\(directory)/tool"
+                try await File.write("#!/bin/sh\necho started\n", to: path, permissions: 0o755)
+                let writer = open(path, O_WRONLY | O_CLOEXEC)
+                // In the order of their times, however late they are: it is closed before the start is tried for the last time.
+                let closing = loop.schedule(after: .milliseconds(20)) { close(writer) }
+                defer { closing.cancel() }
+                #expect(try await Subprocess.run(path).standardOutputText == "started\n")
+            }
+        }
+    }
+
+    @Test("a program that stays open for writing says so, after eight attempts")
+    func aProgramThatStaysOpenIsRefused() throws {
+        let plan = FaultPlan()
+        plan.fail(.clone, with: ETXTBSY, times: 8)
+        try EventLoop.runLeakChecked(over: plan) { _ in
+            let error = await errorOf { try await Subprocess.run("echo", input: .text("x")) }
+            #expect("\(error!)".contains("open for writing"), "\(error!)")
+        }
+        #expect(plan.remaining == 0)
+    }
+
     @Test("any beginning of a file is looked at without a trap", arguments: 0..<200)
     func hostileFilesDoNotTrap(seed: UInt64) throws {
         try onLoop { _ async throws in

@@ -237,7 +237,7 @@ import Testing
 
     @Test func theChildHasItsStandardStreamsAndNothingElse() throws {
         try onLoop { _ async throws in
-            let leak = dup(1)
+            let leak = dup(1)  // Inheritable on purpose.
             defer { close(leak) }
             let result = try await Subprocess.run("ls", arguments: ["/proc/self/fd"], input: .text(""))
             // The last one is the directory that it reads.

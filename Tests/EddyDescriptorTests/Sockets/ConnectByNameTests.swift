@@ -358,7 +358,7 @@ import Testing
 
 /// Has this machine an IPv6 loopback?
 let hasIPv6: Bool = {
-    let descriptor = socket(AF_INET6, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_INET6, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
     return address("::1").withPointer {

@@ -183,9 +183,9 @@ private func next(_ descriptors: ReceivedDescriptors) throws -> OwnedDescriptor 
             pair.forgetFirst()
             return pair.first
         },
-        Kind(kind: .regularFile) { open("/etc/passwd", O_RDONLY) },
-        Kind(kind: .directory) { open("/", O_RDONLY) },
-        Kind(kind: .characterDevice) { open("/dev/null", O_RDONLY) },
+        Kind(kind: .regularFile) { open("/etc/passwd", O_RDONLY | O_CLOEXEC) },
+        Kind(kind: .directory) { open("/", O_RDONLY | O_CLOEXEC) },
+        Kind(kind: .characterDevice) { open("/dev/null", O_RDONLY | O_CLOEXEC) },
         Kind(kind: .other) { Int32(LinuxKernel.shared.perform(.eventCreate)) },
     ]
 

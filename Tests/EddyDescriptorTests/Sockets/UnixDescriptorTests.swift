@@ -192,7 +192,7 @@ private func sendRaw(_ stream: UnixStream, _ bytes: [UInt8], _ descriptors: [Int
                 try await client.send([7], descriptors: [pipe.second, pipe.second, pipe.second])
                 var limit = rlimit()
                 getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-                let next = dup(0)
+                let next = fcntl(0, F_DUPFD_CLOEXEC, 0)
                 close(next)
                 // Room for one more.
                 var small = rlimit(rlim_cur: rlim_t(next + 1), rlim_max: limit.rlim_max)

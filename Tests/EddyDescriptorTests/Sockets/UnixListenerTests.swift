@@ -74,7 +74,7 @@ private func bindError(
     func whatIsNoSocketStays(policy: UnlinkPolicy) throws {
         try onLoop { _ in
             let directory = SocketDirectory()
-            close(open(directory.file(), O_CREAT | O_WRONLY, 0o644))
+            close(open(directory.file(), O_CREAT | O_WRONLY | O_CLOEXEC, 0o644))
             // A link is no socket either, even if it leads to one.
             directory.leaveStaleSocket("stale")
             symlink(directory.file("stale"), directory.file("link"))
@@ -143,7 +143,7 @@ private func bindError(
         try onLoop { _ in
             let directory = SocketDirectory()
             let plain = directory.file("plain")
-            close(open(plain, O_CREAT | O_WRONLY, 0o777))
+            close(open(plain, O_CREAT | O_WRONLY | O_CLOEXEC, 0o777))
             let listener = try await UnixListener.bind(path: directory.file())
             #expect(modeOfFile(directory.file()).map { $0 & 0o777 } == modeOfFile(plain).map { $0 & 0o777 })
             listener.close()
@@ -312,11 +312,7 @@ private func bindError(
         try onLoop { _ in
             let directory = SocketDirectory()
             let path = Array(directory.file("").utf8) + [0xFF]
-            // What a server leaves that was killed.
-            let stale = Glibc.socket(AF_UNIX, SocketKind.stream, 0)
-            let address = try SocketAddress.unix(path)
-            #expect(address.withPointer { LinuxKernel.shared.perform(.bind(stale, $0, $1)) } == 0)
-            Glibc.close(stale)
+            directory.leaveStaleSocket(at: try .unix(path))
             try await UnixListener.bind(path: path).close()
             #expect(try await !File.exists(path))
         }

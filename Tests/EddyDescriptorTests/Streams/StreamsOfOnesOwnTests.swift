@@ -121,14 +121,13 @@ private final class Inverted<Base: ByteStream>: ByteStream {
 
     @Test func aWatchedDescriptorIsTriedFirst() async throws {
         try await offPool { _ in
-            var ends: [Int32] = [-1, -1]
-            #expect(pipe(&ends) == 0)
-            let number = ends[1]
+            let ends = blockingPipe()
+            let number = ends.writing
             defer { close(number) }
             var value: UInt64 = 1
             _ = Glibc.write(number, &value, 8)
             value = 0
-            let event = try await WatchedDescriptor(owning: OwnedDescriptor(owning: ends[0]))
+            let event = try await WatchedDescriptor(owning: OwnedDescriptor(owning: ends.reading))
             var calls = 0
             // No turn has been made since it was taken over: the loop knows of no event.
             let parks = EventLoop.current!.statistics.parks

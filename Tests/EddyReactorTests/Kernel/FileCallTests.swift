@@ -17,7 +17,8 @@ import Testing
 
     @Test func readingAtAPlaceLeavesTheFilesOwnAlone() {
         var name = Array("/tmp/eddy-test-XXXXXX".utf8CString)
-        let file = mkstemp(&name)
+        let file = mkstemp(&name)  // closeOnExec is in the next line.
+        _ = fcntl(file, F_SETFD, FD_CLOEXEC)
         unlink(name)
         defer { close(file) }
         #expect(write(file, "0123456789", 10) == 10)

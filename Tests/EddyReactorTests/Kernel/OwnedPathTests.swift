@@ -21,7 +21,7 @@ private final class TestFile {
         rmdir(directory)
     }
 
-    func make() { close(open(path, O_CREAT | O_WRONLY, 0o600)) }
+    func make() { close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0o600)) }
     var exists: Bool { access(path, F_OK) == 0 }
     var identity: FileIdentity {
         var identity = FileIdentity()

@@ -82,11 +82,14 @@ extension Ends {
                 guard bind(listener, address, length) == 0, getsockname(listener, address, &length) == 0,
                     listen(listener, 1) == 0, connect(far, address, length) == 0
                 else { return -1 }
-                return accept(listener, nil, nil)
+                return accept(listener, nil, nil)  // closeOnExec is below.
             }
         }
         guard near >= 0 else { throw SetupFailed(code: errno) }
-        for descriptor in [near, far] { _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK) }
+        for descriptor in [near, far] {
+            _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        }
         return Ends(near: near, far: far)
     }
 
@@ -150,7 +153,8 @@ func drain(_ descriptor: Int32) -> Int {
 
 /// Makes a number stand for another open file, in one step: no other thread can get the number in between.
 func move(_ number: Int32, to other: Int32) {
-    dup2(other, number)
+    dup2(other, number)  // closeOnExec is in the next line.
+    _ = fcntl(number, F_SETFD, FD_CLOEXEC)
 }
 
 /// Another number of the same open file, closed with the test.

@@ -12,7 +12,7 @@ private struct Refusal: Error, Equatable {
 
 /// What the kernel tells in a file of /proc.
 private func contents(of path: String) -> String {
-    let file = open(path, O_RDONLY)
+    let file = open(path, O_RDONLY | O_CLOEXEC)
     defer { close(file) }
     var bytes = [UInt8](repeating: 0, count: 8192)
     let count = read(file, &bytes, bytes.count)

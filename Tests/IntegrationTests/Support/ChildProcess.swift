@@ -1,31 +1,12 @@
 import Dispatch
 import Eddy
 import EddyReactor
-import Foundation
+import Glibc
 import Synchronization
 
-/// How a program ended.
-enum Ending: Hashable, Sendable, CustomStringConvertible {
-    case status(Int32)
-    case signal(Int32)
-
-    /// From the status that waitpid(2) gives.
-    fileprivate init(_ status: Int32) {
-        self = status & 0x7f == 0 ? .status(status >> 8 & 0xff) : .signal(status & 0x7f)
-    }
-
-    var description: String {
-        switch self {
-        case .status(let status): "status \(status)"
-        case .signal(let signal): "signal \(signal)"
-        }
-    }
-}
+@testable import EddyTestSupport
 
 /// A child process. A thread waits for its end, and nothing of it is left then.
-///
-/// Not Foundation's `Process`: that hands down the signal mask of the thread that starts it, and the threads of the pool that
-/// tests run on block every signal. A SIGTERM would never arrive.
 final class ChildProcess: Sendable {
     /// No program that a test starts lives longer than this, whatever becomes of the test.
     static let limit = 60
@@ -41,33 +22,9 @@ final class ChildProcess: Sendable {
     ) throws {
         guard let path = program.path else { throw SpawnError(program: program.name, code: ENOENT) }
         name = program.name
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        for (number, descriptor) in [input, output, errors].enumerated() {
-            posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(number))
-        }
-        // Other tests run in this process, and not all descriptors of others are close-on-exec.
-        if let closeFrom { _ = closeFrom(&actions, 3) }
-        if let directory, let changeFolder { _ = changeFolder(&actions, directory) }
-
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-
-        var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
-        var variables = environment.map { strdup($0) } + [nil]
-        defer { for word in words + variables { free(word) } }
-        var processID = pid_t()
-        let code = posix_spawn(&processID, path, &actions, &attributes, &words, &variables)
-        guard code == 0 else { throw SpawnError(program: path, code: code) }
-        self.processID = processID
+        processID = try spawnChild(
+            path, arguments, changes: ["LC_ALL": "C"], directory: directory, input: input, output: output,
+            errors: errors)
 
         onNewThread { self.reap() }
         DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(Self.limit)) { [weak self] in self?.send(SIGKILL)
@@ -105,27 +62,4 @@ final class ChildProcess: Sendable {
         }
         hasEnded.set()
     }
-}
-
-/// A child's environment. One of ours that crashes just ends: a backtrace of a debug build takes longer than a test may.
-private let environment =
-    ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no", "LC_ALL": "C"]) { $1 }
-    .map { "\($0.key)=\($0.value)" }
-
-/// A program could not be started.
-struct SpawnError: Error, CustomStringConvertible {
-    let program: String
-    let code: Int32
-    var description: String { "\(program) can't be started: \(String(cString: strerror(code)))" }
-}
-
-// glibc has both, but shows them only with _GNU_SOURCE, which Swift's module of it does not define.
-private typealias CloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
-private typealias ChangeFolder =
-    @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, UnsafePointer<CChar>) -> Int32
-private let closeFrom = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np").map {
-    unsafeBitCast($0, to: CloseFrom.self)
-}
-private let changeFolder = dlsym(nil, "posix_spawn_file_actions_addchdir_np").map {
-    unsafeBitCast($0, to: ChangeFolder.self)
 }

@@ -2,6 +2,8 @@ import Eddy
 import Foundation
 import Testing
 
+@testable import EddyTestSupport
+
 /// An example of this package that serves, while it runs.
 struct ExampleServer {
     let program: RunningProgram

@@ -1,6 +1,8 @@
 import Foundation
 import Testing
 
+@testable import EddyTestSupport
+
 /// A program that a test runs: one that others wrote, or an example of this package.
 struct Program: Sendable {
     let name: String
@@ -19,7 +21,7 @@ struct Program: Sendable {
 
     /// An example of this package, which SwiftPM puts beside the test bundle.
     static func example(_ name: String) -> Program {
-        let path = examplesFolder.appendingPathComponent(name).path
+        let path = "\(executablesFolder)/\(name)"
         return Program(name: name, path: FileManager.default.isExecutableFile(atPath: path) ? path : nil)
     }
 
@@ -38,12 +40,6 @@ struct Program: Sendable {
     static let nginx = Program("nginx")
     static let checksum = Program("sha256sum")
     static let shell = Program("sh")
-
-    private static let examplesFolder: URL = {
-        let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL
-        return bundle?.deletingLastPathComponent()
-            ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-    }()
 }
 
 extension Trait where Self == ConditionTrait {
@@ -59,7 +55,7 @@ extension Trait where Self == ConditionTrait {
 
 /// Has the machine an address ::1?
 let hasIPv6Loopback: Bool = {
-    let probe = socket(AF_INET6, Int32(SOCK_STREAM.rawValue), 0)
+    let probe = socket(AF_INET6, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard probe >= 0 else { return false }
     defer { close(probe) }
     var address = sockaddr_in6()

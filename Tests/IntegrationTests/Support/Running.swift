@@ -4,6 +4,8 @@ import EddyTesting
 import Foundation
 import Testing
 
+@testable import EddyTestSupport
+
 /// All tests with programs of others, one after another: they measure and they load the machine.
 @Suite(.serialized, .timeLimit(.minutes(2))) struct Integration {}
 
