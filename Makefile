@@ -4,9 +4,9 @@ SHELL := /bin/bash
 FORMATTED := Sources Tests Package.swift $(wildcard Benchmarks/Sources Benchmarks/Package.swift)
 # Each kind of build has a directory of its own, so that they do not rebuild each other's work. The optimised one is the strict one,
 # and has the address sanitizer: a build less.
-OPTIMISED := -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors --sanitize=address --disable-index-store \
+OPTIMISED := -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors --sanitize=address \
 	--scratch-path .build-optimised
-THREADS := --sanitize=thread --disable-index-store --scratch-path .build-tsan
+THREADS := --sanitize=thread --scratch-path .build-tsan
 export LSAN_OPTIONS := suppressions=$(CURDIR)/Scripts/leaks.supp
 
 # The tests that have volumes to run: ten million wakes, a million waits that three threads end, and so on.
