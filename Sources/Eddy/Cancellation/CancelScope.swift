@@ -45,6 +45,8 @@ public final class CancelScope: @unchecked Sendable {
         var record: Unmanaged<TaskRecord>?
         var cause: Cause?
         var callerIsCancelled = false
+        /// That cancellation takes back what was promised, as all do but those of deadlines.
+        var callerRevokes = false
         /// The body's task is cancelled, or will be as soon as it begins.
         var isCancelling = false
         var hasEnded = false
@@ -141,17 +143,21 @@ public final class CancelScope: @unchecked Sendable {
 
     /// As ``callerWasCancelled()``, but for the record of the body's task.
     ///
+    /// - Parameter revokes: see ``TaskRecord/noteCancelled(revokes:)``.
     /// - Returns: the task that was cancelled, whose record is still to be told.
-    func cancelWithCaller() -> CancelledBody? {
+    func cancelWithCaller(revokes: Bool = true) -> CancelledBody? {
         var isAlarmNew = false
         let task = state.withLock { state -> CancelledBody? in
-            guard !state.callerIsCancelled, !state.hasEnded else { return nil }
+            // Once more after a deadline, of the caller or of its own, which takes no promise back and does not hurry: this does.
+            let isFirst = !state.callerIsCancelled
+            guard !state.hasEnded, isFirst || revokes && !state.callerRevokes else { return nil }
             state.callerIsCancelled = true
+            state.callerRevokes = revokes
             switch link {
-            // Also after its deadline, which takes no promise back and does not hurry: this does.
             case .follows: return state.cancelTask(again: true)
             case .shielded: return nil
             case .grace(let time):
+                guard isFirst else { return nil }
                 state.graceEnd = now.advanced(by: time)
                 isAlarmNew = true
                 return nil

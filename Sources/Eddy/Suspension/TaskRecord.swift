@@ -124,7 +124,7 @@ final class TaskRecord: @unchecked Sendable {
             _ = cancellation.compareExchange(
                 expected: Self.notCancelled, desired: Self.asksRuntime, ordering: .relaxed)
         }
-        let inner = innerScope?.cancelWithCaller()
+        let inner = innerScope?.cancelWithCaller(revokes: revokes)
         if core.isCurrent {
             core.cancelWait(of: self)
         } else {

@@ -42,8 +42,9 @@ extension WaitQueue {
             LoopCore.current == nil,
             "\(name) was called on an event loop's thread, which would stop the loop and everything on it: call `\(instead)`"
         )
+        // An offloaded call is a task as well, whose thread may be blocked.
         expectUsage(
-            ThreadSlot.currentTask == 0,
+            ThreadSlot.currentTask == 0 || OffloadCancellation.current != nil,
             "\(name) was called inside a task, whose thread is needed by others: call `\(instead)`, or block in `offload`"
         )
     }

@@ -53,7 +53,7 @@ private func next(_ descriptors: ReceivedDescriptors) throws -> OwnedDescriptor 
             let client = RawClient(port: listener.localAddress.port)
             let server = try await listener.accept()
             #expect(fcntl(client.descriptor, F_GETFL) & O_NONBLOCK == 0)
-            #expect(fcntl(client.descriptor, F_GETFD) & FD_CLOEXEC == 0)
+            #expect(fcntl(client.descriptor, F_SETFD, 0) == 0)
             let stream = try await TCPStream(owning: own(client.descriptor))
             #expect(fcntl(client.descriptor, F_GETFL) & O_NONBLOCK != 0)
             #expect(fcntl(client.descriptor, F_GETFD) & FD_CLOEXEC != 0)

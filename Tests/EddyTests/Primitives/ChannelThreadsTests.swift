@@ -57,6 +57,23 @@ import Testing
         #expect(log.all.sorted() == ["ChannelClosedError", "ChannelClosedError", "end"])
     }
 
+    @Test("an offloaded call may block in a channel, as the text says to those that may not")
+    func offloadedCallsMayBlock() throws {
+        try onLoop { loop async throws in
+            let (there, back) = (Channel<Int>(capacity: 1), Channel<Int>(capacity: 1))
+            let answering = loop.spawn {
+                try await offload {
+                    while let number = there.receiveBlocking() { try back.sendBlocking(number * 2) }
+                    back.close()
+                }
+            }
+            for number in 1...3 { try await there.send(number) }
+            there.close()
+            #expect(try await Array(collecting: back) == [2, 4, 6])
+            try await answering.value
+        }
+    }
+
     @Test func threadsTalkToThreads() {
         let (ping, pong) = (Channel<Int>(capacity: 1), Channel<Int>(capacity: 0))
         let answers = Log<Int?>()
