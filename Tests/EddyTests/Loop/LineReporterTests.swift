@@ -4,6 +4,7 @@ import Synchronization
 import Testing
 
 @testable import Eddy
+@testable import EddyTestSupport
 
 /// Lines that nobody waits for: what is written, kept and told, with a descriptor that takes what the test wants.
 @Suite struct LineReporters {
