@@ -70,6 +70,16 @@ func errorOf<T: Sendable>(_ task: Task<T, any Error>) async -> (any Error)? {
     return nil
 }
 
+/// The error of what fails as soon as a socket is closed everywhere: a child that another test begins to start has a copy of it until
+/// it is another program.
+func errorSoon<T>(_ body: nonisolated(nonsending) () async throws -> T) async -> (any Error)? {
+    for _ in 0..<2000 {
+        if let error = await errorOf(body) { return error }
+        try? await sleep(for: .milliseconds(1))
+    }
+    return nil
+}
+
 extension EventLoop {
     /// A run where the compiler would refuse it: in an exit test, or to see what becomes of it.
     @discardableResult

@@ -227,6 +227,7 @@ private func shortBatches(_ limits: [Int], over next: any KernelBackend = LinuxK
             let client = try await UDPSocket.connect(to: deserted())
             let server = try await UDPSocket.bind(to: try #require(client.remoteAddress))
             server.close()
+            try await untilNobodyHas(server.localAddress)
             try await client.send([1])
             let batch = DatagramBatch(capacity: 2, datagramSize: 1)
             let refusal = await errorOf { try await client.receive(batch) } as? SystemError

@@ -32,7 +32,8 @@ private struct GatedServer {
     }
 
     func connectionIsRefused() async -> Bool {
-        (await errorOf { try await TCPStream.connect(to: listener.localAddress) } as? SystemError)?.code == ECONNREFUSED
+        let error = await errorSoon { try await TCPStream.connect(to: listener.localAddress) }
+        return (error as? SystemError)?.code == ECONNREFUSED
     }
 }
 

@@ -90,7 +90,7 @@ import Testing
             let bound = try await TCPListener.bind(host: "0.0.0.0", port: 0)
             let port = bound.localAddress.port
             bound.close()
-            let thrown = await errorOf {
+            let thrown = await errorSoon {
                 try await TCPStream.connect(
                     host: Self.name, port: port, resolver: Self.table("127.0.0.1", "127.0.0.2"))
             }

@@ -75,7 +75,7 @@ import Testing
             #expect(try await second.receive().bytes == [1, 2])
             #expect(try await second.receive().bytes == [3])
             first.close()
-            let error = await errorOf { try await second.send([1]) } as? SystemError
+            let error = await errorSoon { try await second.send([1]) } as? SystemError
             #expect(error?.code == ECONNREFUSED)
             second.close()
         }
