@@ -70,7 +70,7 @@ let package = Package(
         .target(name: "EddyTesting", dependencies: ["Eddy", "EddyReactor"], swiftSettings: settings),
         .testTarget(
             name: "EddyReactorTests", dependencies: ["EddyReactor", "EddyTesting"], swiftSettings: settings),
-        .target(
+        .testTarget(
             name: "EddyTestSupport", dependencies: ["Eddy", "EddyReactor", "EddyTesting"],
             path: "Tests/EddyTestSupport",
             swiftSettings: settings),
