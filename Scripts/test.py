@@ -6,14 +6,10 @@
 A test that hangs would hang this and whoever waits for it. When no test has begun or ended for EDDY_TEST_SILENCE seconds (300 unless
 told), the tests that are under way are named, the stacks of their threads are printed if gdb is there, and the run is ended, with
 status 1.
-
-With EDDY_TEST_RETRY=1, which the continuous integration sets, up to two tests that have failed are run once more, alone. If they pass, the
-run has passed: its machine is shared, and a child process of one test can get into another one's way. They are named all the same.
 """
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -164,32 +160,10 @@ def run(arguments):
     return progress, process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def filters(failures):
-    """What `swift test` takes for tests: an identifier without the place in the source, which comes last."""
-    return [part for test in failures for part in ("--filter", "^" + re.escape(test.rpartition("/")[0]) + "(/|$)")]
-
-
 def main(arguments):
     progress, status = run(arguments)
     report(progress)
-    # A crash, or a failure outside of any test, is no test's own.
-    can_retry = status == 1 and not progress.hangs and 0 < len(progress.failures) <= 2 and all("/" in test for test in progress.failures)
-    if can_retry and os.environ.get("EDDY_TEST_RETRY") == "1":
-        print("test: these are run once more, alone", file=sys.stderr)
-        again, status = run([*without_filters(arguments), "--skip-build", *filters(progress.failures)])
-        report(again)
-        if status == 0:
-            print("test: they PASSED ONLY WHEN RUN AGAIN", file=sys.stderr)
     return status
-
-
-def without_filters(arguments):
-    kept, skips = [], False
-    for argument in arguments:
-        if not skips and argument != "--filter":
-            kept.append(argument)
-        skips = argument == "--filter" and not skips
-    return kept
 
 
 if __name__ == "__main__":
