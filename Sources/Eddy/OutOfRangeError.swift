@@ -25,6 +25,16 @@ public struct OutOfRangeError: Error, Hashable, Sendable, CustomStringConvertibl
         if _slowPath(value < least) { throw refusal(parameter, value, least) }
     }
 
+    /// Does a read ask for anything? One of no bytes returns none; of fewer than none that would be taken for the end of the stream.
+    ///
+    /// - Throws: the error, when the number is negative.
+    @inline(__always)
+    static func asksForBytes(_ maximum: Int) throws(OutOfRangeError) -> Bool {
+        if _fastPath(maximum > 0) { return true }
+        try check("the maximum", maximum, atLeast: 0)
+        return false
+    }
+
     @inline(never)
     private static func refusal(_ parameter: StaticString, _ value: Int, _ least: Int) -> OutOfRangeError {
         OutOfRangeError("\(parameter)", Int64(value), allowed: "\(least) or more")

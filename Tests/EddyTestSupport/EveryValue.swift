@@ -56,3 +56,18 @@ func briefly(_ loop: EventLoop, _ body: @escaping @Sendable () async throws -> V
     task.cancel()
     do { try await task.value } catch is CancellationError {}
 }
+
+/// What a read of so many bytes gives; of fewer than none it is refused, and gives `nothing`.
+func unlessNegative<T>(
+    _ size: Int, _ nothing: T, sourceLocation: SourceLocation = #_sourceLocation,
+    _ read: nonisolated(nonsending) () async throws -> T
+) async throws -> T {
+    do {
+        let result = try await read()
+        #expect(size >= 0, "what is negative was taken", sourceLocation: sourceLocation)
+        return result
+    } catch is OutOfRangeError {
+        #expect(size < 0, "what is not negative was refused", sourceLocation: sourceLocation)
+        return nothing
+    }
+}

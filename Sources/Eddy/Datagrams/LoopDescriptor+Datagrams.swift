@@ -60,6 +60,7 @@ extension LoopDescriptor {
 
     /// Receives a datagram, at most so many bytes of it. Memory is taken only when the kernel may have something.
     func receiveDatagram(atMost maximum: Int) async throws -> Datagram {
+        try OutOfRangeError.check("the maximum", maximum, atLeast: 0)
         guard core.isCurrent else { return try await receiveDatagramOffLoop(atMost: maximum) }
         do {
             while true {
@@ -161,7 +162,7 @@ extension LoopDescriptor {
     private func receiveDatagram(
         _ kernel: Kernel, _ descriptor: Int32, atMost maximum: Int, _ datagram: inout Datagram?
     ) -> Int {
-        let maximum = messageRoom(atMost: max(maximum, 0))
+        let maximum = messageRoom(atMost: maximum)
         if maximum < 0 { return maximum }
         // Into memory that goes away at once: a program that keeps small datagrams shall not keep room for large ones.
         return withUnsafeTemporaryAllocation(byteCount: max(maximum, 1), alignment: 16) { memory in

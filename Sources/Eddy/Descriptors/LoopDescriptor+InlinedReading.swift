@@ -72,7 +72,7 @@ extension LoopDescriptor {
         _ buffer: inout StreamBuffer, atMost maximum: Int, _ isolation: (any Actor)?
     ) throws -> ReadAttempt {
         // Zero bytes of recv(2) would look like the end of the stream.
-        guard maximum > 0 else { return .read(0) }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return .read(0) }
         let maximum = min(maximum, StreamBuffer.largestRead)
         return try attemptToRead(maximum, isolation) { kernel, descriptor in
             buffer.append(atMost: maximum) { receive(kernel, descriptor, $0, maximum) }
@@ -95,7 +95,9 @@ extension LoopDescriptor {
     ) throws -> ReadAttempt {
         let core = core
         guard _fastPath(core.isCurrent) else { return .undecided }
-        let record = try core.checkpoint()
+        let record: Unmanaged<TaskRecord>?
+        // What refuses a wait is said by the long way, which lets others go first.
+        do { record = try core.checkpoint() } catch { return .undecided }
         guard registration.isValid else { throw ClosedError() }
         let slot = registration.slot
         if slot.pointee.isReadable {

@@ -70,7 +70,10 @@ extension LoopDescriptor {
         _ descriptor: consuming OwnedDescriptor,
         _ inspect: @Sendable (Int32, LoopCore) throws -> (Kind, DescriptorEnds)
     ) async throws -> LoopDescriptor {
-        if let core = LoopCore.current { return try owning(descriptor, on: core, inspect) }
+        if let core = LoopCore.current {
+            _ = try await core.admit()
+            return try owning(descriptor, on: core, inspect)
+        }
         let loop = try EventLoop.required
         // A closure can't consume what it captures, so the number travels; on the loop's side it has an owner again.
         let number = descriptor.take()

@@ -71,7 +71,7 @@ extension LoopDescriptor {
 
     /// Reads what is there, at most so many bytes. Memory is taken only when the kernel has something.
     func read(atMost maximum: Int) async throws -> [UInt8] {
-        guard maximum > 0 else { return [] }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         let maximum = min(maximum, StreamBuffer.largestRead)
         guard core.isCurrent else { return try await readOffLoop(atMost: maximum) }
         let room = Self.room(maximum)
@@ -96,7 +96,7 @@ extension LoopDescriptor {
 
     /// Reads what is there without taking it out: the next read gets it again (MSG_PEEK, recv(2)).
     func peek(atMost maximum: Int) async throws -> [UInt8] {
-        guard maximum > 0 else { return [] }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         let maximum = min(maximum, StreamBuffer.largestRead)
         guard core.isCurrent else { return try await peekOffLoop(atMost: maximum) }
         let room = Self.room(maximum)
@@ -160,7 +160,7 @@ extension LoopDescriptor {
         guard core.isCurrent else {
             return try await loop.anchor.run { try await self.waitUntilHungUp(self.loop.anchor) }
         }
-        let record = try core.checkpoint()
+        let record = try await core.admit()
         guard registration.isValid else { throw ClosedError() }
         let slot = registration.slot
         if slot.pointee.isHungUp { return }

@@ -132,7 +132,7 @@ final class LoopDescriptor: @unchecked Sendable {
         // A task without an executor preference, started with `Task.immediate`, leaves the loop at its first wait.
         guard _fastPath(core.isCurrent) else { throw MovedAway(failure: nil) }
         let core = core
-        let record = try core.checkpoint()
+        let record = try await core.admit()
         let slot = registration.slot
         var hasWaited = false
         while true {
@@ -144,7 +144,7 @@ final class LoopDescriptor: @unchecked Sendable {
                 if _slowPath(!core.mayContinue()) {
                     await EventLoop.yield()
                     guard core.isCurrent else { throw MovedAway(failure: nil) }
-                    _ = try core.checkpoint()
+                    _ = try await core.admit()
                     continue
                 }
                 let result = attempt(core.kernel, descriptor)
@@ -233,7 +233,7 @@ final class LoopDescriptor: @unchecked Sendable {
 
     /// Waits until the descriptor is ready, without a call of its own: for a connection that is being made.
     func waitUntilWritable(_ isolation: (any Actor)?) async throws {
-        let record = try core.checkpoint()
+        let record = try await core.admit()
         let slot = registration.slot
         guard !slot.pointee.isWritable else { return }
         let waiter = core.makeWaiter(.writable)

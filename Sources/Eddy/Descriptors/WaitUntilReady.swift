@@ -32,7 +32,7 @@ private func waitUntilReady(_ descriptor: Int32, _ direction: Direction, _ isola
         let loop = try EventLoop.required
         return try await loop.anchor.run { try await waitUntilReady(descriptor, direction, loop.anchor) }
     }
-    let record = try core.checkpoint()
+    let record = try await core.admit()
     let waiter = core.makeWaiter(direction == .read ? .readable : .writable)
     waiter.pointee.descriptor = descriptor
     let lending: Reactor.Lending

@@ -76,7 +76,7 @@ extension File {
     public func read(at offset: Int64, atMost maximum: Int) async throws -> [UInt8] {
         try OutOfRangeError.check("the offset", Int(offset), atLeast: 0)
         try checkOpen()
-        guard maximum > 0 else { return [] }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         let file = file
         // Beyond what a file can be the sum would overflow.
         let count = Int(min(Int64(maximum), Int64.max - offset))
@@ -112,7 +112,7 @@ extension File {
     /// - Parameter isFilling: whether to go on after a short read, up to the end of the file.
     func readNext(atMost maximum: Int, isFilling: Bool = false) async throws -> [UInt8] {
         try checkOpen()
-        guard maximum > 0 else { return [] }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         let (file, place) = (file, place)
         return try await FileCalls.look(inTurnOf: turns, commit: { place.advance(by: $0.count) }) {
             try file.use { _ in

@@ -106,7 +106,7 @@ public final class FileWatcher: AsyncSequence, Closable {
             let loop = try EventLoop.required
             return try await loop.anchor.run { try await open(table) }
         }
-        _ = try core.checkpoint()
+        _ = try await core.admit()
         let kernel = core.kernel
         let result = kernel.inotifyCreate()
         if result < 0 {

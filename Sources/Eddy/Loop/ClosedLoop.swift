@@ -95,7 +95,8 @@ extension LoopCore {
 
     private func reportEndlessWork() {
         LineReporter.standardError.report(
-            "eddy: tasks of an event loop that has ended start others without end; \(counted(ready.count, "of them is", "of them are")) "
-                + "not run any more. Let a task that gets ShutdownError end, and start no new one")
+            "eddy: tasks of an event loop that has ended go on without end, or start others; "
+                + "\(counted(ready.count, "of them is", "of them are")) not run any more. Let a task that gets CancellationError or "
+                + "ShutdownError end: not wait again, and start no other")
     }
 }

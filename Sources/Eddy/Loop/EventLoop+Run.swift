@@ -253,7 +253,7 @@ extension LoopCore {
         }
         var left = rootCount > 0 ? aliveTasks(rootsOnly: true) : []
         if !shutDownWaits(), left.isEmpty {
-            left = [ParkedTask(name: nil, waitsFor: "starts another task whenever it is told to end")]
+            left = [ParkedTask(name: nil, waitsFor: "goes on, or starts another task, whenever it is told to end")]
         }
         giveResourcesBack()
         endKeptTasks()

@@ -148,6 +148,8 @@ public final class EventLoop: Sendable {
     }
 
     /// Is the caller on the loop's thread, and is the loop running there?
+    ///
+    /// After the loop was closed: is what the caller runs left over from it, on the thread that has sent it?
     public var isCurrent: Bool { core.isCurrent }
 
     /// Gives the loop's descriptors back.

@@ -68,6 +68,9 @@ final class Inbox: Sendable {
 
     var count: Int { state.withLock { $0.messages.count } }
 
+    /// Has the loop been closed?
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+
     /// From now on whoever sends delivers.
     func close() {
         state.withLock { $0.isClosed = true }

@@ -1,5 +1,11 @@
 import EddyReactor
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 // A task that was resumed has not run yet. What it was resumed for is a promise until then: an element of a channel, a lock, the
 // bytes that a descriptor has. When the task is cancelled in between, by a race that another one has won or by a deadline, the
 // promise goes back to the front of where it came from, and the wait throws.
@@ -54,4 +60,25 @@ extension LoopCore {
         state.pointee.endingJob = .max
         state.pointee.isSettling = false
     }
+
+    /// A task that was cancelled goes before all others.
+    ///
+    /// Another thread may have taken it out of its queue, and be about to tell the loop, or have told it already. Until that is
+    /// delivered the task is parked, and those who were told of later would run before it: so the messages are taken here. Between
+    /// the two lines of the other thread there is nothing that waits for this one.
+    func moveFirst(_ record: TaskRecord) {
+        // What the messages cancel is no loser of this race, and what ends its wait may be the next of them.
+        state.pointee.isSettling = false
+        var tries = 0
+        while record.waiter != nil, tries < Self.triesForMessage {
+            if tries > 0 { sched_yield() }
+            deliverMessages()
+            tries += 1
+        }
+        state.pointee.isSettling = true
+        ready.moveFirst(record)
+    }
+
+    /// A thread that is not let on between two lines for so long has been stopped.
+    private static var triesForMessage: Int { 100_000 }
 }

@@ -387,7 +387,7 @@ struct LoopCore: @unchecked Sendable {
     /// Ends the wait of a cancelled task, if it is in one.
     func cancelWait(of record: TaskRecord) {
         if let waiter = record.waiter { cancel(waiter, .cancelled) }
-        if _slowPath(state.pointee.isSettling) { ready.moveFirst(record) }
+        if _slowPath(state.pointee.isSettling) { moveFirst(record) }
     }
 
     func enlist(_ record: TaskRecord) {

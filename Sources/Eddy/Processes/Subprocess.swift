@@ -148,7 +148,10 @@ public final class Subprocess: Sendable {
     }
 
     private static func startOnce(_ launch: Launch) async throws -> Subprocess {
-        if let core = LoopCore.current { return try launch.start(on: core) }
+        if let core = LoopCore.current {
+            _ = try await core.admit()
+            return try launch.start(on: core)
+        }
         let loop = try EventLoop.required
         return try await loop.anchor.run { try launch.start(on: loop.core) }
     }

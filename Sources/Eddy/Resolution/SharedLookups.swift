@@ -39,7 +39,7 @@ final class SharedLookups<Question: Hashable & Sendable, Answer: Sendable>: Send
     ///
     /// - Throws: what `lookUp` throws; `CancellationError`; ``ShutdownError``.
     func answer(to question: Question, _ lookUp: @escaping @Sendable () throws -> Answer) async throws -> Answer {
-        try Task.checkCancellation()
+        try await LoopCore.checkCancellation()
         let lookup = state.withLock { join(question, lookUp, &$0) }
         startNext()
         defer { leave(question, lookup.number) }

@@ -61,7 +61,7 @@ extension TCPListener {
         guard core.isCurrent else {
             return try await shard.loop.anchor.run { try await bind(toFirstOf: addresses, place, shard, options) }
         }
-        _ = try core.checkpoint()
+        _ = try await core.admit()
         let binding = try shard.group.meet(.init(kind: SocketKind.stream, place: place), shard.index)
         let share = try await binding.share(shard.index) {
             try open(shard.count, at: addresses, options, on: core)

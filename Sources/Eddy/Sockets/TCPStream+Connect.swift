@@ -114,7 +114,7 @@ extension TCPStream {
     private static func connect(
         to address: SocketAddress, from localAddress: SocketAddress?, _ settings: [SocketSetting], on core: LoopCore
     ) async throws -> TCPStream {
-        _ = try core.checkpoint()
+        _ = try await core.admit()
         let kernel = core.kernel
         let socket = try Sockets.open(address, on: core)
         try Sockets.apply(settings, to: socket.rawValue, address, on: core)

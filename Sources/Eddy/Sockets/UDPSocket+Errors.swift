@@ -125,7 +125,7 @@ extension LoopDescriptor {
     /// so that place is free. The event also makes readers and writers try again, and find nothing.
     func receiveQueuedError(_ isolation: (any Actor)?) async throws -> DatagramError {
         guard core.isCurrent else { return try await receiveQueuedErrorOffLoop() }
-        let record = try core.checkpoint()
+        let record = try await core.admit()
         let slot = registration.slot
         while true {
             // Again after each wait: the number may be somebody else's by now.

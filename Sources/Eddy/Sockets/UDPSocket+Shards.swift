@@ -41,7 +41,7 @@ extension UDPSocket {
                 try await bind(to: address, shard: shard, reusePort: reusePort, ipv6Only: ipv6Only)
             }
         }
-        _ = try core.checkpoint()
+        _ = try await core.admit()
         let binding = try shard.group.meet(.init(kind: SocketKind.datagram, place: "\(address)"), shard.index)
         let share = try await binding.share(shard.index) {
             try ShardedBinding.bind(shard.count, isOpenToOthers: reusePort, on: core) { chosen, reusePort in

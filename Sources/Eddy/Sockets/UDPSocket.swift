@@ -108,7 +108,7 @@ public final class UDPSocket: Closable {
                 try await bind(to: address, reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only)
             }
         }
-        _ = try core.checkpoint()
+        _ = try await core.admit()
         let descriptor = try open(address, on: core)
         let binding = UDPBinding(reuseAddress: reuseAddress, reusePort: reusePort, ipv6Only: ipv6Only)
         try Sockets.apply(binding.options(for: address), to: descriptor.rawValue, address, on: core)
@@ -147,7 +147,7 @@ public final class UDPSocket: Closable {
         guard let core = LoopCore.current(loop) else {
             return try await EventLoop.required(loop).perform { try await connect(to: address, from: local) }
         }
-        _ = try core.checkpoint()
+        _ = try await core.admit()
         let descriptor = try open(address, on: core)
         if let local { try bind(descriptor.rawValue, to: local, on: core) }
         try connect(descriptor.rawValue, to: address, on: core)
@@ -193,7 +193,7 @@ public final class UDPSocket: Closable {
     /// Does something that does not wait on the loop's thread, while the socket is open.
     func onLoop<T: Sendable>(_ body: @escaping @Sendable (LoopDescriptor) throws -> T) async throws -> T {
         guard io.core.isCurrent else { return try await io.loop.anchor.run { try await self.onLoop(body) } }
-        _ = try io.core.checkpoint()
+        _ = try await io.core.admit()
         guard io.registration.isValid else { throw ClosedError() }
         return try body(io)
     }

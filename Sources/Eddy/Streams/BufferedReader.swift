@@ -186,7 +186,7 @@ extension BufferedReader: ByteReader {
     /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
         try expectIdle()
-        guard maximum > 0 else { return [] }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         if buffer.isEmpty {
             if maximum >= chunkSize {
                 isWaiting = true

@@ -13,6 +13,8 @@ public protocol ByteReader {
 
     /// Reads what is there, at most so many bytes, waiting until there is something.
     ///
+    /// - Parameter maximum: how many bytes at most. With zero nothing is asked. A negative one is an ``OutOfRangeError``: no bytes
+    ///   would be taken for the end of the stream.
     /// - Returns: the bytes; empty at the end of the stream.
     func read(atMost maximum: Int) async throws -> [UInt8]
 
@@ -22,7 +24,7 @@ public protocol ByteReader {
     ///
     /// - Parameters:
     ///   - buffer: what is in it stays, and the bytes go behind.
-    ///   - maximum: how many bytes at most. With zero nothing is asked.
+    ///   - maximum: how many bytes at most. With zero nothing is asked; a negative one is an ``OutOfRangeError``.
     /// - Returns: how many bytes were read; zero at the end of the stream, and when none were asked for.
     func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int
 }
@@ -58,7 +60,7 @@ extension ByteReader {
     ///
     /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
-        guard maximum > 0 else { return [] }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         // Into memory that goes away at once: a program that keeps small messages shall not keep room for large ones.
         var buffer = StreamBuffer()
         let count = try await read(into: &buffer, atMost: min(maximum, 1 << 20))
@@ -69,7 +71,7 @@ extension ByteReader {
     ///
     /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(into buffer: inout StreamBuffer, atMost maximum: Int) async throws -> Int {
-        guard maximum > 0 else { return 0 }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return 0 }
         let room = buffer.makeRoom(min(maximum, StreamBuffer.largestRead))
         var count = 0
         defer { buffer.commit(count) }

@@ -50,8 +50,8 @@ extension LimitedReader: ByteReader {
     /// - Throws: what the source throws.
     /// - Note: *Cancellation:* nothing is lost: a cancelled call has taken nothing.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
+        guard try OutOfRangeError.asksForBytes(maximum), remaining > 0 else { return [] }
         let limit = min(maximum, remaining)
-        guard limit > 0 else { return [] }
         let bytes = try await source.read(atMost: limit)
         remaining -= bytes.count
         return bytes

@@ -51,7 +51,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     /// - Parameter body: is called with the lock held, and not at the end.
     /// - Returns: how many bytes were read; zero at the end.
     func read(atMost maximum: Int, _ body: (RawSpan) -> Void) async throws -> Int {
-        try Self.checkpoint()
+        try await Self.checkpoint()
         try lock.withLock { _ in
             if isReaderClosed { throw ClosedError() }
             if isReading { throw Self.busy(.read) }
@@ -60,7 +60,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
         defer { lock.withLock { _ in isReading = false } }
         while true {
             // Before anything is taken: a task must not be cancelled with bytes in hand.
-            if await Self.letOthersGo() { try Self.checkpoint() }
+            if await Self.letOthersGo() { try await Self.checkpoint() }
             if let count = try take(atMost: maximum, body) { return count }
             try await readers.wait(#isolation) {
                 lock.withLock { _ in
@@ -106,7 +106,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     ///
     /// - Parameter body: counts up how many bytes it has put in.
     func writing(_ body: nonisolated(nonsending) (_ written: inout Int) async throws -> Void) async throws {
-        try Self.checkpoint()
+        try await Self.checkpoint()
         try lock.withLock { _ in
             if let interrupted { throw interrupted.repeated }
             try expectWritable()
@@ -223,8 +223,8 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     }
 
     /// A cancelled task's operation does not begin.
-    private static func checkpoint() throws {
-        if let core = LoopCore.current { _ = try core.checkpoint() } else { try Task.checkCancellation() }
+    private static func checkpoint() async throws {
+        if let core = LoopCore.current { _ = try await core.admit() } else { try Task.checkCancellation() }
     }
 
     /// Two ends that never have to wait for each other would keep the loop to themselves.

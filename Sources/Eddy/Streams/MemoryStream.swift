@@ -66,7 +66,7 @@ public final class MemoryStream: ByteStream {
     /// - Throws: as for ``read(into:)``.
     /// - Note: *Cancellation:* nothing is lost.
     public func read(atMost maximum: Int) async throws -> [UInt8] {
-        guard maximum > 0 else { return [] }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         var bytes: [UInt8] = []
         _ = try await input.read(atMost: maximum) { bytes = $0.copied() }
         return bytes
@@ -80,7 +80,7 @@ public final class MemoryStream: ByteStream {
     /// - Throws: as for ``read(into:)``.
     /// - Note: *Cancellation:* nothing is lost.
     public func read(into buffer: inout StreamBuffer, atMost maximum: Int = 65_536) async throws -> Int {
-        guard maximum > 0 else { return 0 }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return 0 }
         return try await input.read(atMost: maximum) { buffer.append($0) }
     }
 

@@ -17,7 +17,7 @@ extension WaitQueue {
         guard let core = LoopCore.current else {
             return try await waitOffLoop(until: deadline, isolation, unless: isUnneeded)
         }
-        let record = try core.checkpoint()
+        let record = try await core.admit()
         let waiter = core.makeWaiter(.event)
         waiter.pointee.queue = Unmanaged.passUnretained(self)
         // The waiter comes from a pool: an owner that takes a promise back would see the demand of a wait before.

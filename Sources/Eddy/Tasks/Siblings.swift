@@ -67,6 +67,8 @@ final class Siblings: Sendable {
         }
         let result: Result<T, any Error>
         do {
+            // The race around has been decided meanwhile. What is free is had by a cancelled task, too: a loser would take it.
+            if areNested { try Task.checkCancellation() }
             result = .success(try await covered(name, in: scope, isRaced: areRaced, body))
         } catch {
             result = .failure(error)

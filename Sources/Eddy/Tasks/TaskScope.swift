@@ -124,7 +124,7 @@ public final class TaskScope: Sendable {
     public func start<Value: Sendable>(
         name: String? = nil, _ body: @escaping @Sendable (_ started: TaskStarted<Value>) async throws -> Void
     ) async throws -> Value {
-        try Task.checkCancellation()
+        try await LoopCore.checkCancellation()
         let handshake = StartHandshake<Value>()
         let task = tasks.start(name: name) {
             do {

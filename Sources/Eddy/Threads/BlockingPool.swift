@@ -99,7 +99,7 @@ public final class BlockingPool: Sendable {
     /// - Note: *Cancellation:* ends the wait at once. A call that has not begun is never made; one that has goes on, and its result
     ///   is dropped.
     func run<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
-        try Task.checkCancellation()
+        try await LoopCore.checkCancellation()
         let workers = workers
         try await workers.takePlace()
         let call = BlockingCall(body)

@@ -24,7 +24,7 @@ final class OffloadCall<Value: Sendable>: BlockingJob, TaskExecutor, @unchecked 
         on pool: BlockingPool, _ policy: OffloadCancellationPolicy, _ cancellation: OffloadCancellation,
         _ body: @escaping @Sendable () throws -> Value
     ) async throws -> Value {
-        try Task.checkCancellation()
+        try await LoopCore.checkCancellation()
         let workers = pool.workers
         try await workers.takePlace()
         let call = OffloadCall(workers, cancellation)

@@ -74,7 +74,7 @@ extension LoopCore {
         guard let clock = deadline.clock else {
             return try await sleep(until: MonotonicInstant(nanoseconds: deadline.nanoseconds), isolation)
         }
-        let record = try checkpoint()
+        let record = try await admit()
         let waiter = makeWaiter(.timer)
         do {
             waiter.pointee.place =

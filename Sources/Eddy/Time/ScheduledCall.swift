@@ -32,8 +32,8 @@ public struct ScheduledCall: ~Copyable, Sendable {
     /// When the closure is to be called; for a repeated call, for the first time.
     public var firstDeadline: LoopClock.Instant { deadline }
 
-    /// Is the closure still to be called? A call that has begun, unless it is a repeated one, is not.
-    public var isPending: Bool { call.isPending }
+    /// Is the closure still to be called? A call that has begun, unless it is a repeated one, is not, and none of a closed loop.
+    public var isPending: Bool { call.isPending && !loop.core.inbox.isClosed }
 
     /// Takes the call back. What the closure holds is released on the loop soon after.
     ///

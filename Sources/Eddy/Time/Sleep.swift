@@ -31,38 +31,9 @@ extension LoopCore {
     /// - Note: *Thread:* the loop's.
     @inline(__always)
     func sleep(until deadline: MonotonicInstant, _ isolation: (any Actor)?) async throws {
-        let record = try checkpoint()
+        let record = try await admit()
         let waiter = makeWaiter(.timer)
         waiter.pointee.place = reactor.schedule(UInt(bitPattern: waiter), at: deadline).rawValue
         try Self.check(await park(waiter, record, isolation))
-    }
-
-    /// Every wait begins here: a task that was cancelled does not begin it, and a loop that has ended refuses it.
-    ///
-    /// - Returns: the task's record when it is covered.
-    @inline(__always)
-    func checkpoint() throws -> Unmanaged<TaskRecord>? {
-        if _slowPath(phase.rawValue >= LoopState.Phase.shutDown.rawValue) { throw ShutdownError() }
-        let record = currentRecord()
-        let isCancelled: Bool =
-            if let record { record._withUnsafeGuaranteedRef { $0.isCancelled } } else { Task.isCancelled }
-        if _slowPath(isCancelled) { throw CancellationError() }
-        return record
-    }
-
-    /// Turns the outcome of a wait that was not for a stream into an error.
-    @inline(__always)
-    static func check(_ outcome: Outcome) throws {
-        if _fastPath(outcome == .ready) { return }
-        throw error(for: outcome)
-    }
-
-    static func error(for outcome: Outcome) -> any Error {
-        switch outcome {
-        case .ready, .cancelled: CancellationError()
-        case .closed: ClosedError()
-        case .shutDown: ShutdownError()
-        case .timedOut: TimeoutError()
-        }
     }
 }

@@ -1,4 +1,5 @@
 import EddyTesting
+import Glibc
 import Testing
 
 @testable import Eddy
@@ -91,6 +92,102 @@ import Testing
                 let isLeft = (one.takeWhatIsLeft(), other.takeWhatIsLeft())
                 #expect(isLeft == (winner != 0, winner != 1))
             }
+        }
+    }
+
+    @Test(
+        "fault 3: an inner race is not overtaken while another thread's message to its loser is on the way",
+        arguments: [1, 2])
+    func aMessageOnTheWayIsWaitedFor(depth: Int) throws {
+        try onLoop { loop in
+            for _ in 0..<100 {
+                let elements = (0..<3).map { _ in RacedElement() }
+                @Sendable func take(_ index: Int) async throws -> Int {
+                    try await elements[index].take()
+                    guard index == 1 else { return index }
+                    // Both are taken out of their queues. The loop has not heard of it when the inner race is decided.
+                    TestThread {
+                        for ready in [0, 2] { #expect(throws: Never.self) { try elements[ready].makeReady() } }
+                    }.join()
+                    return index
+                }
+                let task = loop.spawn {
+                    try await race(
+                        { try await take(0) },
+                        {
+                            if depth == 1 { return try await race({ try await take(1) }, { try await take(2) }) }
+                            return try await race(
+                                { try await race({ try await take(1) }, { try await take(2) }) }, forever)
+                        })
+                }
+                try await untilParked(2 + depth)
+                try elements[1].makeReady()
+                try await expectValue(task.value, equals: 1)
+                #expect(elements.map { $0.takeWhatIsLeft() } == [true, false, true])
+            }
+        }
+    }
+
+    /// What one operation that receives has around it, and beside it.
+    enum Nesting: CaseIterable {
+        case race, raceOfRaces, firstSuccess, limits
+
+        func receive(_ one: @escaping @Sendable () async throws -> Int?) async throws -> Int? {
+            switch self {
+            case .race: return try await Eddy.race(one, { try await Eddy.race(one, one) })
+            case .raceOfRaces:
+                return try await Eddy.race(
+                    { try await Eddy.race(one, one) }, { try await Eddy.race({ try await Eddy.race(one, one) }, one) })
+            case .firstSuccess:
+                return try await Eddy.firstSuccess(
+                    one, { try await withTimeout(.seconds(60)) { try await withTimeout(.seconds(60), one) } })
+            case .limits:
+                return try await Eddy.race(
+                    one,
+                    { try await withOptionalTimeout(.seconds(60)) { try await withTimeout(.seconds(60), one) } ?? nil })
+            }
+        }
+    }
+
+    @Test("fault 3: nothing is lost that another thread sends while races are decided", arguments: Nesting.allCases)
+    func whatAnotherThreadSendsIsNotLost(nesting: Nesting) throws {
+        let received = try onLoop { _ in
+            let channel = Channel<Int>.unbounded()
+            let thread = TestThread {
+                for element in 0..<5 * Self.rounds {
+                    #expect(throws: Never.self) { try channel.trySend(element) }
+                    if element % 7 == 0 { sched_yield() }
+                }
+                channel.close()
+            }
+            defer { thread.join() }
+            var received: [Int] = []
+            while let element = try await nesting.receive({ try await channel.receive() }) { received.append(element) }
+            return received
+        }
+        #expect(received.sorted() == Array(0..<5 * Self.rounds))
+    }
+
+    @Test("fault 3: operations of an inner race that has lost before they begin take nothing that is free")
+    func whatIsFreeIsNotTakenByALoser() throws {
+        try onLoop { _ in
+            let (mutex, semaphore, channel) = (AsyncMutex(0), AsyncSemaphore(1), Channel<Int>(capacity: 4))
+            for _ in 0..<Self.rounds {
+                let winner = try await race(
+                    {
+                        try await race(
+                            { try await mutex.withLock { $0 += 1 } },
+                            { try await semaphore.acquire().forget() },
+                            { try await channel.send(1) })
+                        return 1
+                    },
+                    { 2 })
+                #expect(winner == 2)
+            }
+            let count = try await mutex.withLock { $0 }
+            #expect(count == 0)
+            #expect(semaphore.statistics.available == 1)
+            #expect(channel.count == 0)
         }
     }
 

@@ -24,6 +24,20 @@ import Testing
         }
     }
 
+    @Test("of a closed loop no call is pending, made before or after")
+    func noneIsPendingOfAClosedLoop() throws {
+        let loop = try makeLoop()
+        let before = loop.schedule(after: .seconds(60)) {}
+        try loop.runOnce()
+        expect(before.isPending)
+        loop.close()
+        expect(!before.isPending)
+        let after = loop.schedule(after: .seconds(60)) {}
+        expect(!after.isPending)
+        let ticks = loop.schedule(every: .seconds(60)) {}
+        expect(!ticks.isPending)
+    }
+
     @Test("D1: calls that are due already come in the next turn, in the order of their deadlines")
     func dueCallsComeInOrder() throws {
         let kernel = CountingKernel(over: VirtualTimeKernel())

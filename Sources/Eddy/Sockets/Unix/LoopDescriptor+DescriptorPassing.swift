@@ -172,7 +172,7 @@ extension LoopDescriptor {
     func receive(
         atMost maximum: Int, _ maximumDescriptors: Int
     ) async throws -> (bytes: [UInt8], descriptors: ReceivedDescriptors) {
-        guard maximum > 0 else { return ([], .none) }
+        guard try OutOfRangeError.asksForBytes(maximum) else { return ([], .none) }
         let maximum = min(maximum, StreamBuffer.largestRead)
         guard core.isCurrent else { return try await receiveOffLoop(atMost: maximum, maximumDescriptors) }
         do {

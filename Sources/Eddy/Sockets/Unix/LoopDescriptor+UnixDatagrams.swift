@@ -17,7 +17,7 @@ extension LoopDescriptor {
         let timeout = timeout(.write)
         var deadline: MonotonicInstant?
         while true {
-            _ = try core.checkpoint()
+            _ = try await core.admit()
             if try trySendUnixDatagram(bytes, to: address) {
                 if !core.mayContinue() { await EventLoop.yield() }
                 return

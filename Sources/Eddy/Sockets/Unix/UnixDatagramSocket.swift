@@ -153,7 +153,7 @@ public final class UnixDatagramSocket: Closable {
                 try await make(local: local, remote: remote, mode, unlink, on: nil)
             }
         }
-        _ = try core.checkpoint()
+        _ = try await core.admit()
         let kernel = core.kernel
         let socket = try UnixSockets.open(SocketKind.datagram, on: core)
         let descriptor = socket.rawValue
@@ -182,7 +182,7 @@ public final class UnixDatagramSocket: Closable {
         guard io.core.isCurrent else {
             return try await io.loop.anchor.run { try await self.connect(to: address) }
         }
-        _ = try io.core.checkpoint()
+        _ = try await io.core.admit()
         guard io.registration.isValid else { throw ClosedError() }
         try Self.connect(io.descriptor, to: address, on: io.core)
         peer.withLock { $0 = address }

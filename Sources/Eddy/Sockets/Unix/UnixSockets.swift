@@ -43,7 +43,7 @@ enum UnixSockets {
         to address: SocketAddress, _ kind: Int32, _ ioKind: LoopDescriptor.Kind, on core: LoopCore
     ) async throws -> LoopDescriptor {
         try check(address, .connect)
-        _ = try core.checkpoint()
+        _ = try await core.admit()
         let kernel = core.kernel
         let socket = try open(kind, on: core)
         var pause = UnixPause()
