@@ -96,7 +96,7 @@ extension LoopDescriptor {
         let core = core
         guard _fastPath(core.isCurrent) else { return .undecided }
         let record = try core.checkpoint()
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         let slot = registration.slot
         if slot.pointee.isReadable {
             guard core.mayContinue() else { return .undecided }

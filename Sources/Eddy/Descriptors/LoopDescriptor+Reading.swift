@@ -125,7 +125,7 @@ extension LoopDescriptor {
     /// - Note: *Thread:* the loop's.
     func tryRead(into buffer: inout OutputRawSpan) throws -> Int? {
         expectOnLoop("tryRead")
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         let slot = registration.slot
         let room = buffer.freeCapacity
         guard room > 0 else { return 0 }
@@ -161,7 +161,7 @@ extension LoopDescriptor {
             return try await loop.anchor.run { try await self.waitUntilHungUp(self.loop.anchor) }
         }
         let record = try core.checkpoint()
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         let slot = registration.slot
         if slot.pointee.isHungUp { return }
         guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read, slot.pointee.hangUpWaiter) }
@@ -170,6 +170,6 @@ extension LoopDescriptor {
         waiter.pointee.place = UInt64(UInt(bitPattern: slot))
         core.reactor.parkForHangUp(UInt(bitPattern: waiter), on: slot)
         core.descriptorWaits += 1
-        try LoopCore.check(await core.park(waiter, record, isolation))
+        try check(await core.park(waiter, record, isolation))
     }
 }

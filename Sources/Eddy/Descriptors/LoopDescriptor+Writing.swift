@@ -303,7 +303,7 @@ extension LoopDescriptor {
     /// - Note: *Thread:* the loop's.
     func tryWrite(_ bytes: RawSpan) throws -> Int {
         expectOnLoop("tryWrite")
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         let slot = registration.slot
         let count = bytes.byteCount
         guard count > 0 else { return 0 }
@@ -334,7 +334,7 @@ extension LoopDescriptor {
     func finishWriting() async throws {
         await letWriterOut()
         guard core.isCurrent else { return try await loop.anchor.run { try await self.finishWriting() } }
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         try expectNoWriter()
         let result = core.kernel.shutdown(descriptor, how: ShutdownDirection.writing)
         if result < 0 { throw SystemError(result: result, .shutdown, ends.description) }

@@ -191,7 +191,7 @@ public final class File: Closable {
             if found >= 0 { throw NotAFileError(path: path.description, kind: FileKind(mode: status.mode)) }
         }
         if result < 0 { throw SystemError(result: result, .open, path.description) }
-        let file = OpenFile(Int32(result), path.description, openedBy: kernel)
+        let file = OpenFile(Int32(result), path, openedBy: kernel)
         try checkHasPlaces(file)
         return file
     }
@@ -232,7 +232,7 @@ public final class File: Closable {
     }
 
     func checkOpen() throws(ClosedError) {
-        if !file.isOpen { throw ClosedError() }
+        if !file.isOpen { throw file.closedError }
     }
 
     /// Runs a body with the descriptor, for system calls that are missing here. It stays open that long.

@@ -129,7 +129,7 @@ extension LoopDescriptor {
         let slot = registration.slot
         while true {
             // Again after each wait: the number may be somebody else's by now.
-            guard registration.isValid else { throw ClosedError() }
+            guard registration.isValid else { throw closedError }
             var error: DatagramError?
             let result = takeQueuedError(&error)
             if let error {
@@ -149,10 +149,10 @@ extension LoopDescriptor {
             core.descriptorWaits += 1
             let outcome = await core.park(waiter, record, isolation)
             guard core.isCurrent else {
-                try LoopCore.check(outcome)
+                try check(outcome)
                 return try await receiveQueuedErrorOffLoop()
             }
-            try LoopCore.check(outcome)
+            try check(outcome)
         }
     }
 

@@ -53,7 +53,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     func read(atMost maximum: Int, _ body: (RawSpan) -> Void) async throws -> Int {
         try Self.checkpoint()
         try lock.withLock { _ in
-            if isReaderClosed { throw ClosedError() }
+            if isReaderClosed { throw ClosedError(stream: "memory stream") }
             if isReading { throw Self.busy(.read) }
             isReading = true
         }
@@ -75,7 +75,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     private func take(atMost maximum: Int, _ body: (RawSpan) -> Void) throws -> Int? {
         var wakesWriter = false
         let count: Int? = try lock.withLock { _ in
-            if isReaderClosed { throw ClosedError() }
+            if isReaderClosed { throw ClosedError(stream: "memory stream") }
             guard !buffer.isEmpty else {
                 if isReset { throw SystemError(result: -ErrorNumber.connectionReset, .read, Self.resetText) }
                 return isFinished ? 0 : nil
@@ -167,7 +167,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
 
     /// With the lock held.
     private func expectWritable() throws {
-        if isWriterClosed { throw ClosedError() }
+        if isWriterClosed { throw ClosedError(stream: "memory stream") }
         if isFinished { throw Self.brokenPipe("memory stream: this end has finished writing") }
         if isReaderClosed { throw Self.brokenPipe("memory stream: the other end is closed") }
     }
@@ -190,7 +190,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     /// No more bytes will follow: between two writes only, or a cut message would look whole.
     func finish() throws {
         try lock.withLock { _ in
-            if isWriterClosed { throw ClosedError() }
+            if isWriterClosed { throw ClosedError(stream: "memory stream") }
             if let interrupted { throw interrupted.repeated }
             if isWriting { throw Self.busy(.write) }
             isFinished = true
