@@ -133,9 +133,14 @@ public struct TimeoutError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        var text = timeout.map { "not finished within \($0)" } ?? "not finished by its deadline"
+        var text = timeout.map { Self.text(of: $0) } ?? "not finished by its deadline"
         if let bodyError { text += ": \(bodyError)" }
         return context.isEmpty ? text : "\(context): \(text)"
+    }
+
+    private static func text(of timeout: Duration) -> String {
+        guard timeout > .zero else { return "not finished at once: its timeout gave it no time at all" }
+        return "not finished within \(timeout.text)"
     }
 
     /// The body's errors are compared by what they say.
