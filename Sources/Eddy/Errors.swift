@@ -7,6 +7,8 @@ public typealias SystemError = EddyReactor.SystemError
 
 /// The stream, the listener or the registration was closed before or during the operation.
 public struct ClosedError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What was closed, as it is called in texts: `TCP stream 127.0.0.1:50123 -> 127.0.0.1:80`. nil where that is not known.
+    public let stream: String?
     private let text: String
 
     /// Makes the error, for code that has something of its own to close.
@@ -14,9 +16,19 @@ public struct ClosedError: Error, Hashable, Sendable, CustomStringConvertible {
         self.init("this program has closed it: finish with it before that, or open a new one")
     }
 
-    /// - Parameter text: what was closed, and what to do, where that is more than the usual.
-    init(_ text: String) {
+    /// Makes the error, for code that has something of its own to close.
+    ///
+    /// - Parameter stream: what was closed, in words, as the text begins with it: `connection 5`.
+    public init(stream: String) {
+        self.init("\(stream) was closed by this program: finish with it before that, or open a new one", stream: stream)
+    }
+
+    /// - Parameters:
+    ///   - text: what was closed, and what to do, where that is more than the usual.
+    ///   - stream: what was closed, where the text is about a stream.
+    init(_ text: String, stream: String? = nil) {
         self.text = text
+        self.stream = stream
     }
 
     public var description: String { text }
@@ -121,9 +133,14 @@ public struct TimeoutError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        var text = timeout.map { "not finished within \($0)" } ?? "not finished by its deadline"
+        var text = timeout.map { Self.text(of: $0) } ?? "not finished by its deadline"
         if let bodyError { text += ": \(bodyError)" }
         return context.isEmpty ? text : "\(context): \(text)"
+    }
+
+    private static func text(of timeout: Duration) -> String {
+        guard timeout > .zero else { return "not finished at once: its timeout gave it no time at all" }
+        return "not finished within \(timeout.text)"
     }
 
     /// The body's errors are compared by what they say.

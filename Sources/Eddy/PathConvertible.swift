@@ -51,8 +51,11 @@ struct KernelPath: Hashable, Sendable, CustomStringConvertible {
 
     var bytes: ArraySlice<UInt8> { terminated.dropLast() }
 
-    /// For people, and for errors: bytes that are not UTF-8 become U+FFFD.
-    var description: String { String(decoding: bytes, as: UTF8.self) }
+    /// For people: bytes that are not UTF-8 become U+FFFD.
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    /// For errors, in which nothing at all would be overlooked.
+    var description: String { bytes.isEmpty ? "an empty path" : text }
 
     func withPointer<T>(_ body: (UnsafePointer<CChar>) throws -> T) rethrows -> T {
         try terminated.withUnsafeBytes { try body($0.baseAddress!.assumingMemoryBound(to: CChar.self)) }

@@ -138,6 +138,19 @@ nonisolated(unsafe) let endingScenarios: [String: () throws -> Void] = [
         }
     },
     "end-cancelled-by-itself": { EventLoop.main { throw CancellationError() } },
+    "end-cancelled-by-a-child": {
+        EventLoop.main {
+            try await withTaskScope { scope in
+                let work: @Sendable () async throws -> Void = { throw CancellationError() }
+                try scope.start(name: "reader", work)
+            }
+        }
+    },
+    "end-misused": {
+        EventLoop.main {
+            for await _ in ticks(every: .zero) {}
+        }
+    },
     "end-configuration": { EventLoop.main(configuration: try failingConfiguration()) {} },
     "end-port-in-use": {
         EventLoop.main {

@@ -129,6 +129,15 @@ nonisolated(unsafe) let scenarios: [String: () throws -> Void] = [
             try await waiter.value
         }
     },
+    "deadlock-of-locks": {
+        try EventLoop.run {
+            let lock = AsyncMutex(0, name: "accounts")
+            try await withTaskScope { scope in
+                try scope.start(name: "holder") { try await lock.withLock { _ in try await AsyncEvent().wait() } }
+                try scope.start(name: "waiter") { try await lock.withLock { $0 += 1 } }
+            }
+        }
+    },
     "virtual-deadlock": { try EventLoop.runVirtual { try await AsyncEvent().wait() } },
     "interrupt": {
         try EventLoop.run {

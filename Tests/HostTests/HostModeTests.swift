@@ -36,6 +36,11 @@ import Testing
         #expect(try FixtureRun("virtual-deadlock").output.contains("thrown DeadlockError"))
     }
 
+    @Test func aDeadlockNamesTheHolderOfALock() throws {
+        let output = try FixtureRun("deadlock-of-locks").output
+        #expect(output.contains("'waiter' (waiting for the lock 'accounts', held by task 1.3 'holder')"), "\(output)")
+    }
+
     @Test func controlCCancelsTheMainTaskAndTheHandlerIsRestored() throws {
         #expect(try FixtureRun("interrupt").output == "cancelled by Ctrl-C\nhandler restored\n")
     }

@@ -84,8 +84,31 @@ import Testing
 
     @Test func aCancellationWithoutASignalIsALine() throws {
         let run = try ProgramRun("end-cancelled-by-itself")
-        let text = "HostFixture: the main task, or one that it has joined, was cancelled before it had finished\n"
-        #expect(run.status == 1 && run.errors == text)
+        #expect(run.status == 1)
+        #expect(
+            run.errors == """
+                HostFixture: the main task ended with a CancellationError, and no signal had cancelled it: it threw one itself, \
+                or waited for a task that did. joinResult() tells when a task was cancelled
+
+                """)
+    }
+
+    @Test func aChildThatCancelsItselfIsNamed() throws {
+        let run = try ProgramRun("end-cancelled-by-a-child")
+        #expect(run.status == 1)
+        #expect(
+            run.errors == """
+                HostFixture: the main task ended with a CancellationError, and no signal had cancelled it: the task 'reader' \
+                of a task scope threw one without being cancelled. Call the scope's cancel() to end it early, which is no error
+
+                """)
+    }
+
+    @Test func misuseNamesTheFunctionThatWasMisused() throws {
+        let run = try FixtureRun("end-misused", environment: ["SWIFT_BACKTRACE": "enable=no"])
+        let line = try #require(run.output.split(separator: "\n").first)
+        #expect(run.signal != nil && line.hasPrefix("Eddy/Ticks.swift:"), "\(line)")
+        #expect(line.hasSuffix(": Fatal error: ticks need a period of more than zero, not 0.0 seconds"), "\(line)")
     }
 
     @Test("fault 1: a port in use is a line that says so")
@@ -143,7 +166,8 @@ import Testing
         let lines = run.errors.split(separator: "\n")
         for line in lines.prefix(2) {
             #expect(
-                line.hasPrefix("connection failed: TCP stream 127.0.0.1:") && line.hasSuffix(": as asked"), "\(line)")
+                line.hasPrefix("eddy: connection failed: TCP stream 127.0.0.1:") && line.hasSuffix(": as asked"),
+                "\(line)")
         }
         #expect(lines.count >= 3 && lines[2].hasPrefix("eddy: background task 'doomed'"), "\(run.errors)")
         #expect(run.output == "ended well\n" && run.status == 0)
@@ -169,7 +193,7 @@ import Testing
                 taken: false
                 taken: false
                 taken: false
-                … 3 lines were dropped here: nobody was reading
+                eddy: 3 lines were dropped here: nobody was reading
                 line 4
                 line 5
                  flags unchanged: true
@@ -179,7 +203,7 @@ import Testing
 
     @Test func theCountIsToldAtTheEnd() throws {
         #expect(
-            try ProgramRun("reports-told-at-end").output == "… 1 line was dropped here: nobody was reading\n\n")
+            try ProgramRun("reports-told-at-end").output == "eddy: 1 line was dropped here: nobody was reading\n\n")
     }
 
     @Test func aProcessWithoutStandardErrorWritesIntoNothingElse() throws {

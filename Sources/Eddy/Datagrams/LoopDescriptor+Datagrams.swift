@@ -95,7 +95,7 @@ extension LoopDescriptor {
     ) throws -> DatagramReception? {
         expectOnLoop("tryReceive")
         while true {
-            guard registration.isValid else { throw ClosedError() }
+            guard registration.isValid else { throw closedError }
             guard registration.slot.pointee.isReadable else { return nil }
             var reception: DatagramReception?
             let result = buffer.withUnsafeMutableBytes { bytes, initialized in
@@ -224,7 +224,7 @@ extension LoopDescriptor {
         expectOnLoop("trySend")
         var retries = QueuedErrorRetries()
         while true {
-            guard registration.isValid else { throw ClosedError() }
+            guard registration.isValid else { throw closedError }
             guard registration.slot.pointee.isWritable else { return false }
             let result = sendDatagram(core.kernel, descriptor, bytes, to: address)
             if result >= 0 { return true }

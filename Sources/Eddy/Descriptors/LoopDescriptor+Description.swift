@@ -59,6 +59,20 @@ extension LoopDescriptor {
         return "\(role.text) \(ends.isEmpty ? number : ends)"
     }
 
+    /// The error of one who comes after the end of it, or waits for it then.
+    ///
+    /// - Note: *Thread:* the loop's.
+    var closedError: ClosedError {
+        @inline(never) get { ClosedError(stream: title) }
+    }
+
+    /// Turns the outcome of a wait without a limit into an error.
+    @inline(__always)
+    func check(_ outcome: Outcome) throws {
+        if _fastPath(outcome == .ready) { return }
+        throw outcome == .closed ? closedError : LoopCore.error(for: outcome)
+    }
+
     /// The error of a second user, which names the first where it waits.
     ///
     /// - Note: *Thread:* the loop's.

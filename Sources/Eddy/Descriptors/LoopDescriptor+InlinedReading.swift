@@ -96,15 +96,15 @@ extension LoopDescriptor {
         let core = core
         guard _fastPath(core.isCurrent) else { return .undecided }
         let record: Unmanaged<TaskRecord>?
-        // What refuses a wait is said by the long way, which lets others go first.
+        // Why it is refused the long way says, which lets others go first.
         do { record = try core.checkpoint() } catch { return .undecided }
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { return .undecided }
         let slot = registration.slot
         if slot.pointee.isReadable {
             guard core.mayContinue() else { return .undecided }
             if let count = try transfer(room, slot, receive) { return .read(count) }
         }
-        guard slot.pointee.reader == 0 else { throw busy(.read) }
+        guard slot.pointee.reader == 0 else { return .undecided }
         // A task that was not started by us needs a cancellation handler around its wait.
         guard let record else { return .undecided }
         return .waits(arm(core, slot, .read, record, isolation))

@@ -162,7 +162,7 @@ extension LoopDescriptor {
 
     /// - Note: *Thread:* the loop's.
     func takeNumber() throws(ClosedError) -> Int32 {
-        guard beginClosing() else { throw ClosedError() }
+        guard beginClosing() else { throw closedError }
         core.reactor.remove(registration)
         return descriptor
     }

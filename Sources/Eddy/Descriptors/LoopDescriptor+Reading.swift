@@ -125,7 +125,7 @@ extension LoopDescriptor {
     /// - Note: *Thread:* the loop's.
     func tryRead(into buffer: inout OutputRawSpan) throws -> Int? {
         expectOnLoop("tryRead")
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         let slot = registration.slot
         let room = buffer.freeCapacity
         guard room > 0 else { return 0 }
@@ -161,15 +161,17 @@ extension LoopDescriptor {
             return try await loop.anchor.run { try await self.waitUntilHungUp(self.loop.anchor) }
         }
         let record = try await core.admit()
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw await core.refuse(closedError) }
         let slot = registration.slot
         if slot.pointee.isHungUp { return }
-        guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read, slot.pointee.hangUpWaiter) }
+        guard slot.pointee.hangUpWaiter == 0 else {
+            throw await core.refuse(busy(.read, slot.pointee.hangUpWaiter))
+        }
         let waiter = core.makeWaiter(.hangUp)
         waiter.pointee.descriptor = descriptor
         waiter.pointee.place = UInt64(UInt(bitPattern: slot))
         core.reactor.parkForHangUp(UInt(bitPattern: waiter), on: slot)
         core.descriptorWaits += 1
-        try LoopCore.check(await core.park(waiter, record, isolation))
+        try check(await core.park(waiter, record, isolation))
     }
 }

@@ -91,7 +91,7 @@ extension LoopDescriptor {
     func writeRest(_ bytes: RawSpan, after offset: Int) async throws {
         let count = bytes.byteCount
         guard core.isCurrent else { return try await writeOffLoop(bytes.copied()) }
-        try beginWriting()
+        try await beginWrite()
         if offset > 0 { markTorn(true) }
         try await writeBegunAll(count - offset, kind == .stream ? .send : .writev, #isolation, after: offset) {
             kernel, descriptor, written in
@@ -129,7 +129,7 @@ extension LoopDescriptor {
         let total = buffers.reduce(0) { $0 + $1.count }
         guard total > 0 else { return }
         guard core.isCurrent else { return try await loop.anchor.run { try await self.write(vectored: buffers) } }
-        try beginWriting()
+        try await beginWrite()
         try await writeRest(of: buffers, total: total, after: 0)
     }
 
@@ -161,7 +161,7 @@ extension LoopDescriptor {
         _ attempt: (Kernel, Int32, _ written: Int) -> Int,
         elsewhere: nonisolated(nonsending) (_ written: Int) async throws -> Void
     ) async throws {
-        try beginWriting()
+        try await beginWrite()
         try await writeBegunAll(total, operation, isolation, after: 0, attempt, elsewhere: elsewhere)
     }
 
@@ -204,6 +204,11 @@ extension LoopDescriptor {
         } catch {
             try endWriting(after: written, error)
         }
+    }
+
+    /// As ``beginWriting()``, for whoever can suspend: see ``LoopCore/refuse(_:)``.
+    func beginWrite() async throws {
+        do { try beginWriting() } catch { throw await core.refuse(error) }
     }
 
     func beginWriting() throws {
@@ -303,7 +308,7 @@ extension LoopDescriptor {
     /// - Note: *Thread:* the loop's.
     func tryWrite(_ bytes: RawSpan) throws -> Int {
         expectOnLoop("tryWrite")
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         let slot = registration.slot
         let count = bytes.byteCount
         guard count > 0 else { return 0 }
@@ -334,7 +339,7 @@ extension LoopDescriptor {
     func finishWriting() async throws {
         await letWriterOut()
         guard core.isCurrent else { return try await loop.anchor.run { try await self.finishWriting() } }
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         try expectNoWriter()
         let result = core.kernel.shutdown(descriptor, how: ShutdownDirection.writing)
         if result < 0 { throw SystemError(result: result, .shutdown, ends.description) }

@@ -138,7 +138,7 @@ final class LoopDescriptor: @unchecked Sendable {
         while true {
             // Again after each wait: the task may have been ready when another one closed this, and the number may be
             // somebody else's by now.
-            guard registration.isValid else { throw ClosedError() }
+            guard registration.isValid else { throw await core.refuse(closedError) }
             if direction == .read ? slot.pointee.isReadable : slot.pointee.isWritable {
                 // Before the call: what it takes is the task's, which must not be cancelled with that in hand.
                 if _slowPath(!core.mayContinue()) {
@@ -156,7 +156,7 @@ final class LoopDescriptor: @unchecked Sendable {
                 forgetReadiness(slot, direction)
             }
             guard (direction == .read ? slot.pointee.reader : slot.pointee.writer) == 0 else {
-                throw busy(direction)
+                throw await core.refuse(busy(direction))
             }
             // Woken without cause, and cancelled before it ran: the cancellation found no wait to end, and won't come again.
             if _slowPath(hasWaited), let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) {
@@ -241,7 +241,7 @@ final class LoopDescriptor: @unchecked Sendable {
         waiter.pointee.place = UInt64(UInt(bitPattern: slot))
         slot.pointee.park(UInt(bitPattern: waiter), .write)
         core.descriptorWaits += 1
-        try LoopCore.check(await core.park(waiter, record, isolation))
+        try check(await core.park(waiter, record, isolation))
     }
 
     // MARK: - Datagrams
@@ -301,6 +301,7 @@ final class LoopDescriptor: @unchecked Sendable {
     @inline(never)
     func error(for outcome: Outcome, _ operation: SystemCall.Name, _ direction: Direction) -> any Error {
         if outcome == .cancelled, direction == .read, core.isCurrent { cancelledReadJob = core.jobCount }
+        if outcome == .closed { return closedError }
         guard outcome == .timedOut else { return LoopCore.error(for: outcome) }
         let limit = limit(direction)
         let place = ends.description.isEmpty ? "descriptor \(descriptor)" : ends.description

@@ -46,10 +46,12 @@ private func waitUntilReady(_ descriptor: Int32, _ direction: Direction, _ isola
     case .parked(let slot):
         waiter.pointee.place = UInt64(UInt(bitPattern: slot))
         core.descriptorWaits += 1
-        try LoopCore.check(await core.park(waiter, record, isolation))
+        let outcome = await core.park(waiter, record, isolation)
+        if outcome == .closed { throw ClosedError(stream: "descriptor \(descriptor)") }
+        try LoopCore.check(outcome)
     case .busy:
         core.waiters.release(waiter)
-        throw BusyError(descriptor: descriptor, direction: direction)
+        throw await core.refuse(BusyError(descriptor: descriptor, direction: direction))
     case .alwaysReady:
         core.waiters.release(waiter)
         if !core.mayContinue() { await EventLoop.yield() }

@@ -97,7 +97,7 @@ public final class WatchedDescriptor: Closable {
         _ direction: Direction, _ operation: SystemCall.Name? = nil, _ body: (_ descriptor: Int32) throws -> Int
     ) throws -> Int? {
         io.expectOnLoop("tryPerform")
-        guard io.registration.isValid else { throw ClosedError() }
+        guard io.registration.isValid else { throw io.closedError }
         let slot = io.registration.slot
         guard direction == .read ? slot.pointee.isReadable : slot.pointee.isWritable else { return nil }
         var thrown: (any Error)?

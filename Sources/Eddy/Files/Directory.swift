@@ -259,6 +259,6 @@ struct TreeRemoval {
     }
 
     private func path(of name: KernelPath) -> String {
-        levels.dropFirst().reduce(into: "\(root)/") { $0 += "\($1.name)/" } + name.description
+        levels.dropFirst().reduce(into: "\(root)/") { $0 += "\($1.name)/" } + name.text
     }
 }

@@ -160,7 +160,7 @@ struct RawDirectoryEntry {
     static func open(_ path: KernelPath, _ kernel: FileKernel) throws(SystemError) -> OpenFile {
         let result = path.withPointer { kernel.call(.open($0, flags: O_RDONLY | O_DIRECTORY, mode: 0)) }
         if result < 0 { throw SystemError(result: result, .open, path.description) }
-        return OpenFile(Int32(result), path.description, openedBy: kernel)
+        return OpenFile(Int32(result), path, openedBy: kernel)
     }
 
     /// Reads what one call gives.

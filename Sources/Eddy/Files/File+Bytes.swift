@@ -36,7 +36,7 @@ extension File {
     ///   system call.
     @discardableResult
     public func seek(to offset: Int64, from origin: FileOrigin = .start) async throws -> Int64 {
-        try checkOpen()
+        try await checkOpen()
         let (file, place) = (file, place)
         guard origin == .end else {
             if !turns.tryTake() { try await turns.take() }
@@ -75,7 +75,7 @@ extension File {
     /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its bytes are dropped.
     public func read(at offset: Int64, atMost maximum: Int) async throws -> [UInt8] {
         try OutOfRangeError.check("the offset", Int(offset), atLeast: 0)
-        try checkOpen()
+        try await checkOpen()
         guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         let file = file
         // Beyond what a file can be the sum would overflow.
@@ -94,7 +94,7 @@ extension File {
     /// - Note: *Cancellation:* waits for the mebibyte that is being written.
     public func write(_ bytes: [UInt8], at offset: Int64) async throws {
         try OutOfRangeError.check("the offset", Int(offset), atLeast: 0)
-        try checkOpen()
+        try await checkOpen()
         let file = file
         guard !isAppending else {
             throw SystemError(
@@ -111,7 +111,7 @@ extension File {
 
     /// - Parameter isFilling: whether to go on after a short read, up to the end of the file.
     func readNext(atMost maximum: Int, isFilling: Bool = false) async throws -> [UInt8] {
-        try checkOpen()
+        try await checkOpen()
         guard try OutOfRangeError.asksForBytes(maximum) else { return [] }
         let (file, place) = (file, place)
         return try await FileCalls.look(inTurnOf: turns, commit: { place.advance(by: $0.count) }) {
@@ -221,7 +221,7 @@ extension File: ByteWriter {
     /// - Throws: ``ClosedError``.
     /// - Note: *Cancellation:* ignored: this does not wait.
     public func finishWriting() async throws {
-        try checkOpen()
+        try await checkOpen()
     }
 }
 
@@ -231,7 +231,7 @@ extension File {
     /// - Throws: as for ``write(_:)-(RawSpan)``.
     /// - Note: *Cancellation:* as for ``write(_:)-(RawSpan)``. *Complexity:* one trip to the pool, and no copy.
     public func write(_ bytes: [UInt8]) async throws {
-        try checkOpen()
+        try await checkOpen()
         guard !bytes.isEmpty else { return }
         let (file, place, isAppending) = (file, place, isAppending)
         try await FileCalls.change(inTurnOf: turns) { signal in

@@ -162,7 +162,7 @@ enum FileReplacement {
         let opened = try directoryPath.withPointer {
             try kernel.check(.open($0, flags: O_RDONLY | O_DIRECTORY, mode: 0), directoryPath.description)
         }
-        let directory = OpenFile(Int32(opened), directoryPath.description, openedBy: kernel)
+        let directory = OpenFile(Int32(opened), directoryPath, openedBy: kernel)
         defer { directory.close() }
         var old = FileStatus()
         let found = kernel.status(of: name, in: directory.descriptor, followsLinks: false, &old)
@@ -206,7 +206,7 @@ enum FileReplacement {
                         directory.descriptor, $0, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: permissions))
             }
             if result >= 0 {
-                return (OpenFile(Int32(result), path.description, openedBy: directory.kernel), name)
+                return (OpenFile(Int32(result), path, openedBy: directory.kernel), name)
             }
             if result != -ErrorNumber.exists { break }
         }

@@ -191,7 +191,7 @@ public final class File: Closable {
             if found >= 0 { throw NotAFileError(path: path.description, kind: FileKind(mode: status.mode)) }
         }
         if result < 0 { throw SystemError(result: result, .open, path.description) }
-        let file = OpenFile(Int32(result), path.description, openedBy: kernel)
+        let file = OpenFile(Int32(result), path, openedBy: kernel)
         try checkHasPlaces(file)
         return file
     }
@@ -231,8 +231,8 @@ public final class File: Closable {
         }
     }
 
-    func checkOpen() throws(ClosedError) {
-        if !file.isOpen { throw ClosedError() }
+    func checkOpen() async throws {
+        if !file.isOpen { throw await LoopCore.refused(file.closedError) }
     }
 
     /// Runs a body with the descriptor, for system calls that are missing here. It stays open that long.
@@ -251,7 +251,7 @@ public final class File: Closable {
     /// - Throws: ``SystemError``; ``ClosedError``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* ends the wait at once; the thread finishes, and its answer is dropped.
     public func information() async throws -> FileInformation {
-        try checkOpen()
+        try await checkOpen()
         let file = file
         return try await FileCalls.look { try file.use { _ in FileInformation(try file.status()) } }
     }
@@ -269,7 +269,7 @@ public final class File: Closable {
     /// - Note: *Cancellation:* before a thread has begun; then the outcome is waited for.
     public func truncate(to size: Int64) async throws {
         try OutOfRangeError.check("the size", Int(size), atLeast: 0)
-        try checkOpen()
+        try await checkOpen()
         let file = file
         try await FileCalls.change { _ in
             try file.use { _ = try file.kernel.check(.truncate($0, size: size), file.name) }
@@ -284,7 +284,7 @@ public final class File: Closable {
     ///   ``ClosedError``; `CancellationError`; ``ShutdownError``.
     /// - Note: *Cancellation:* ends the wait at once; then nothing is known.
     public func sync() async throws {
-        try checkOpen()
+        try await checkOpen()
         let file = file
         try await FileCalls.look { try file.use { _ = try file.kernel.check(.synchronize($0), file.name) } }
     }
@@ -295,7 +295,7 @@ public final class File: Closable {
     /// - Throws: as for ``sync()``.
     /// - Note: *Cancellation:* as for ``sync()``.
     public func dataSync() async throws {
-        try checkOpen()
+        try await checkOpen()
         let file = file
         try await FileCalls.look { try file.use { _ = try file.kernel.check(.synchronizeData($0), file.name) } }
     }

@@ -118,7 +118,8 @@ public final class FileWatcher: AsyncSequence, Closable {
         // Threads of the pool use another number, which cannot become somebody else's while they do.
         let copy = kernel.duplicate(descriptor.rawValue)
         if copy < 0 { throw SystemError(result: copy, .fcntl, "an inotify descriptor") }
-        let watching = OpenFile(Int32(copy), "inotify", openedBy: FileKernel(backend: kernel.forOtherThreads))
+        let watching = OpenFile(
+            Int32(copy), "file watcher", openedBy: FileKernel(backend: kernel.forOtherThreads))
         // As a device: a read gives whole events, as many as fit, so a short one does not mean that there are no more.
         let io = try LoopDescriptor(descriptor, on: core, .device)
         io.ends.name = "file watcher"

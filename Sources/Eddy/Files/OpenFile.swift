@@ -6,6 +6,8 @@ final class OpenFile: Sendable {
     let descriptor: Int32
     /// What errors call it.
     let name: String
+    /// Is that its path? It is called a file then.
+    private let isNamedByPath: Bool
     private let state = Guarded(State())
 
     private struct State {
@@ -14,10 +16,18 @@ final class OpenFile: Sendable {
     }
 
     /// - Parameter descriptor: of an open file that nobody else closes.
-    init(_ descriptor: Int32, _ name: String, openedBy kernel: FileKernel) {
+    init(_ descriptor: Int32, _ name: String, isNamedByPath: Bool = false, openedBy kernel: FileKernel) {
         self.descriptor = descriptor
         self.name = name
+        self.isNamedByPath = isNamedByPath
         self.kernel = kernel
+    }
+
+    /// - Parameters:
+    ///   - descriptor: as above.
+    ///   - path: what it was opened by.
+    convenience init(_ descriptor: Int32, _ path: KernelPath, openedBy kernel: FileKernel) {
+        self.init(descriptor, path.description, isNamedByPath: true, openedBy: kernel)
     }
 
     deinit {
@@ -25,6 +35,9 @@ final class OpenFile: Sendable {
     }
 
     var isOpen: Bool { state.withLock { !$0.isClosing } }
+
+    /// The error of one who comes after the end of it.
+    var closedError: ClosedError { ClosedError(stream: isNamedByPath ? "file \(name)" : name) }
 
     /// Makes calls on the descriptor, which stays open that long.
     ///
@@ -42,7 +55,7 @@ final class OpenFile: Sendable {
             if !state.isClosing { state.calls += 1 }
             return !state.isClosing
         }
-        if !isOpen { throw ClosedError() }
+        if !isOpen { throw closedError }
     }
 
     func end() {

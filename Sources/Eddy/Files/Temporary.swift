@@ -106,7 +106,7 @@ extension File {
             let made = try TemporaryName.make(in: parent, prefix, .open) {
                 kernel.call(.open($0, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600))
             }
-            return (OpenFile(Int32(made.result), made.path.description, openedBy: kernel), made.path)
+            return (OpenFile(Int32(made.result), made.path, openedBy: kernel), made.path)
         }
         let result: Result<T, any Error>
         do {

@@ -147,7 +147,7 @@ struct WatchScan {
         if result < 0, Self.isGone(Int32(-result)) { return }
         let path = state.table.withLock { ($0.path(of: number) ?? KernelPath(unchecked: [])).appending(name) }
         if result < 0 { throw SystemError(result: result, .openat, path.description) }
-        let directory = OpenFile(Int32(result), path.description, openedBy: kernel)
+        let directory = OpenFile(Int32(result), path, openedBy: kernel)
         var goesDown = false
         defer { if !goesDown { directory.close() } }
         let identity = try directory.status().identity
@@ -227,7 +227,7 @@ struct WatchScan {
         let flags = OpenFile.pathOnly | O_DIRECTORY
         let result = path.withPointer { kernel.call(.open($0, flags: flags, mode: 0)) }
         if result < 0 { return nil }
-        let directory = OpenFile(Int32(result), path.description, openedBy: kernel)
+        let directory = OpenFile(Int32(result), path, openedBy: kernel)
         return (try? directory.status().identity) == identity ? directory : nil
     }
 

@@ -90,7 +90,7 @@ final class WatcherState: Sendable {
         let kernel = watching.kernel
         let opened = path.withPointer { kernel.call(.open($0, flags: OpenFile.pathOnly, mode: 0)) }
         if opened < 0 { throw SystemError(result: opened, .open, path.description) }
-        let file = OpenFile(Int32(opened), path.description, openedBy: kernel)
+        let file = OpenFile(Int32(opened), path, openedBy: kernel)
         defer { file.close() }
         let status = try file.status()
         let (mask, isRecursive) = table.withLock { ($0.mask, $0.isRecursive) }

@@ -132,7 +132,10 @@ enum ProgramEnd {
     /// In one line, whatever the error's own text looks like.
     private static func text(of error: any Error) -> String {
         if error is CancellationError {
-            return "the main task, or one that it has joined, was cancelled before it had finished"
+            let thrower =
+                TaskScope.lastForeignCancellation.withLock { $0 }
+                ?? "it threw one itself, or waited for a task that did. joinResult() tells when a task was cancelled"
+            return "the main task ended with a CancellationError, and no signal had cancelled it: \(thrower)"
         }
         return "\(error)".split(whereSeparator: \.isNewline).map { $0.drop { $0 == " " } }.joined(separator: " ")
     }

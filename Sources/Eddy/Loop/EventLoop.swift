@@ -82,6 +82,10 @@ public final class EventLoop: Sendable {
 
     /// Makes a loop that runs when ``run(name:_:)-swift.method`` or ``runOnce(timeout:)`` is called.
     ///
+    /// It has no name, but a number, which is the first one of its tasks' ``TaskID``s. What is listed has names: the main task that of
+    /// ``run(name:_:)-swift.method``, and a thread, with its main task, that of ``EventLoopThread/init(name:configuration:)`` or
+    /// ``withThread(name:configuration:_:)``.
+    ///
     /// It holds three descriptors until it is closed or goes away. Close a loop that you no longer run while tasks are waiting
     /// on it: they hold the loop, and the loop holds them.
     ///

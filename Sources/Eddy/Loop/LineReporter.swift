@@ -90,7 +90,7 @@ public final class LineReporter: Sendable {
         }
         guard state.untold > 0 else { return line.isEmpty || put(line, &state) }
         let count = state.untold
-        let note = Self.line("… \(counted(count, "line was", "lines were")) dropped here: nobody was reading")
+        let note = Self.line("eddy: \(counted(count, "line was", "lines were")) dropped here: nobody was reading")
         guard note.count + line.count > Self.longestLine else {
             // In one piece: where there is room for the one there is room for the other.
             guard put(note + line, &state) else { return false }

@@ -67,7 +67,19 @@ struct TaskNames {
 
     /// What a waiter waits for, in words.
     func reason(of waiter: WaiterPointer, on core: LoopCore) -> String {
-        reasonOfJoiner(waiter) ?? core.describe(waiter)
+        if let reason = reasonOfJoiner(waiter) { return reason }
+        return core.describe(waiter) + (holders(of: waiter, on: core).map { ", held by \($0)" } ?? "")
+    }
+
+    /// Who has the lock that a waiter waits for: `task 1.7 'reader'`; nil when it is no lock, or when none of its holders is a task that
+    /// this loop knows.
+    private func holders(of waiter: WaiterPointer, on core: LoopCore) -> String? {
+        guard waiter.pointee.reason == .event, let queue = waiter.pointee.queue?.takeUnretainedValue(),
+            let holders = (queue.owner as? any HeldByTasks)?.holders,
+            let known = holders.lazy.compactMap({ core.record(of: $0) }).first
+        else { return nil }
+        let others = holders.count - 1
+        return title(of: known) + (others == 0 ? "" : " and \(counted(others, "other"))")
     }
 
     /// The task that a waiter waits for, in words: `waiting for task 1.7 'reader'`; nil when it is no task that it waits for.
@@ -75,12 +87,32 @@ struct TaskNames {
         guard !joined.isEmpty, waiter.pointee.reason == .event, let queue = waiter.pointee.queue,
             let task = joined[ObjectIdentifier(queue.takeUnretainedValue())]
         else { return nil }
-        return "waiting for task \(task.id)"
-            + (name(of: task).map { $0.hasSuffix("'") ? " (\($0))" : " '\($0)'" } ?? "")
+        return "waiting for \(title(of: task))"
+    }
+
+    /// A task's number, and its name if it has one: `task 1.7 'reader'`.
+    private func title(of task: TaskRecord) -> String {
+        "task \(task.id)" + (name(of: task).map { $0.hasSuffix("'") ? " (\($0))" : " '\($0)'" } ?? "")
     }
 
     private static func ownName(of record: TaskRecord) -> String? {
         record.name ?? (record.subject as? any TaskSubject)?.taskName
+    }
+}
+
+/// What tasks hold that others wait for: a lock.
+protocol HeldByTasks: WaitQueueOwner {
+    /// The tasks that have it now, as addresses. They may have given it back by the time that somebody looks at the answer.
+    ///
+    /// - Note: *Thread:* any. Without the queue's lock.
+    var holders: [UInt] { get }
+}
+
+extension LoopCore {
+    /// The record of a covered task that is alive on this loop.
+    fileprivate func record(of task: UInt) -> TaskRecord? {
+        guard let record = records.find(task)?.takeUnretainedValue(), record.isOf(task) else { return nil }
+        return record
     }
 }
 

@@ -146,15 +146,15 @@ public final class AsyncSemaphore: Sendable {
             case .undecided: try await permits.waitPatiently(count, isolation)
             }
         } catch {
-            throw endOfWait(error)
+            throw await endOfWait(error)
         }
     }
 
     @usableFromInline
     @inline(never)
-    func endOfWait(_ error: any Error) -> any Error {
+    func endOfWait(_ error: any Error) async -> any Error {
         permits.leave()
-        return error is ClosedError ? SemaphoreClosedError() : error
+        return await LoopCore.refused(error is ClosedError ? SemaphoreClosedError() : error)
     }
 
     @usableFromInline

@@ -7,7 +7,7 @@ import EddyReactor
 /// is cancelled before it has run they go to whoever is first then.
 // SAFETY: what is not the queue is touched with the queue's lock held.
 @usableFromInline
-final class PermitQueue: WaitQueueOwner, @unchecked Sendable {
+final class PermitQueue: HeldByTasks, @unchecked Sendable {
     private let waiters = WaitQueue()
     private var available: Int
     /// All permits that there are: those that are available, and those that somebody has.
@@ -36,35 +36,41 @@ final class PermitQueue: WaitQueueOwner, @unchecked Sendable {
     // MARK: - Who has them
 
     /// The tasks that have permits, where that is asked for: those of a lock. A task that reads twice is in it twice.
-    private var holders: [UInt] = []
+    private var noted: [UInt] = []
+
+    /// - Note: *Thread:* any. Without the queue's lock.
+    var holders: [UInt] {
+        var holders: [UInt] = []
+        waiters.withLock { holders = noted }
+        return holders
+    }
 
     /// As ``takeNow(_:)``, and notes who has them.
     func takeNow(_ count: Int, for task: UInt) throws -> Bool {
         var attempt = Attempt.unavailable
         waiters.withLock {
             attempt = take(count)
-            if attempt == .taken { holders.append(task) }
+            if attempt == .taken { noted.append(task) }
         }
         if attempt == .closed { throw ClosedError() }
         return attempt == .taken
     }
 
     func noteHolder(_ task: UInt) {
-        waiters.withLock { holders.append(task) }
+        waiters.withLock { noted.append(task) }
     }
 
     /// As ``give(_:)``, of permits whose holder was noted.
     func give(_ count: Int, of task: UInt) {
         change {
             available += count
-            if let index = holders.lastIndex(of: task) { holders.remove(at: index) }
+            if let index = noted.lastIndex(of: task) { noted.remove(at: index) }
         }
     }
 
     /// Does a task have permits for which the running one would wait for ever: itself, or one that waits for it?
     func isHeld(byWhoAwaits task: UInt) -> Bool {
-        var holders: [UInt] = []
-        waiters.withLock { holders = self.holders }
+        let holders = holders
         if holders.contains(task) { return true }
         guard let scope = CancelScope.current else { return false }
         return holders.contains { scope.isAwaited(by: $0) }

@@ -6,7 +6,7 @@ import Synchronization
 /// Taking it while it is free, and giving it back while nobody waits, is one atomic operation each. Whoever gives it back while
 /// others wait hands it to the first: it is never free in between, so nobody who comes later gets past them.
 @usableFromInline
-final class TaskLock: Sendable, WaitQueueOwner {
+final class TaskLock: Sendable, HeldByTasks {
     /// Zero while the lock is free. Otherwise the address of the task that holds it, and ``mayBeAwaited`` in its lowest bit.
     ///
     /// The address is the task's own for as long as it holds the lock: it can't end before it has given it back.
@@ -152,6 +152,11 @@ final class TaskLock: Sendable, WaitQueueOwner {
 
     /// The task that holds the lock, as an address; zero while it is free.
     var holder: UInt { word.load(ordering: .relaxed) & ~Self.mayBeAwaited }
+
+    var holders: [UInt] {
+        let holder = holder
+        return holder == 0 ? [] : [holder]
+    }
 
     var waiterCount: Int { waiters.waiterCount }
 }

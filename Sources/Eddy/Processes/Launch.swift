@@ -72,6 +72,9 @@ struct Launch: Sendable {
                 searched: places.searched.map { String(decoding: $0, as: UTF8.self) },
                 workingDirectory: workingDirectory.map { String(decoding: $0, as: UTF8.self) }, refusal: refusal)
         }
+        input.name("standard input of '\(executableText)'")
+        output.name("standard output of '\(executableText)'")
+        error.name("standard error of '\(executableText)'")
         let child = ChildProcess(
             Int32(answer), descriptor: descriptor, hasOwnGroup: processGroup != .inherited, on: core)
         let process = Subprocess(
@@ -153,5 +156,15 @@ private struct ChildStream: ~Copyable {
         }
     }
 
-    var writer: PipeWriter? { parent.map { PipeWriter($0) } }
+    var writer: PipeWriter? {
+        parent.map { io in
+            defer { io.role = .descriptor }
+            return PipeWriter(io)
+        }
+    }
+
+    /// What errors call this process's end.
+    func name(_ name: String) {
+        parent?.ends.name = name
+    }
 }

@@ -20,7 +20,8 @@ public struct SubprocessStartError: Error, Hashable, Sendable, CustomStringConve
     let refusal: RefusedProgram.Finding?
 
     public var description: String {
-        "'\(executable)' can't be started: \(reason)"
+        if executable.isEmpty { return "no program can be started: its name is empty. Give a name, or a path" }
+        return "'\(executable)' can't be started: \(reason)"
     }
 
     private var reason: String {
@@ -35,6 +36,8 @@ public struct SubprocessStartError: Error, Hashable, Sendable, CustomStringConve
             return
                 "\(error): one of them has more than 128 KiB, or all together with the environment more than the stack's limit "
                 + "allows (`ulimit -s`). Hand it over as input, or in a file"
+        case (.directory, _) where workingDirectory?.isEmpty == true:
+            return "the name of its working directory is empty. Give a path, or leave it out for this process's own"
         case (.directory, _):
             return "\(error): its working directory '\(workingDirectory ?? "")'"
         case (.descriptors, _):

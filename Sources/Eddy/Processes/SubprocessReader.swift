@@ -100,7 +100,7 @@ extension Subprocess {
             if error is ClosedError, isOutOfScope.load(ordering: .acquiring) {
                 throw ClosedError(
                     "the scope of process \(child.identifier) has ended, or is ending, and what it still writes is thrown away: read "
-                        + "its output before the body of withProcess returns")
+                        + "its output before the body of withProcess returns", stream: io.title)
             }
             guard error is TimeoutError, child.hasEnded.isSet else { throw error }
             isAtEnd.store(true, ordering: .releasing)

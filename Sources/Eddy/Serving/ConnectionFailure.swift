@@ -153,7 +153,7 @@ final class ConnectionReports: Sendable {
         let count = takeLeftOut()
         guard count > 0 else { return }
         LineReporter.standardError.report(
-            "connection failed: \(counted(count, "more error that was", "more errors that were")) not printed")
+            "eddy: connection failed: \(counted(count, "more error that was", "more errors that were")) not printed")
     }
 
     /// Whose error a server is telling of.
@@ -163,7 +163,7 @@ final class ConnectionReports: Sendable {
         var text = "\(error)"
         // The error of a system call names the connection itself.
         if let connection, !text.contains(connection.ends) { text = "\(connection.title): \(text)" }
-        text = "connection failed: \(text)"
+        text = "eddy: connection failed: \(text)"
         return more == 0 ? text : "\(text) (and \(more) more of these since the last line)"
     }
 }

@@ -45,7 +45,7 @@ extension ConnectionListener {
         let own = self as? any ServedListener<Connection>
         if let io = own?.io {
             // A loop that shuts down has closed it, or is about to: that is a regular end.
-            if !io.isOpen, loop?.shutdown.hasBegun != true { throw ClosedError() }
+            if !io.isOpen, loop?.shutdown.hasBegun != true { throw io.closedError }
             guard io.takeClaim() else { throw io.alreadyClaimed(.read, by: "its server") }
         }
         defer { own?.io.giveBackClaim() }

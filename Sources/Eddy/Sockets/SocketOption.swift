@@ -118,13 +118,13 @@ extension LoopDescriptor {
 
     func option<Value: Sendable>(_ option: SocketOption<Value>) async throws -> Value {
         guard core.isCurrent else { return try await loop.anchor.run { try await self.option(option) } }
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         return try option.get(optionAccess)
     }
 
     func setOption<Value: Sendable>(_ option: SocketOption<Value>, to value: Value) async throws {
         guard core.isCurrent else { return try await loop.anchor.run { try await self.setOption(option, to: value) } }
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         try option.set(optionAccess, value)
     }
 }

@@ -28,7 +28,7 @@ enum Sockets {
 
     /// After the socket became writable: was the connection made? SO_ERROR can be read only once (socket(7)).
     static func checkConnected(_ io: LoopDescriptor, _ address: SocketAddress) throws {
-        guard io.registration.isValid else { throw ClosedError() }
+        guard io.registration.isValid else { throw io.closedError }
         var code: Int32 = 0
         var length = UInt32(MemoryLayout<Int32>.size)
         let result = withUnsafeMutableBytes(of: &code) {

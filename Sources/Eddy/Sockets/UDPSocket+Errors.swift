@@ -129,7 +129,7 @@ extension LoopDescriptor {
         let slot = registration.slot
         while true {
             // Again after each wait: the number may be somebody else's by now.
-            guard registration.isValid else { throw ClosedError() }
+            guard registration.isValid else { throw await core.refuse(closedError) }
             var error: DatagramError?
             let result = takeQueuedError(&error)
             if let error {
@@ -140,7 +140,9 @@ extension LoopDescriptor {
                 throw SystemError(result: result, .recvmsg, ends.description)
             }
             if result >= 0 { continue }
-            guard slot.pointee.hangUpWaiter == 0 else { throw busy(.read, slot.pointee.hangUpWaiter) }
+            guard slot.pointee.hangUpWaiter == 0 else {
+                throw await core.refuse(busy(.read, slot.pointee.hangUpWaiter))
+            }
             if let record, record._withUnsafeGuaranteedRef({ $0.isCancelled }) { throw CancellationError() }
             let waiter = core.makeWaiter(.hangUp)
             waiter.pointee.descriptor = descriptor
@@ -149,10 +151,10 @@ extension LoopDescriptor {
             core.descriptorWaits += 1
             let outcome = await core.park(waiter, record, isolation)
             guard core.isCurrent else {
-                try LoopCore.check(outcome)
+                try check(outcome)
                 return try await receiveQueuedErrorOffLoop()
             }
-            try LoopCore.check(outcome)
+            try check(outcome)
         }
     }
 

@@ -194,7 +194,7 @@ public final class UDPSocket: Closable {
     func onLoop<T: Sendable>(_ body: @escaping @Sendable (LoopDescriptor) throws -> T) async throws -> T {
         guard io.core.isCurrent else { return try await io.loop.anchor.run { try await self.onLoop(body) } }
         _ = try await io.core.admit()
-        guard io.registration.isValid else { throw ClosedError() }
+        guard io.registration.isValid else { throw io.closedError }
         return try body(io)
     }
 

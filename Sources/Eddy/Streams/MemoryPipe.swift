@@ -51,9 +51,8 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     /// - Parameter body: is called with the lock held, and not at the end.
     /// - Returns: how many bytes were read; zero at the end.
     func read(atMost maximum: Int, _ body: (RawSpan) -> Void) async throws -> Int {
-        try await Self.checkpoint()
-        try lock.withLock { _ in
-            if isReaderClosed { throw ClosedError() }
+        try await begin {
+            if isReaderClosed { throw ClosedError(stream: "memory stream") }
             if isReading { throw Self.busy(.read) }
             isReading = true
         }
@@ -75,7 +74,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     private func take(atMost maximum: Int, _ body: (RawSpan) -> Void) throws -> Int? {
         var wakesWriter = false
         let count: Int? = try lock.withLock { _ in
-            if isReaderClosed { throw ClosedError() }
+            if isReaderClosed { throw ClosedError(stream: "memory stream") }
             guard !buffer.isEmpty else {
                 if isReset { throw SystemError(result: -ErrorNumber.connectionReset, .read, Self.resetText) }
                 return isFinished ? 0 : nil
@@ -106,8 +105,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     ///
     /// - Parameter body: counts up how many bytes it has put in.
     func writing(_ body: nonisolated(nonsending) (_ written: inout Int) async throws -> Void) async throws {
-        try await Self.checkpoint()
-        try lock.withLock { _ in
+        try await begin {
             if let interrupted { throw interrupted.repeated }
             try expectWritable()
             if isWriting { throw Self.busy(.write) }
@@ -167,7 +165,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
 
     /// With the lock held.
     private func expectWritable() throws {
-        if isWriterClosed { throw ClosedError() }
+        if isWriterClosed { throw ClosedError(stream: "memory stream") }
         if isFinished { throw Self.brokenPipe("memory stream: this end has finished writing") }
         if isReaderClosed { throw Self.brokenPipe("memory stream: the other end is closed") }
     }
@@ -190,7 +188,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
     /// No more bytes will follow: between two writes only, or a cut message would look whole.
     func finish() throws {
         try lock.withLock { _ in
-            if isWriterClosed { throw ClosedError() }
+            if isWriterClosed { throw ClosedError(stream: "memory stream") }
             if let interrupted { throw interrupted.repeated }
             if isWriting { throw Self.busy(.write) }
             isFinished = true
@@ -220,6 +218,12 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
 
     private static func brokenPipe(_ context: String) -> SystemError {
         SystemError(result: -ErrorNumber.brokenPipe, .write, context)
+    }
+
+    /// An operation begins, unless the task is cancelled or the body refuses it, which has the lock.
+    private func begin(_ body: () throws -> Void) async throws {
+        try await Self.checkpoint()
+        do { try lock.withLock { _ in try body() } } catch { throw await LoopCore.refused(error) }
     }
 
     /// A cancelled task's operation does not begin.

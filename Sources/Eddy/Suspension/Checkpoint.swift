@@ -26,11 +26,19 @@ extension LoopCore {
 
     /// As `Task.checkCancellation()`, where what follows may be on a loop or on none.
     static func checkCancellation() async throws {
-        do { try Task.checkCancellation() } catch { throw await current?.refuse(error) ?? error }
+        do { try Task.checkCancellation() } catch { throw await refused(error) }
     }
 
+    /// As ``refuse(_:)``, for what may be on a loop or on none.
+    static func refused(_ error: any Error) async -> any Error {
+        await current?.refuse(error) ?? error
+    }
+
+    /// What is thrown without a wait counts as an operation.
+    ///
+    /// - Returns: the error.
     @inline(never)
-    private func refuse(_ error: any Error) async -> any Error {
+    func refuse(_ error: any Error) async -> any Error {
         if !mayContinue() { await EventLoop.yield() }
         return error
     }

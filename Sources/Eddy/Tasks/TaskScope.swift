@@ -186,14 +186,27 @@ public final class TaskScope: Sendable {
     /// Notes what a task of the scope threw.
     ///
     /// - Note: called by that task, which knows whether it was cancelled.
-    private func noteFailure(_ failure: MultiError.Failure) {
+    private func noteFailure(_ failure: MultiError.Failure, isOfBody: Bool = false) {
         // One that ends as it was told to has not failed. One that was not cancelled has this error from somebody else.
-        if failure.error is CancellationError, Task.isCancelled { return }
+        if failure.error is CancellationError {
+            if Task.isCancelled { return }
+            if !isOfBody { Self.note(failure) }
+        }
         state.withLock { state in
             state.failureCount += 1
             if state.failures.isEmpty || errors == .collect { state.failures.append(failure) }
         }
         cancel()
+    }
+
+    /// The last task of a scope that has thrown a `CancellationError` of its own, in words. That error says nothing, and where it ends a
+    /// program nobody would find the task.
+    static let lastForeignCancellation = Guarded<String?>(nil)
+
+    private static func note(_ cancellation: MultiError.Failure) {
+        let task = cancellation.task.map { "the task '\($0)'" } ?? "a task"
+        let advice = "Call the scope's cancel() to end it early, which is no error"
+        lastForeignCancellation.withLock { $0 = "\(task) of a task scope threw one without being cancelled. \(advice)" }
     }
 
     /// Runs the body, and returns when everything has ended.
@@ -223,7 +236,7 @@ public final class TaskScope: Sendable {
         if error is CancellationError, bodyScope.isCancelled || bodyScope.callerIsCancelled {
             state.withLock { $0.bodyGaveUp = true }
         } else {
-            noteFailure(MultiError.Failure(task: "body", error: error))
+            noteFailure(MultiError.Failure(task: "body", error: error), isOfBody: true)
         }
     }
 }

@@ -109,7 +109,7 @@ public final class BlockingPool: Sendable {
         } catch {
             // Taken out if nobody has begun it.
             if !workers.remove(call) { workers.abandon(call) }
-            throw error
+            throw await LoopCore.refused(error)
         }
     }
 

@@ -29,7 +29,7 @@ final class OffloadCall<Value: Sendable>: BlockingJob, TaskExecutor, @unchecked 
         try await workers.takePlace()
         let call = OffloadCall(workers, cancellation)
         let task = Task(name: Task.name, executorPreference: call) { call.run(body) }
-        return try await call.value(policy, task)
+        do { return try await call.value(policy, task) } catch { throw await LoopCore.refused(error) }
     }
 
     // MARK: - On the pool

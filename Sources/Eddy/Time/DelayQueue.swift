@@ -112,7 +112,7 @@ public final class DelayQueue<Element: Sendable>: WaitQueueOwner, @unchecked Sen
             if slot == slots.count { slots.append(entry) } else { slots[slot] = entry }
             key = Key(slot: slot, serial: serial)
         }
-        guard let key else { throw ClosedError() }
+        guard let key else { throw ClosedError(stream: WaitQueue.named("delay queue", name)) }
         return key
     }
 

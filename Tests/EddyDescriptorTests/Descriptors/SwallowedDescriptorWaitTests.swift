@@ -115,4 +115,91 @@ import Testing
     func othersRun(wait: SwallowedWait) throws {
         try wait.expectOthersRun()
     }
+
+    /// What throws at once for another reason.
+    static let refused: [SwallowedWait] = [
+        SwallowedWait("a closed stream's read") { _ in
+            let (client, _) = try await connectedStreams()
+            client.close()
+            return { _ = try await client.read(atMost: 1) }
+        },
+        SwallowedWait("a closed stream's read into a buffer") { _ in
+            let (client, _) = try await connectedStreams()
+            client.close()
+            return {
+                var buffer = StreamBuffer()
+                _ = try await client.read(into: &buffer)
+            }
+        },
+        SwallowedWait("a closed stream's write") { _ in
+            let (client, _) = try await connectedStreams()
+            client.close()
+            return { try await client.write("x") }
+        },
+        SwallowedWait("a stream that another task reads") { loop in
+            let (client, server) = try await connectedStreams()
+            loop.spawn { _ = try await client.read(atMost: 1) }
+            try await untilParked(1)
+            return {
+                _ = server
+                _ = try await client.read(atMost: 1)
+            }
+        },
+        SwallowedWait("a stream that is reset") { _ in
+            let (client, server) = try await connectedStreams()
+            try await server.write("x")
+            server.abort()
+            _ = try? await client.read(atMost: 1)
+            return { _ = try await client.read(atMost: 1) }
+        },
+        SwallowedWait("the end of a stream") { _ in
+            let (client, server) = try await connectedStreams()
+            server.close()
+            return { _ = try await client.read(atMost: 1) }
+        },
+        SwallowedWait("a closed listener") { _ in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            listener.close()
+            return { _ = try await listener.accept() }
+        },
+        SwallowedWait("a closed UDP socket's receive") { _ in
+            let socket = try await UDPSocket.bind(host: "127.0.0.1", port: 0)
+            socket.close()
+            return { _ = try await socket.receive() }
+        },
+        SwallowedWait("a closed UDP socket's send") { _ in
+            let socket = try await UDPSocket.bind(host: "127.0.0.1", port: 0)
+            let address = socket.localAddress
+            socket.close()
+            return { try await socket.send("x", to: address) }
+        },
+        SwallowedWait("a closed pipe") { _ in
+            let (reader, _) = try await Pipe.make()
+            reader.close()
+            return { _ = try await reader.read(atMost: 1) }
+        },
+        SwallowedWait("a pipe whose reader is closed") { _ in
+            let (reader, writer) = try await Pipe.make()
+            reader.close()
+            return { try await writer.write("x") }
+        },
+        SwallowedWait("a closed file") { _ in
+            let file = try await File.open("/dev/null")
+            file.close()
+            return { _ = try await file.read(atMost: 1) }
+        },
+        SwallowedWait("a closed watcher") { _ in
+            let watcher = try await FileWatcher("/")
+            watcher.close()
+            return { _ = try await watcher.next() }
+        },
+        SwallowedWait("a connection that is refused") { _ in
+            { _ = try await TCPStream.connect(host: "127.0.0.1", port: 1) }
+        },
+    ]
+
+    @Test("a task that takes no notice of errors lets others run", arguments: refused)
+    func othersRunBesideRefusals(wait: SwallowedWait) throws {
+        try wait.expectOthersRun(whileCancelled: false)
+    }
 }

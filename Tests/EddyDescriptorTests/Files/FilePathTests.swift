@@ -122,7 +122,7 @@ private func code<T>(_ body: nonisolated(nonsending) () async throws -> T) async
     @Test func aPathIsSplitWhereTheKernelSplitsIt() {
         func split(_ path: String) -> [String] {
             let (directory, name) = KernelPath(unchecked: Array(path.utf8)).split
-            return [directory.description, name.description]
+            return [directory.text, name.text]
         }
         #expect(split("/a/b") == ["/a/", "b"])
         #expect(split("a/b/") == ["a/", "b"])

@@ -135,6 +135,18 @@ import Testing
         }
     }
 
+    @Test func aNameThatIsEmptyIsToldAsThat() throws {
+        try onLoop { _ async throws in
+            let nameless = await errorOf { try await Subprocess.run("") }
+            #expect(nameless.map { "\($0)" } == "no program can be started: its name is empty. Give a name, or a path")
+            let placeless = await errorOf { try await Subprocess.run("true", workingDirectory: "") }
+            let text = "'true' can't be started: the name of its working directory is empty. Give a path, "
+            #expect(placeless.map { "\($0)".hasPrefix(text) } == true)
+            let unread = await errorOf { try await File.contents(of: "") }
+            #expect(unread.map { "\($0)" } == "open: ENOENT, No such file or directory: an empty path")
+        }
+    }
+
     @Test func aMissingDirectoryIsToldApartFromAMissingProgram() throws {
         try onLoop { _ async throws in
             let error = await errorOf { try await Subprocess.run("true", workingDirectory: "/no/such/place") }

@@ -119,7 +119,7 @@ import Testing
             let connection = ServedConnection(server)
             server.close()
             let line = ConnectionReports.line(Failure(), of: connection, 0)
-            #expect(line == "connection failed: TCP stream \(ends): Failure()")
+            #expect(line == "eddy: connection failed: TCP stream \(ends): Failure()")
             let own = ConnectionReports.line(SystemError(EPROTO, .recv, ends), of: connection, 0)
             #expect(own.ranges(of: ends).count == 1 && !own.contains("TCP stream"))
             let (one, other) = try await UnixStream.pair()
@@ -141,9 +141,8 @@ import Testing
             let client = try await TCPStream.connect(to: listener.localAddress)
             let ends = "\(listener.localAddress) -> \(try #require(client.localAddress))"
             _ = await errorOf { try await client.read(atMost: 1) }
-            #expect(
-                lines.all.count == 1 && lines.all.allSatisfy { $0.hasPrefix("connection failed: TCP stream \(ends): ") }
-            )
+            let beginning = "eddy: connection failed: TCP stream \(ends): "
+            #expect(lines.all.count == 1 && lines.all.allSatisfy { $0.hasPrefix(beginning) })
             server.cancel()
             _ = await server.result
         }

@@ -396,7 +396,7 @@ private final class FailingReader: ByteReader {
         }
         let text = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
         let lines = text.split(separator: "\n").filter { $0.contains("connection failed") }
-        #expect(lines == ["connection failed: SourceError()"])
+        #expect(lines == ["eddy: connection failed: SourceError()"])
     }
 }
 

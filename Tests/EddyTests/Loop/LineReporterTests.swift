@@ -44,7 +44,7 @@ import Testing
         sink.room.withLock { $0 = 1000 }
         #expect(reporter.report("first"))
         #expect(reporter.report("second"))
-        #expect(sink.text == "… 3 lines were dropped here: nobody was reading\nfirst\nsecond\n")
+        #expect(sink.text == "eddy: 3 lines were dropped here: nobody was reading\nfirst\nsecond\n")
         #expect(reporter.droppedLines == 3)
     }
 
@@ -61,7 +61,7 @@ import Testing
         let lines = sink.text.split(separator: "\n")
         #expect(lines.first == "12345678")
         #expect(lines.last == "last", "\(sink.text)")
-        #expect(lines.filter { $0.hasPrefix("… 1 line was") }.count == 1, "\(sink.text)")
+        #expect(lines.filter { $0.hasPrefix("eddy: 1 line was") }.count == 1, "\(sink.text)")
     }
 
     @Test("fault 19: an endless text is cut, at the edge of a character, and no more than a line is kept")
@@ -83,7 +83,7 @@ import Testing
         sink.room.withLock { $0 = 100_000 }
         let text = String(repeating: "x", count: LineReporter.longestLine - 1)
         #expect(reporter.report(text))
-        #expect(sink.text == "… 1 line was dropped here: nobody was reading\n\(text)\n")
+        #expect(sink.text == "eddy: 1 line was dropped here: nobody was reading\n\(text)\n")
     }
 
     @Test func severalThreadsWriteWholeLines() {

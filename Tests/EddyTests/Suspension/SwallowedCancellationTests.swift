@@ -70,6 +70,49 @@ import Testing
         try wait.expectOthersRun()
     }
 
+    /// What throws at once for another reason.
+    static let refused: [SwallowedWait] = [
+        SwallowedWait("a closed channel's receive") { _ in
+            let channel = Channel<Int>(capacity: 1)
+            channel.close()
+            return { _ = try await channel.receive() }
+        },
+        SwallowedWait("a closed channel's send") { _ in
+            let channel = Channel<Int>(capacity: 1)
+            channel.close()
+            return { try await channel.send(1) }
+        },
+        SwallowedWait("a closed semaphore") { _ in
+            let semaphore = AsyncSemaphore(1)
+            semaphore.close()
+            return { try await semaphore.acquire().forget() }
+        },
+        SwallowedWait("a closed memory stream") { _ in
+            let (one, _) = MemoryStream.pair()
+            one.close()
+            return { _ = try await one.read(atMost: 1) }
+        },
+        SwallowedWait("a busy memory stream") { loop in
+            let (one, other) = MemoryStream.pair()
+            loop.spawn { _ = try await one.read(atMost: 1) }
+            try await untilParked(1)
+            return {
+                _ = other
+                _ = try await one.read(atMost: 1)
+            }
+        },
+        SwallowedWait("a closed pool") { _ in
+            let pool = BlockingPool(threads: 0...1)
+            pool.close()
+            return { try await offload(on: pool) {} }
+        },
+    ]
+
+    @Test("a task that takes no notice of errors lets others run", arguments: refused)
+    func othersRunBesideRefusals(wait: SwallowedWait) throws {
+        try wait.expectOthersRun(whileCancelled: false)
+    }
+
     @Test("the grace period ends although a task takes no notice of its cancellation, and the error names it")
     func theGracePeriodEnds() throws {
         let loop = try makeLoop(grace: .milliseconds(20))

@@ -51,16 +51,42 @@ import Testing
         #expect(
             try onLoop { loop in
                 let gate = AsyncEvent()
-                let holder = loop.spawn { try await lock.withRead { _ in try await gate.wait() } }
-                try await untilParked(1)
-                let writer = loop.spawn { try await lock.withWrite { $0 += 1 } }
+                let holder = loop.spawn(name: "reader") { try await lock.withRead { _ in try await gate.wait() } }
+                let other = loop.spawn { try await lock.withRead { _ in try await gate.wait() } }
                 try await untilParked(2)
-                let reasons = loop.parkedTasks.map(\.waitsFor)
+                let writer = loop.spawn { try await lock.withWrite { $0 += 1 } }
+                try await untilParked(3)
+                let tasks = loop.parkedTasks
                 gate.set()
                 try await holder.value
+                try await other.value
                 try await writer.value
-                return reasons.contains("waiting to write what the lock 'routes' guards, which 1 read")
+                let number = try #require(tasks.first { $0.name == "reader" }?.id)
+                return tasks.map(\.waitsFor).contains(
+                    "waiting to write what the lock 'routes' guards, which 2 read, held by task \(number) 'reader' and 1 other"
+                )
             })
+    }
+
+    @Test("who waits for a lock is told which task holds it, also where that is the body of a scope")
+    func theHolderOfALockIsNamed() throws {
+        let (lock, gate) = (AsyncMutex(0, name: "accounts"), AsyncEvent())
+        let tasks = try onLoop { loop in
+            let holder = loop.spawn(name: "reader") {
+                try await withCancelScope { _ in try await lock.withLock { _ in try await gate.wait() } }
+            }
+            try await untilParked(1)
+            let waiter = loop.spawn(name: "writer") { try await lock.withLock { $0 += 1 } }
+            try await untilParked(2)
+            let tasks = loop.parkedTasks
+            gate.set()
+            _ = try await (holder.value, waiter.value)
+            return tasks
+        }
+        let body = try #require(tasks.first { $0.name == "scope of 'reader'" }?.id)
+        #expect(
+            tasks.first { $0.name == "writer" }?.waitsFor
+                == "waiting for the lock 'accounts', held by task \(body) (scope of 'reader')")
     }
 
     @Test func otherPrimitives() throws {

@@ -47,7 +47,7 @@ extension LoopDescriptor {
     /// - Note: *Thread:* the loop's.
     func trySendUnixDatagram(_ bytes: RawSpan, to address: SocketAddress) throws -> Bool {
         expectOnLoop("trySend")
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         let result = sendDatagram(core.kernel, descriptor, bytes, to: address)
         if result >= 0 { return true }
         switch -result {

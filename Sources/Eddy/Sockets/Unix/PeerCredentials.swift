@@ -23,7 +23,7 @@ extension LoopDescriptor {
     /// The credentials of the peer.
     func peerCredentials() async throws -> PeerCredentials {
         guard core.isCurrent else { return try await loop.anchor.run { try await self.peerCredentials() } }
-        guard registration.isValid else { throw ClosedError() }
+        guard registration.isValid else { throw closedError }
         // `struct ucred`: pid, uid, gid, of 32 bits each.
         var answer: (Int32, UInt32, UInt32) = (0, 0, 0)
         var length = UInt32(MemoryLayout.size(ofValue: answer))

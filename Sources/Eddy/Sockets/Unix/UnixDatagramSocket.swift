@@ -183,7 +183,7 @@ public final class UnixDatagramSocket: Closable {
             return try await io.loop.anchor.run { try await self.connect(to: address) }
         }
         _ = try await io.core.admit()
-        guard io.registration.isValid else { throw ClosedError() }
+        guard io.registration.isValid else { throw io.closedError }
         try Self.connect(io.descriptor, to: address, on: io.core)
         peer.withLock { $0 = address }
         io.ends = DescriptorEnds(local: localAddress, remote: address)
