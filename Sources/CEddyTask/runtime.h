@@ -31,6 +31,8 @@ enum { simple_job = 195 };
 
 extern SWIFT void *swift_task_getCurrent(void);
 extern SWIFT eddy_executor swift_task_getCurrentExecutor(void);
+extern SWIFT _Bool swift_task_isCancelled(void *task);
+extern SWIFT void swift_task_cancel(void *task);
 extern SWIFT void swift_job_run(void *job, uintptr_t identity, uintptr_t implementation);
 extern SWIFT void swift_job_run_on_task_executor(void *job, uintptr_t identity, uintptr_t implementation);
 extern void swift_beginAccess(void *pointer, void *buffer, uintptr_t flags, void *pc);

@@ -591,11 +591,9 @@ __attribute__((noinline, unused)) static void eddy_thread_slot_set(void *value) 
 extern __attribute__((swiftcall)) void *swift_task_getCurrent(void);
 static inline uintptr_t eddy_current_task(void) { return (uintptr_t)swift_task_getCurrent(); }
 
-// The priority of the running task, escalated or not, which its new tasks inherit; and whether a task is cancelled. Of the same ABI.
+// The priority of the running task, escalated or not, which its new tasks inherit. Of the same ABI.
 extern __attribute__((swiftcall)) size_t swift_task_currentPriority(void *task);
-extern __attribute__((swiftcall)) _Bool swift_task_isCancelled(void *task);
 static inline intptr_t eddy_task_priority(uintptr_t task) { return (intptr_t)swift_task_currentPriority((void *)task); }
-static inline int eddy_task_is_cancelled(uintptr_t task) { return swift_task_isCancelled((void *)task); }
 
 // Cancels a task: `Task.cancel()` for one that is known by its address. Of the same ABI.
 extern __attribute__((swiftcall)) void swift_task_cancel(void *task);

@@ -46,6 +46,27 @@ typedef struct eddy_runtime {
 
 eddy_runtime eddy_runtime_here(void);
 
+/// Where a task keeps whether it was cancelled: see cancellation.c.
+typedef struct eddy_cancellation_flag {
+    uintptr_t offset;  // from the task's address
+    uint32_t mask;     // of a word of 32 bits; zero: not known
+} eddy_cancellation_flag;
+
+extern eddy_cancellation_flag eddy_cancellation __attribute__((visibility("hidden")));
+
+/// Finds it, for the whole process, when it was called by two tasks. It cancels the running one.
+void eddy_cancellation_try(void);
+
+int32_t eddy_knows_cancellation(void);
+int32_t eddy_is_cancelled_for_runtime(uintptr_t task);
+
+/// Is a task cancelled, which is known by its address, and alive?
+static inline int32_t eddy_is_cancelled(uintptr_t task) {
+    uint32_t mask = __atomic_load_n(&eddy_cancellation.mask, __ATOMIC_ACQUIRE);
+    if (__builtin_expect(!mask, 0)) return eddy_is_cancelled_for_runtime(task);
+    return (__atomic_load_n((const uint32_t *)(task + eddy_cancellation.offset), __ATOMIC_RELAXED) & mask) != 0;
+}
+
 /// Finds the runtime's words, for the whole process. Called once, in a task that runs on a task executor.
 ///
 /// Answers null, or what is not as expected.

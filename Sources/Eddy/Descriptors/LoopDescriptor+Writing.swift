@@ -62,7 +62,7 @@ extension LoopDescriptor {
         guard _fastPath(core.isCurrent), _fastPath(core.mayContinue()) else { return 0 }
         _ = try core.checkpoint()
         let slot = registration.slot
-        guard registration.isValid, slot.pointee.isWritable, !writing.isBusy, writing.interrupted == nil else {
+        guard registration.isValid, slot.pointee.isWritable, !isWriteBlocked else {
             return 0
         }
         let count = bytes.byteCount

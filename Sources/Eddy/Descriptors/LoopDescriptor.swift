@@ -14,20 +14,26 @@ import Synchronization
 // atomic; the rest is immutable.
 @usableFromInline
 final class LoopDescriptor: @unchecked Sendable {
-    // What each operation looks at comes first, in as few lines of the processor's cache as it can be.
+    // What each operation looks at comes first, in 32 bytes: of four objects three have them in one line of the processor's cache.
     let core: LoopCore
     let registration: Registration
     let descriptor: Int32
     let kind: Kind
     /// Descriptors may come with the bytes of a Unix stream, and a read ends behind them however much there is.
     var mayCarryDescriptors = false
-    /// The last ``read(atMost:)`` got much: see ``collect(_:_:_:)``.
-    var readsMuch = false
-    private let isClosing = Atomic<Bool>(false)
+    /// What `writing` says to a writer who comes: it has to wait, or is refused.
+    private(set) var isWriteBlocked = false
+    private let hasLimits = Atomic<Bool>(false)
+    // What few operations look at.
     /// How long one wait may take in nanoseconds, by direction. Zero is as long as it takes.
     private let readLimit = Atomic<Int64>(0)
     private let writeLimit = Atomic<Int64>(0)
-    var writing = WritingState()
+    /// The last ``read(atMost:)`` got much: see ``collect(_:_:_:)``.
+    var readsMuch = false
+    private let isClosing = Atomic<Bool>(false)
+    var writing = WritingState() {
+        didSet { isWriteBlocked = writing.isBusy || writing.interrupted != nil }
+    }
     let loop: EventLoop
     /// The addresses of both ends, for those who ask and for errors.
     var ends = DescriptorEnds()
@@ -279,11 +285,14 @@ final class LoopDescriptor: @unchecked Sendable {
         case .read: readLimit.store(nanoseconds ?? 0, ordering: .relaxed)
         case .write: writeLimit.store(nanoseconds ?? 0, ordering: .relaxed)
         }
+        // Behind the limit, and never taken back: a wait that sees it sees that, too.
+        if nanoseconds != nil { hasLimits.store(true, ordering: .releasing) }
     }
 
     @inline(__always)
     func limit(_ direction: Direction) -> Int64 {
-        switch direction {
+        guard _slowPath(hasLimits.load(ordering: .acquiring)) else { return 0 }
+        return switch direction {
         case .read: readLimit.load(ordering: .relaxed)
         case .write: writeLimit.load(ordering: .relaxed)
         }
@@ -294,7 +303,7 @@ final class LoopDescriptor: @unchecked Sendable {
         let (sum, overflow) = core.kernel.now().nanoseconds.addingReportingOverflow(nanoseconds)
         let deadline = MonotonicInstant(nanoseconds: overflow ? .max : sum)
         waiter.pointee.limit = core.state.pointee.reactorReference._withUnsafeGuaranteedRef {
-            $0.schedule(UInt(bitPattern: waiter), at: deadline).rawValue
+            $0.schedule(UInt(bitPattern: waiter), at: deadline)
         }
     }
 

@@ -44,7 +44,16 @@ extension LoopCore {
     @inline(never)
     func enqueueHeir(_ job: UnownedJob, _ identity: JobIdentity) {
         if !state.pointee.isSettling { state.pointee.endingJob = .max }
-        ready.pushFirst(job, identity)
+        ready.pushFirst(job, identity, behind: state.pointee.jobsAhead)
+    }
+
+    /// Runs a body that starts a task. That task begins before all others, but for those that were started so before it by the same job.
+    func beginFirst(behind count: Int, _ starting: () -> Void) {
+        expectHeir()
+        state.pointee.jobsAhead = count
+        starting()
+        state.pointee.jobsAhead = 0
+        state.pointee.endingJob = .max
     }
 
     /// Runs a body that cancels tasks. Those go before all others, whether their wait ends here or they have been resumed before.

@@ -90,6 +90,7 @@ struct LoopCore: @unchecked Sendable {
             return false
         }
         state.pointee.jobsLeft = Self.jobsPerTurn
+        ready.rewind()
         var failure: (any Error)?
         let limit = ready.isEmpty ? deadline : nil
         if _slowPath(limit == .distantFuture && mayBeDeadlocked) {
@@ -267,10 +268,10 @@ struct LoopCore: @unchecked Sendable {
         case .readable, .writable, .hangUp: descriptorWaits &-= 1
         case .timer, .event, .yield, .body: break
         }
-        if _slowPath(waiter.pointee.limit != Waiter.noTimer) {
+        if _slowPath(waiter.pointee.isLimited), let limit = waiter.pointee.limit {
             // One that has fired is no longer there to be cancelled.
-            reactor.cancel(TimerID(rawValue: waiter.pointee.limit))
-            waiter.pointee.limit = Waiter.noTimer
+            reactor.cancel(limit)
+            waiter.pointee.limit = nil
         }
         if _fastPath(waiter.pointee.identity.isDirect) {
             ready.push(waiter, record)

@@ -58,6 +58,8 @@ struct LoopState: ~Copyable {
     var jobCount: UInt64 = 0
     /// The job whose task is ending, and has an heir: see ``LoopCore/expectHeir()``.
     var endingJob = UInt64.max
+    /// So many of the jobs that go before all others stay before the next one that does: see ``LoopCore/beginFirst(behind:_:)``.
+    var jobsAhead = 0
     /// Whoever is cancelled now goes before all others: see ``LoopCore/settle(_:)``.
     var isSettling = false
     /// Those of the parks that the runtime was told of.

@@ -76,6 +76,16 @@ struct ReadyQueue: ~Copyable {
         (entries + head & mask).initialize(to: Entry(job: job, tagged: tagged))
     }
 
+    /// Puts a job before all others but the first ones.
+    mutating func pushFirst(_ job: UnownedJob, _ identity: JobIdentity, behind ahead: Int) {
+        pushFirst(job, identity)
+        let entry = entries[head & mask]
+        for index in 0..<min(ahead, count - 1) {
+            entries[(head &+ index) & mask] = entries[(head &+ index &+ 1) & mask]
+        }
+        entries[(head &+ min(ahead, count - 1)) & mask] = entry
+    }
+
     /// Puts the job of a task before all others, if it is here.
     ///
     /// - Complexity: O(n) in the number of those before and behind it; one that has just come is found at once.
@@ -99,6 +109,16 @@ struct ReadyQueue: ~Copyable {
         let entry = entries[head & mask]
         head &+= 1
         return entry
+    }
+
+    /// When it is empty, begins again where it began: a turn's jobs take the same few lines of the processor's cache as those of the
+    /// turn before, and not the whole ring's one after another.
+    @inline(__always)
+    mutating func rewind() {
+        if head == tail {
+            head = 0
+            tail = 0
+        }
     }
 
     @inline(never)

@@ -97,5 +97,8 @@ extension EventLoop {
 /// - Throws: `CancellationError`; ``ShutdownError``; ``EventLoopError/noLoop`` off any loop.
 /// - Note: *Cancellation:* ends the wait and leaves nothing behind.
 public func shutdownRequested() async throws {
-    try await EventLoop.required.shutdown.requested.wait()
+    let loop = try EventLoop.required
+    guard loop.configuration.shutdown != nil else { return try await loop.shutdown.requested.wait() }
+    // A signal comes from outside: nobody is deadlocked who waits for one.
+    try await waitForAnotherThread { try await loop.shutdown.requested.wait() }
 }

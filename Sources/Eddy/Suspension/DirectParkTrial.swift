@@ -77,6 +77,8 @@ enum DirectParkTrial {
         let accesses = trial.lane.pointee.accesses.pointee
         trial.lane.pointee.accesses.pointee = 0
         park(executor, trial)
+        // Where it is not found the runtime is asked, which is no obstacle.
+        for _ in 0..<2 { runJob(of: executor, trial) { eddy_cancellation_try() } }
         trial.lane.pointee.accesses.pointee = accesses
         return trial.obstacle
     }

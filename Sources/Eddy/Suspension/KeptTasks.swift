@@ -1,3 +1,4 @@
+import CEddyTask
 import EddyReactor
 
 // Tasks that run one body after another.
@@ -155,7 +156,7 @@ extension LoopCore {
     private func keepTask(_ task: UInt, _ priority: Int) -> ParkedWaiter? {
         // Compared by address: a task that was left over by its run may come back when the loop is gone.
         guard isCurrent, state.pointee.keepsTasks, phase == .open, state.pointee.keptTaskCount < Self.keptTasksLimit,
-            !ThreadSlot.isCancelled(task), ThreadSlot.priority(ofCurrent: task) == priority
+            eddy_is_cancelled(task) == 0, ThreadSlot.priority(ofCurrent: task) == priority
         else { return nil }
         let waiter = makeBodyWaiter()
         waiter.pointee.demand = UInt64(priority)

@@ -1,3 +1,4 @@
+import CEddyTask
 import EddyReactor
 import Synchronization
 
@@ -11,10 +12,8 @@ import Synchronization
 // knows the record, as `key` is. The rest is immutable, atomic or guarded.
 @usableFromInline
 final class TaskRecord: @unchecked Sendable {
-    /// Whoever makes a record holds the loop for as long as the task runs.
-    let core: LoopCore
-    // What each wait looks at comes first: behind a field whose size only the runtime knows, every access would look its
-    // offset up.
+    // What each wait looks at comes first, in as few bytes as it can be, and so mostly in one line of the processor's cache. Behind a
+    // field whose size only the runtime knows, every access would look its offset up.
     /// The wait that the task is parked in.
     var waiter: WaiterPointer?
     /// The task, as an address to compare with. Zero once it has ended: a record outlives the job that ends it (see `end`).
@@ -22,6 +21,8 @@ final class TaskRecord: @unchecked Sendable {
     private let cancellation: Atomic<UInt8>
     /// Started with `spawn` or as the main task of `run`: the end of the run cancels it and waits for it.
     let isRoot: Bool
+    /// Whoever makes a record holds the loop for as long as the task runs.
+    let core: LoopCore
     let name: String?
     /// What a task without a name of its own works for, asked when tasks are listed: see ``TaskSubject``.
     private(set) var subject: AnyObject?
@@ -77,7 +78,11 @@ final class TaskRecord: @unchecked Sendable {
     var isCancelled: Bool {
         @inline(__always) get {
             let known = cancellation.load(ordering: .relaxed)
-            return _slowPath(known != Self.notCancelled) && (known == Self.isCancelled || ThreadSlot.isCancelled(key))
+            if _fastPath(known == Self.notCancelled) { return false }
+            if known == Self.isCancelled { return true }
+            // Not `key`, which is the same and further away.
+            let task = address.load(ordering: .relaxed)
+            return eddy_is_cancelled(task == 0 ? key : task) != 0
         }
     }
 

@@ -23,9 +23,9 @@ extension WaitQueue {
         // The waiter comes from a pool: an owner that takes a promise back would see the demand of a wait before.
         waiter.pointee.demand = 0
         let timer = core.reactor.schedule(UInt(bitPattern: waiter), at: deadline)
-        waiter.pointee.limit = timer.rawValue
+        waiter.pointee.limit = timer
         guard append(waiter, unless: isUnneeded) else {
-            waiter.pointee.limit = Waiter.noTimer
+            waiter.pointee.limit = nil
             core.reactor.cancel(timer)
             return core.waiters.release(waiter)
         }

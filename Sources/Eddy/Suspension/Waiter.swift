@@ -16,45 +16,57 @@ struct Waiter {
         case idle, parked, claimed
     }
 
+    // What a wait for a descriptor or a timer touches comes first, in one line of the processor's cache.
+
     /// The next step of a task that has parked directly: the task and its context. First, at fixed places: `CEddyTask` and readers
     /// from outside of the process look for them there.
     var parked = eddy_parked()
-    var job: UnownedJob?
+    /// What it is parked in: the address of a registration's slot, or a timer's name.
+    var place: UInt64 = 0
+    /// The record of the task, when it is covered. The task's own frame keeps it alive while the task is parked.
+    var record: Unmanaged<TaskRecord>?
+    /// A link: of the pool's free list, or of a wait queue.
+    var next: UnsafeMutablePointer<Waiter>?
+    /// The loop it belongs to. nil for a task that waits off any loop.
+    var core: LoopCore?
+    var generation: UInt32 = 0
+    /// The descriptor, for whoever lists the parked tasks.
+    var descriptor: Int32 = -1
     var phase = Phase.idle
     var outcome = Outcome.ready
     var identity = JobIdentity.generic
     var reason = WaitReason.yield
-    var generation: UInt32 = 0
-    /// What it is parked in: the address of a registration's slot, or a timer's name.
-    var place: UInt64 = 0
-    /// The name of the timer that ends the wait when it takes too long, or ``Waiter/noTimer``.
-    var limit = Waiter.noTimer
-    /// The descriptor, for whoever lists the parked tasks.
-    var descriptor: Int32 = -1
-    /// The record of the task, when it is covered. The task's own frame keeps it alive while the task is parked.
-    var record: Unmanaged<TaskRecord>?
-    /// The name of a task that has no record, if it has a name. Meant only while such a task is parked; the memory is the task's.
-    var taskName: UnsafePointer<CChar>?
-    /// When the wait began, by the loop's clock, as of the turn it began in.
-    var since: Int64 = 0
-    /// Links: of the pool's free list, or of a wait queue.
-    var next: UnsafeMutablePointer<Waiter>?
+    /// Does it stand in `queue`? Guarded by the queue's lock.
+    var isQueued = false
+    private(set) var isLimited = false
+
+    // What other waits touch.
+
+    private var limitName: UInt64 = 0
+    var job: UnownedJob?
+    /// The queue it stands in, when it waits for something that is no descriptor and no timer.
+    var queue: Unmanaged<WaitQueue>?
     var previous: UnsafeMutablePointer<Waiter>?
     /// What a kept task runs when it is resumed.
     var body: TaskBody?
-    /// The queue it stands in, when it waits for something that is no descriptor and no timer.
-    var queue: Unmanaged<WaitQueue>?
-    /// Does it stand in `queue`? Guarded by the queue's lock.
-    var isQueued = false
-    /// The loop it belongs to. nil for a task that waits off any loop.
-    var core: LoopCore?
+    /// The name of a task that has no record, if it has a name. Meant only while such a task is parked; the memory is the task's.
+    var taskName: UnsafePointer<CChar>?
     /// The continuation of a task that waits off any loop.
     var foreign: UnsafeContinuation<Outcome, Never>?
     /// The thread, where no task waits but a thread.
     var thread: WaitingThread?
 
-    /// No timer has this name.
-    static let noTimer = UInt64.max
+    /// The timer that ends the wait when it takes too long.
+    var limit: TimerID? {
+        get { isLimited ? TimerID(rawValue: limitName) : nil }
+        set {
+            isLimited = newValue != nil
+            limitName = newValue?.rawValue ?? 0
+        }
+    }
+
+    /// A line of the processor's cache.
+    static let line = 64
 }
 
 typealias WaiterPointer = UnsafeMutablePointer<Waiter>
@@ -111,7 +123,7 @@ struct WaiterPool: ~Copyable {
     deinit {
         for slab in slabs {
             slab.deinitialize(count: Self.slabSize)
-            slab.deallocate()
+            UnsafeMutableRawPointer(slab).deallocate()
         }
     }
 
@@ -160,7 +172,9 @@ struct WaiterPool: ~Copyable {
     }
 
     private mutating func grow() {
-        let slab = WaiterPointer.allocate(capacity: Self.slabSize)
+        let slab = UnsafeMutableRawPointer.allocate(
+            byteCount: Self.slabSize * MemoryLayout<Waiter>.stride, alignment: Waiter.line
+        ).bindMemory(to: Waiter.self, capacity: Self.slabSize)
         slab.initialize(repeating: Waiter(), count: Self.slabSize)
         for index in (0..<Self.slabSize).reversed() {
             slab[index].next = firstFree

@@ -42,17 +42,19 @@ public func firstSuccess<T: Sendable>(
     let failures = operations.map { _ in ResultBox<T>() }
     await withTaskGroup(of: Void.self) { group in
         for (index, (operation, failure)) in zip(operations, failures).enumerated() {
-            group.addChild(on: loop) {
-                let end = await siblings.run(index, "first success", in: scope) {
-                    try await turns?.wait(for: index)
-                    return try await operation()
-                } isDecisive: {
-                    if case .success = $0 { true } else { false }
-                } decide: {
-                    winner.store($0)
+            siblings.start {
+                group.addChild(on: loop) {
+                    let end = await siblings.run(index, "first success", in: scope) {
+                        try await turns?.wait(for: index)
+                        return try await operation()
+                    } isDecisive: {
+                        if case .success = $0 { true } else { false }
+                    } decide: {
+                        winner.store($0)
+                    }
+                    if case .failure? = end { turns?.giveUp() }
+                    if let end { failure.store(end) }
                 }
-                if case .failure? = end { turns?.giveUp() }
-                if let end { failure.store(end) }
             }
         }
     }

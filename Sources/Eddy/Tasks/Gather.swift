@@ -26,9 +26,11 @@ public func gather<each T: Sendable>(
         for (operation, value) in repeat (each operations, each values) {
             let index = count
             count += 1
-            group.addChild(on: loop) {
-                await siblings.runUntilFailure(index, "gather", in: scope) {
-                    value.store(.success(try await operation()))
+            siblings.start {
+                group.addChild(on: loop) {
+                    await siblings.runUntilFailure(index, "gather", in: scope) {
+                        value.store(.success(try await operation()))
+                    }
                 }
             }
         }
@@ -52,9 +54,11 @@ public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T
     let siblings = Siblings(operations.count)
     await withTaskGroup(of: Void.self) { group in
         for (index, (operation, value)) in zip(operations, values).enumerated() {
-            group.addChild(on: loop) {
-                await siblings.runUntilFailure(index, "gather", in: scope) {
-                    value.store(.success(try await operation()))
+            siblings.start {
+                group.addChild(on: loop) {
+                    await siblings.runUntilFailure(index, "gather", in: scope) {
+                        value.store(.success(try await operation()))
+                    }
                 }
             }
         }
@@ -81,10 +85,12 @@ public func gatherResults<each T: Sendable>(
         for (operation, result) in repeat (each operations, each results) {
             let index = count
             count += 1
-            group.addChild(on: loop) {
-                let end = await siblings.run(index, "gather", in: scope, operation) { _ in false }
-                // Nothing is decided, so each has begun.
-                result.store(end!)
+            siblings.start {
+                group.addChild(on: loop) {
+                    let end = await siblings.run(index, "gather", in: scope, operation) { _ in false }
+                    // Nothing is decided, so each has begun.
+                    result.store(end!)
+                }
             }
         }
     }

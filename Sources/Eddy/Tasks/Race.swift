@@ -39,11 +39,13 @@ public func race<T: Sendable>(of operations: [@Sendable () async throws -> T]) a
     let winner = ResultBox<T>()
     await withTaskGroup(of: Void.self) { group in
         for (index, operation) in operations.enumerated() {
-            group.addChild(on: loop) {
-                await siblings.run(index, "race", in: scope, operation) { _ in
-                    true
-                } decide: {
-                    winner.store($0)
+            siblings.start {
+                group.addChild(on: loop) {
+                    await siblings.run(index, "race", in: scope, operation) { _ in
+                        true
+                    } decide: {
+                        winner.store($0)
+                    }
                 }
             }
         }

@@ -16,6 +16,8 @@ final class Siblings: Sendable {
     private struct State {
         var isDecided = false
         var failure: (any Error)?
+        /// How many were started.
+        var started = 0
         /// The tasks that have begun and have not ended, by their addresses; zero for the others.
         var running: [UInt]
     }
@@ -29,6 +31,19 @@ final class Siblings: Sendable {
         areNested = LoopCore.current?.currentRecord()?._withUnsafeGuaranteedRef { $0.isRaced } ?? false
         self.areRaced = areRaced || areNested
         state = Guarded(State(running: Array(repeating: 0, count: count)))
+    }
+
+    /// Starts a child, with what the body does.
+    ///
+    /// Nested ones begin before all others that are ready. Otherwise an operation of the race around could run, and win, between the
+    /// end of one that has taken something and the beginning of one that its parent has to wait for, too.
+    func start(_ starting: () -> Void) {
+        guard areNested, let core = LoopCore.current else { return starting() }
+        let before = state.withLock { state in
+            defer { state.started += 1 }
+            return state.started
+        }
+        core.beginFirst(behind: before, starting)
     }
 
     /// What the child has thrown that has decided.

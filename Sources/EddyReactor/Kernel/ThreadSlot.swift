@@ -22,9 +22,6 @@ package enum ThreadSlot {
     /// The priority of the running task, which is known by its address, as the runtime counts.
     package static func priority(ofCurrent task: UInt) -> Int { eddy_task_priority(task) }
 
-    /// Is a task cancelled, which is known by its address, and alive?
-    package static func isCancelled(_ task: UInt) -> Bool { eddy_task_is_cancelled(task) != 0 }
-
     /// The name that the running task was made with, if any. Valid as long as the task.
     package static var currentTaskName: UnsafePointer<CChar>? { eddy_current_task_name() }
 

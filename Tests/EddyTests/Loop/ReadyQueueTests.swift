@@ -30,6 +30,10 @@ import Testing
                     queue.pushFirst(job, .task)
                     let first = queue.pop()
                     #expect(number(first) == nil)
+                case 7 where step % 5 == 0:
+                    // Empty now and then.
+                    while !model.isEmpty, step % 25 == 0 { #expect(number(queue.pop()) == model.removeFirst()) }
+                    queue.rewind()
                 default:
                     guard !model.isEmpty else { continue }
                     let first = queue.pop()

@@ -259,4 +259,37 @@ import Testing
         // Again, beside loops that run.
         #expect(DirectParkTrial.run() == nil)
     }
+
+    @Test("whether a task is cancelled is found where the runtime keeps it, and agrees with what that says")
+    func theCancellationIsFoundInTheTask() throws {
+        try onLoop { loop in
+            #expect((eddy_knows_cancellation() != 0) == loop.core.parksDirectly)
+            for round in 0..<100 {
+                let task = loop.spawn {
+                    let address = ThreadSlot.currentTask
+                    var answers = [(eddy_is_cancelled(address) != 0, eddy_is_cancelled_for_runtime(address) != 0)]
+                    await EventLoop.yield()
+                    answers.append((eddy_is_cancelled(address) != 0, eddy_is_cancelled_for_runtime(address) != 0))
+                    return (answers.map { $0.0 }, answers.map { $0.1 })
+                }
+                await EventLoop.yield()
+                if round % 2 == 0 { task.cancel() }
+                let answers = try await task.value
+                #expect(answers == ([false, round % 2 == 0], [false, round % 2 == 0]))
+            }
+        }
+    }
+
+    @Test("what a wait for a descriptor touches of its waiter is one line of the processor's cache")
+    func aWaiterIsOneLine() throws {
+        #expect(MemoryLayout<Waiter>.stride % Waiter.line == 0)
+        #expect(MemoryLayout<Waiter>.offset(of: \.parked) == 0)
+        let hot: [PartialKeyPath<Waiter>] = [
+            \.place, \.record, \.next, \.core, \.generation, \.descriptor, \.phase, \.outcome, \.identity, \.reason,
+            \.isLimited,
+        ]
+        for field in hot { #expect(try #require(MemoryLayout<Waiter>.offset(of: field)) < Waiter.line) }
+        var pool = WaiterPool()
+        for _ in 0..<300 { #expect(UInt(bitPattern: pool.take()) % UInt(Waiter.line) == 0) }
+    }
 }

@@ -168,13 +168,41 @@ import Testing
         #expect(received.sorted() == Array(0..<5 * Self.rounds))
     }
 
-    @Test("fault 3: operations of an inner race that has lost before they begin take nothing that is free")
+    @Test("fault 3: an inner race that has just begun is not overtaken, at any depth", arguments: [1, 2, 3, 4])
+    func whatHasJustBegunIsNotOvertaken(depth: Int) throws {
+        try onLoop { loop in
+            let things = (0..<3).map { _ in RacedElement() }
+            @Sendable func nested(_ levels: Int) async throws -> Int {
+                if levels == 0 { return try await take(0) }
+                return try await race(of: [{ try await nested(levels - 1) }])
+            }
+            @Sendable func take(_ index: Int) async throws -> Int {
+                try await things[index].take()
+                return index
+            }
+            for (before, between) in (0..<8).flatMap({ before in (0..<8).map { (before, $0) } }) {
+                let task = loop.spawn {
+                    try await race(
+                        { try await race({ try await nested(depth) }, { try await take(1) }) }, { try await take(2) })
+                }
+                await settle(before)
+                try things[1].makeReady()
+                await settle(between)
+                try things[2].makeReady()
+                let winner = try await task.value
+                #expect(things.map { $0.takeWhatIsLeft() } == [false, winner != 1, winner != 2])
+            }
+        }
+    }
+
+    @Test("fault 3: an inner race of an operation that has lost begins nothing, and takes nothing that is free")
     func whatIsFreeIsNotTakenByALoser() throws {
         try onLoop { _ in
             let (mutex, semaphore, channel) = (AsyncMutex(0), AsyncSemaphore(1), Channel<Int>(capacity: 4))
             for _ in 0..<Self.rounds {
                 let winner = try await race(
                     {
+                        _ = await errorOf { try await waitForever() }
                         try await race(
                             { try await mutex.withLock { $0 += 1 } },
                             { try await semaphore.acquire().forget() },
