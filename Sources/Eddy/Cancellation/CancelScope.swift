@@ -168,6 +168,12 @@ public final class CancelScope: @unchecked Sendable {
         return task
     }
 
+    /// The record of the body's task, if a cancellation of the caller reaches that at once.
+    var bodyThatFollows: TaskRecord? {
+        guard case .follows = link else { return nil }
+        return state.withLock { $0.record?.takeUnretainedValue() }
+    }
+
     // MARK: - The deadline
 
     /// When the scope is cancelled by itself; nil for never. May be moved while the body runs, forward and back; once it has

@@ -54,6 +54,8 @@ final class TaskRecord: @unchecked Sendable {
         var isAlive = false
         /// The scope whose body the task waits for, and holds. It runs as a task of its own, and hears of cancellation through here.
         var inner: Unmanaged<CancelScope>?
+        /// The siblings that the task is the parent of, and holds.
+        var siblings: Unmanaged<Siblings>?
         /// Set at the end, for those who wait for it.
         var joiners: AsyncEvent?
     }
@@ -171,6 +173,21 @@ final class TaskRecord: @unchecked Sendable {
     var innerScope: CancelScope? {
         // Held with the lock: the task may go on, and let go of it.
         handle.withLock { $0.inner?.takeUnretainedValue() }
+    }
+
+    /// The task goes on to wait for siblings, until ``endSiblings()``.
+    func begin(_ siblings: Siblings) {
+        handle.withLock { $0.siblings = .passUnretained(siblings) }
+    }
+
+    func endSiblings() {
+        handle.withLock { $0.siblings = nil }
+    }
+
+    /// The siblings that the task waits for.
+    var siblings: Siblings? {
+        // Held with the lock: the task may go on, and let go of them.
+        handle.withLock { $0.siblings?.takeUnretainedValue() }
     }
 
     // MARK: - Covering a task

@@ -14,6 +14,8 @@ struct TaskReference: @unchecked Sendable {
         task = Unmanaged<AnyObject>.fromOpaque(UnsafeRawPointer(bitPattern: address)!).retain()
     }
 
+    var address: UInt { UInt(bitPattern: task.toOpaque()) }
+
     /// Cancels the task, and lets go of it. Called once.
     ///
     /// - Note: *Thread:* any. Not under a lock: cancellation handlers run before this returns.

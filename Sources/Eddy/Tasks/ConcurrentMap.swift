@@ -67,6 +67,7 @@ where Elements.Element: Sendable {
         limit: Int, _ body: @escaping @Sendable (Int, Element) async throws -> Void
     ) async throws {
         let siblings = Siblings(0)
+        defer { siblings.end() }
         // Asked outside of the group's closure, which may begin where the task prefers to be.
         let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
         await withTaskGroup(of: Void.self) { group in

@@ -37,6 +37,7 @@ public func firstSuccess<T: Sendable>(
     expectUsage(!operations.isEmpty, "there is no success without an operation: give firstSuccess at least one")
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let siblings = Siblings(operations.count, areRaced: true)
+    defer { siblings.end() }
     let turns = delay.map { StaggeredTurns(operations.count, every: $0) }
     let winner = ResultBox<T>()
     let failures = operations.map { _ in ResultBox<T>() }

@@ -21,6 +21,7 @@ public func gather<each T: Sendable>(
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let values = (repeat ResultBox<each T>())
     let siblings = Siblings(0)
+    defer { siblings.end() }
     await withTaskGroup(of: Void.self) { group in
         var count = 0
         for (operation, value) in repeat (each operations, each values) {
@@ -52,6 +53,7 @@ public func gatherAll<T: Sendable>(_ operations: [@Sendable () async throws -> T
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let values = operations.map { _ in ResultBox<T>() }
     let siblings = Siblings(operations.count)
+    defer { siblings.end() }
     await withTaskGroup(of: Void.self) { group in
         for (index, (operation, value)) in zip(operations, values).enumerated() {
             siblings.start {
@@ -80,6 +82,7 @@ public func gatherResults<each T: Sendable>(
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let results = (repeat ResultBox<each T>())
     let siblings = Siblings(0)
+    defer { siblings.end() }
     await withTaskGroup(of: Void.self) { group in
         var count = 0
         for (operation, result) in repeat (each operations, each results) {

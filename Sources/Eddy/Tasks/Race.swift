@@ -36,6 +36,7 @@ public func race<T: Sendable>(of operations: [@Sendable () async throws -> T]) a
     expectUsage(!operations.isEmpty, "a race needs at least one operation")
     let (scope, loop) = (CancelScope.current, EventLoop.forChildren)
     let siblings = Siblings(operations.count, areRaced: true)
+    defer { siblings.end() }
     let winner = ResultBox<T>()
     await withTaskGroup(of: Void.self) { group in
         for (index, operation) in operations.enumerated() {

@@ -25,12 +25,22 @@ final class Siblings: Sendable {
     private let state: Guarded<State>
     private let areNested: Bool
     private let areRaced: Bool
+    /// The parent's, of nested ones.
+    private let record: TaskRecord?
 
     /// - Parameter areRaced: whether the first that ends, or that ends well, is what the parent waits for.
     init(_ count: Int, areRaced: Bool = false) {
-        areNested = LoopCore.current?.currentRecord()?._withUnsafeGuaranteedRef { $0.isRaced } ?? false
+        let parent = LoopCore.current?.currentRecord()?.takeUnretainedValue()
+        record = parent?.isRaced == true ? parent : nil
+        areNested = record != nil
         self.areRaced = areRaced || areNested
         state = Guarded(State(running: Array(repeating: 0, count: count)))
+        record?.begin(self)
+    }
+
+    /// The parent does not wait for them any more.
+    func end() {
+        record?.endSiblings()
     }
 
     /// Starts a child, with what the body does.
@@ -98,12 +108,38 @@ final class Siblings: Sendable {
         }
         guard let losers else { return result }
         decide(result)
-        if areNested, let core = LoopCore.current {
-            core.settle { for loser in losers { loser.cancel() } }
-        } else {
+        guard let core = LoopCore.current else {
             for loser in losers { loser.cancel() }
+            return result
         }
+        if areNested { core.settle { Self.cancel(losers, on: core) } } else { Self.cancel(losers, on: core) }
         return result
+    }
+
+    /// Cancels the losers, and ends what they wait for.
+    ///
+    /// The cancellation does the second by itself, through handlers, but only once, and only the first that cancels calls them. That may
+    /// be another thread, which has come as far as marking some of the tasks. The loop would hear of one loser after the other then, and
+    /// in between another one would run with what it was promised. So what is on this loop is told here, however far down.
+    private static func cancel(_ losers: [TaskReference], on core: LoopCore) {
+        var losers = losers
+        while let loser = losers.popLast() {
+            let task = loser.address
+            let record = core.records.find(task)?.takeUnretainedValue()
+            loser.cancel()
+            guard let record, record.isOf(task) else { continue }
+            var next: TaskRecord? = record
+            while let each = next {
+                each.noteCancelled()
+                if let inner = each.siblings { losers += inner.running() }
+                next = each.innerScope?.bodyThatFollows
+            }
+        }
+    }
+
+    private func running() -> [TaskReference] {
+        // A task that stands here can't end: it takes the lock before.
+        state.withLock { $0.running.compactMap { $0 == 0 ? nil : TaskReference(retaining: $0) } }
     }
 
     /// Runs a child of which the first that fails decides.

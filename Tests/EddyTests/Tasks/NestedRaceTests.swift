@@ -195,6 +195,94 @@ import Testing
         }
     }
 
+    /// Cancels tasks that it is handed, each as soon as it can.
+    private final class Canceller: Sendable {
+        private let next = Guarded<Task<Int?, any Error>?>(nil)
+        private let isOver = Counter()
+
+        func cancel(_ task: Task<Int?, any Error>) { next.withLock { $0 = task } }
+        func end() { isOver.add() }
+
+        func run() {
+            while isOver.value == 0 {
+                if let task = next.withLock({ $0.take() }) { task.cancel() } else { sched_yield() }
+            }
+        }
+    }
+
+    @Test("fault 3: nothing is lost when another thread cancels the caller of nested races", arguments: Nesting.allCases)
+    func theCallerIsCancelledElsewhere(nesting: Nesting) throws {
+        let canceller = Canceller()
+        let thread = TestThread { canceller.run() }
+        defer {
+            canceller.end()
+            thread.join()
+        }
+        let lost = try onLoop { loop in
+            let channel = Channel<Int>(capacity: 1)
+            var lost = 0
+            for round in 0..<3 * Self.rounds {
+                let task: Task<Int?, any Error> = loop.spawn {
+                    try await race(
+                        { try await forever() }, { try await nesting.receive { try await channel.receive() } })
+                }
+                await settle(4 + round % 3)
+                canceller.cancel(task)
+                for _ in 0..<round % 50 { sched_yield() }
+                _ = try channel.trySend(round)
+                let isTaken = try? await task.value == round
+                if channel.tryReceive() == nil, isTaken != true { lost += 1 }
+            }
+            return lost
+        }
+        #expect(lost == 0)
+    }
+
+    /// Another thread that has begun to cancel a task and its children, and is held up on the way.
+    private final class HeldUpThread: Sendable {
+        let isHeldUp = AsyncEvent()
+        private let hasGoneOn = ThreadMonitor()
+
+        /// An operation that waits, and whose cancellation takes a while: a twentieth of a second, in which the loop does what it does.
+        func wait() async throws -> Int? {
+            try await withTaskCancellationHandler {
+                try await forever()
+            } onCancel: {
+                isHeldUp.set()
+                hasGoneOn.withLock { _ = hasGoneOn.wait(until: .now.advanced(by: .milliseconds(50))) }
+            }
+        }
+    }
+
+    @Test(
+        "fault 3: nothing is lost when another thread is about to cancel the caller of nested races",
+        arguments: [0, 1, 2, 3],
+        [false, true])
+    func aCancellationFromAnotherThread(turns: Int, isLimited: Bool) throws {
+        try onLoop { loop in
+            for _ in 0..<10 {
+                let (channel, other) = (Channel<Int>(capacity: 1), HeldUpThread())
+                let inner: @Sendable () async throws -> Int? = {
+                    // In whatever order they are cancelled.
+                    try await race(
+                        { try await other.wait() }, { try await channel.receive() }, { try await other.wait() })
+                }
+                let limited: @Sendable () async throws -> Int? = { try await withTimeout(.seconds(60), inner) }
+                let task: Task<Int?, any Error> = loop.spawn {
+                    try await race({ try await forever() }, isLimited ? limited : inner)
+                }
+                try await untilParked(4)
+                let thread = TestThread { task.cancel() }
+                try await other.isHeldUp.wait()
+                await settle(turns)
+                _ = try channel.trySend(7)
+                let value = try? await task.value
+                #expect((value == 7) != (channel.tryReceive() == 7))
+                thread.join()
+            }
+        }
+    }
+
     @Test("fault 3: an inner race of an operation that has lost begins nothing, and takes nothing that is free")
     func whatIsFreeIsNotTakenByALoser() throws {
         try onLoop { _ in
