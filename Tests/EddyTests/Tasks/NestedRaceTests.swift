@@ -210,7 +210,7 @@ import Testing
         }
     }
 
-    @Test("fault 3: nothing is lost when another thread cancels the caller of nested races", arguments: Nesting.allCases)
+    @Test("fault 3: nothing is lost when another thread cancels a nested race's caller", arguments: Nesting.allCases)
     func theCallerIsCancelledElsewhere(nesting: Nesting) throws {
         let canceller = Canceller()
         let thread = TestThread { canceller.run() }
