@@ -14,7 +14,7 @@ enum { status_room = 96 };
 
 void eddy_cancellation_try(void) {
     uintptr_t task = (uintptr_t)swift_task_getCurrent();
-    if (!task || swift_task_isCancelled((void *)task)) return;
+    if (!task || eddy_knows_cancellation() || swift_task_isCancelled((void *)task)) return;
     const char *status = (const char *)task + sizeof(job_head);
     uint32_t before[status_room / 4], after[status_room / 4];
     memcpy(before, status, sizeof before);

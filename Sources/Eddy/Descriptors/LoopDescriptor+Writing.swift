@@ -91,7 +91,7 @@ extension LoopDescriptor {
     func writeRest(_ bytes: RawSpan, after offset: Int) async throws {
         let count = bytes.byteCount
         guard core.isCurrent else { return try await writeOffLoop(bytes.copied()) }
-        try await beginWrite()
+        try await admitWriter()
         if offset > 0 { markTorn(true) }
         try await writeBegunAll(count - offset, kind == .stream ? .send : .writev, #isolation, after: offset) {
             kernel, descriptor, written in
@@ -129,7 +129,7 @@ extension LoopDescriptor {
         let total = buffers.reduce(0) { $0 + $1.count }
         guard total > 0 else { return }
         guard core.isCurrent else { return try await loop.anchor.run { try await self.write(vectored: buffers) } }
-        try await beginWrite()
+        try await admitWriter()
         try await writeRest(of: buffers, total: total, after: 0)
     }
 
@@ -161,7 +161,7 @@ extension LoopDescriptor {
         _ attempt: (Kernel, Int32, _ written: Int) -> Int,
         elsewhere: nonisolated(nonsending) (_ written: Int) async throws -> Void
     ) async throws {
-        try await beginWrite()
+        try await admitWriter()
         try await writeBegunAll(total, operation, isolation, after: 0, attempt, elsewhere: elsewhere)
     }
 
@@ -207,7 +207,7 @@ extension LoopDescriptor {
     }
 
     /// As ``beginWriting()``, for whoever can suspend: see ``LoopCore/refuse(_:)``.
-    func beginWrite() async throws {
+    func admitWriter() async throws {
         do { try beginWriting() } catch { throw await core.refuse(error) }
     }
 

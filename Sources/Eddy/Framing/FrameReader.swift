@@ -36,7 +36,7 @@ public final class FrameReader<Reader: ByteReader, Decoder: FrameDecoder>: Async
         guard !isBusy.exchange(true, ordering: .acquiring) else { throw BusyError(using: reader, .read) }
         defer { isBusy.store(false, ordering: .releasing) }
         // Frames that are there already must not make a task deaf to its cancellation.
-        if let core = LoopCore.current { _ = try await core.admit() } else { try Task.checkCancellation() }
+        try await LoopCore.admitHere()
         var hasRead = false
         while true {
             switch try assembler.next() {

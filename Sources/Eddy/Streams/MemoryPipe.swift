@@ -59,7 +59,7 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
         defer { lock.withLock { _ in isReading = false } }
         while true {
             // Before anything is taken: a task must not be cancelled with bytes in hand.
-            if await Self.letOthersGo() { try await Self.checkpoint() }
+            if await Self.letOthersGo() { try await LoopCore.admitHere() }
             if let count = try take(atMost: maximum, body) { return count }
             try await readers.wait(#isolation) {
                 lock.withLock { _ in
@@ -222,13 +222,8 @@ final class MemoryPipe: WaitQueueOwner, @unchecked Sendable {
 
     /// An operation begins, unless the task is cancelled or the body refuses it, which has the lock.
     private func begin(_ body: () throws -> Void) async throws {
-        try await Self.checkpoint()
+        try await LoopCore.admitHere()
         do { try lock.withLock { _ in try body() } } catch { throw await LoopCore.refused(error) }
-    }
-
-    /// A cancelled task's operation does not begin.
-    private static func checkpoint() async throws {
-        if let core = LoopCore.current { _ = try await core.admit() } else { try Task.checkCancellation() }
     }
 
     /// Two ends that never have to wait for each other would keep the loop to themselves.

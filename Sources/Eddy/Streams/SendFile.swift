@@ -108,7 +108,7 @@ extension LoopDescriptor {
     fileprivate func sendFile(_ range: FileRange) async throws -> Int {
         guard core.isCurrent else { return try await loop.anchor.run { try await self.sendFile(range) } }
         try range.check(core.kernel.fileType(range.file))
-        try await beginWrite()
+        try await admitWriter()
         return try await sendRest(of: range, after: 0)
     }
 

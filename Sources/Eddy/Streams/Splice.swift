@@ -89,7 +89,7 @@ struct Splice {
                 return true
             case .some: break
             }
-            try target.beginWriting()
+            try await target.admitWriter()
             defer { target.writing.isBusy = false }
             while let count = pipe?.count, count > 0 {
                 guard let moved = try await drain() else {

@@ -24,6 +24,11 @@ extension LoopCore {
         do { return try checkpoint() } catch { throw await refuse(error) }
     }
 
+    /// As ``admit()``, for a task that may be on no loop.
+    static func admitHere() async throws {
+        if let current { _ = try await current.admit() } else { try Task.checkCancellation() }
+    }
+
     /// As `Task.checkCancellation()`, where what follows may be on a loop or on none.
     static func checkCancellation() async throws {
         do { try Task.checkCancellation() } catch { throw await refused(error) }

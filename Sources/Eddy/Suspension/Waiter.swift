@@ -66,7 +66,7 @@ struct Waiter {
     }
 
     /// A line of the processor's cache.
-    static let line = 64
+    static var line: Int { RegistrationSlot.line }
 }
 
 typealias WaiterPointer = UnsafeMutablePointer<Waiter>

@@ -20,6 +20,9 @@ final class Siblings: Sendable {
         var started = 0
         /// The tasks that have begun and have not ended, by their addresses; zero for the others.
         var running: [UInt]
+
+        /// The same, to be cancelled when the lock is free. A task that stands here can't end: it takes the lock before.
+        var references: [TaskReference] { running.compactMap { $0 == 0 ? nil : TaskReference(retaining: $0) } }
     }
 
     private let state: Guarded<State>
@@ -98,13 +101,13 @@ final class Siblings: Sendable {
         } catch {
             result = .failure(error)
         }
-        // Cancelling runs handlers, so never under the lock. A task that stands here can't end: it takes the lock before.
+        // Cancelling runs handlers, so never under the lock.
         let losers = state.withLock { state -> [TaskReference]? in
             if mayBegin { state.running[index] = 0 }
             guard isDecisive(result), !state.isDecided else { return nil }
             state.isDecided = true
             if case .failure(let error) = result { state.failure = error }
-            return state.running.compactMap { $0 == 0 ? nil : TaskReference(retaining: $0) }
+            return state.references
         }
         guard let losers else { return result }
         decide(result)
@@ -131,15 +134,10 @@ final class Siblings: Sendable {
             var next: TaskRecord? = record
             while let each = next {
                 each.noteCancelled()
-                if let inner = each.siblings { losers += inner.running() }
+                if let inner = each.siblings { losers += inner.state.withLock { $0.references } }
                 next = each.innerScope?.bodyThatFollows
             }
         }
-    }
-
-    private func running() -> [TaskReference] {
-        // A task that stands here can't end: it takes the lock before.
-        state.withLock { $0.running.compactMap { $0 == 0 ? nil : TaskReference(retaining: $0) } }
     }
 
     /// Runs a child of which the first that fails decides.

@@ -38,6 +38,23 @@ private struct GatedServer {
 }
 
 @Suite struct ShuttingDown {
+    @Test("who waits for the shutdown is not deadlocked if a signal can bring it", arguments: [true, false])
+    func aSignalComesFromOutside(isAwaited: Bool) throws {
+        var configuration = EventLoop.Configuration()
+        configuration.mode = .guest
+        if isAwaited { configuration.shutdown = .onSignals([SIGUSR2]) }
+        let loop = try EventLoop(configuration: configuration)
+        defer { loop.close() }
+        try loop.run {
+            let task = loop.spawn { try await shutdownRequested() }
+            try await untilParked(1)
+            #expect(loop.core.outsideWaits == (isAwaited ? 1 : 0))
+            loop.shutDown()
+            try await task.value
+            #expect(loop.core.outsideWaits == 0)
+        }
+    }
+
     @Test func aCancelledServerGivesItsConnectionsTheGracePeriod() throws {
         try onLoop(VirtualTimeKernel()) { loop in
             let server = try await GatedServer(on: loop, grace: .seconds(10))
